@@ -1,0 +1,115 @@
+"""Every metric, defined once as data: its words, its unit, the sums it needs, its value from them.
+
+Tables, axes, tooltips, policy and documentation read this place.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# What one scan adds up per cell and shard. Errors are e = age_pred - age_true in whole hundredths
+# of a year; scores f = P(female), y = 1 for a true female. "Micro" is one millionth.
+SUMS: Mapping[str, str] = {
+    "age_n": "rows with a true and a finite predicted age",
+    "age_abs": "sum of |e|, 1/100 year",
+    "age_err": "sum of e, 1/100 year",
+    "age_sq": "sum of e squared, 1/10,000 year squared",
+    "age_hit5": "rows with |e| <= 5 years",
+    "age_int": "rows of age_n whose true age is a whole number",
+    "iv_n": "rows of age_n with an interval",
+    "iv_hit": "rows whose interval holds the true age, ends included",
+    "iv_width": "sum of interval widths, 1/100 year",
+    "gender_n": "rows with true gender female or male and a call",
+    "gender_hit": "rows of gender_n called rightly",
+    "female_n": "true females of gender_n",
+    "female_called": "true females called female",
+    "male_n": "true males of gender_n",
+    "male_called": "true males called female",
+    "called": "rows of gender_n called female",
+    "score_n": "rows of gender_n with a score",
+    "score_resid": "sum of y - f, micro",
+    "score_brier": "sum of (y - f) squared, micro",
+    "score_var": "sum of f (1 - f), micro",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric is `top / bottom / scale` of the sums (its root for RMSE), or read off a histogram.
+
+    `bottom` names the metric's own denominator: its n and its subjects decide the status.
+    `better` says which way is good; `zero` marks a signed metric. `margin` is the difference of
+    practical importance, in the metric's unit. `unit` is years, share (0 to 1) or score.
+    """
+
+    key: str
+    label: str
+    unit: Literal["years", "share", "score"]
+    better: Literal["lower", "higher", "zero", "neither"]
+    head: Literal["age", "interval", "gender", "score"]
+    margin: float
+    bottom: str
+    help: str
+    top: str | None = None
+    scale: float = 1.0
+    root: bool = False
+    histogram: Literal["errors", "scores"] | None = None
+
+    def value(self, sums: Mapping[str, Floats]) -> Floats:
+        """The metric from its sums (arrays of one shape); NaN where the denominator is zero."""
+        if self.top is None:
+            raise ValueError(f"{self.key} is read off a histogram, not off sums")
+        bottom = np.asarray(sums[self.bottom], dtype=np.float64)
+        top = np.asarray(sums[self.top], dtype=np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = np.where(bottom > 0, top / bottom, np.nan)
+        return (np.sqrt(mean) if self.root else mean) / self.scale
+
+
+# fmt: off  (one metric, one paragraph: a table reads better than a column)
+_ALL = (
+    Metric("age_mae", "Mean absolute age error", "years", "lower", "age", 1.0, "age_n",
+           "How many years the reading is off, on average, either way.", "age_abs", 100),
+    Metric("age_me", "Mean signed age error", "years", "zero", "age", 1.0, "age_n",
+           "Predicted minus true age: above zero is read too old, below zero too young.",
+           "age_err", 100),
+    Metric("age_rmse", "Root mean squared age error", "years", "lower", "age", 1.0, "age_n",
+           "Like the mean absolute error, but large misses weigh more.", "age_sq", 100, root=True),
+    Metric("age_cs5", "Age within 5 years", "share", "higher", "age", 0.03, "age_n",
+           "Share of faces read no more than 5 years off.", "age_hit5"),
+    Metric("age_p90", "90th percentile of absolute age error", "years", "lower", "age", 1.0,
+           "age_n", "Nine faces in ten are read no further off than this.", histogram="errors"),
+    Metric("gender_accuracy", "Gender accuracy", "share", "higher", "gender", 0.03, "gender_n",
+           "Share of faces whose labelled gender is called.", "gender_hit"),
+    Metric("gender_tpr", "Females called female", "share", "higher", "gender", 0.03, "female_n",
+           "Share of faces labelled female that are called female (true positive rate).",
+           "female_called"),
+    Metric("gender_fpr", "Males called female", "share", "lower", "gender", 0.03, "male_n",
+           "Share of faces labelled male that are called female (false positive rate).",
+           "male_called"),
+    Metric("gender_selection", "Called female", "share", "neither", "gender", 0.03, "gender_n",
+           "Share of faces called female, whatever their label (selection rate).", "called"),
+    Metric("gender_brier", "Brier score", "score", "lower", "score", 0.01, "score_n",
+           "Mean squared distance of P(female) from the label; 0 is perfect, .25 is a coin.",
+           "score_brier", 1e6),
+    Metric("gender_ece", "Expected calibration error", "score", "lower", "score", 0.01, "score_n",
+           "Mean distance between stated and observed share of females, over 15 bins of equal "
+           "mass.", histogram="scores"),
+    Metric("gender_auc", "Area under the ROC curve", "share", "higher", "score", 0.03, "score_n",
+           "Chance that a female face scores above a male one.", histogram="scores"),
+    Metric("interval_coverage", "Interval coverage", "share", "higher", "interval", 0.03, "iv_n",
+           "Share of faces whose age lies inside the stated interval.", "iv_hit"),
+    Metric("interval_width", "Interval width", "years", "lower", "interval", 1.0, "iv_n",
+           "Mean width of the stated age interval.", "iv_width", 100),
+)
+
+# fmt: on
+
+METRICS: Mapping[str, Metric] = {m.key: m for m in _ALL}
+
+CALIBRATION_KEYS = ("gender_brier", "gender_ece")

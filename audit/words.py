@@ -1,0 +1,52 @@
+"""Numbers as people read them: one rule for report, dashboard, findings and terminal."""
+
+import math
+
+THIN = "\u2009"  # thin space: 18 911
+MINUS = "\u2212"
+
+
+def _sign(text: str) -> str:
+    return text.replace("-", MINUS)
+
+
+def count(n: float) -> str:
+    """18911 -> `18 911` with thin spaces."""
+    return f"{int(n):,}".replace(",", THIN)
+
+
+def years(x: float, *, signed: bool = False) -> str:
+    """4.123 -> `4.1`; signed: `+4.1`, with a true minus sign."""
+    if x is None or math.isnan(x):
+        return "–"
+    rounded = round(x, 1) + 0.0  # -0.0 reads as a claim
+    return _sign(f"{rounded:+.1f}" if signed else f"{rounded:.1f}")
+
+
+def percent(x: float) -> str:
+    """.91234 -> `91.2 %`."""
+    return "–" if x is None or math.isnan(x) else _sign(f"{100 * x:.1f}") + "\u00a0%"
+
+
+def score(x: float) -> str:
+    """.0584 -> `.058`."""
+    return "–" if x is None or math.isnan(x) else _sign(f"{x:.3f}").replace("0.", ".", 1)
+
+
+def p_value(p: float) -> str:
+    """`p = .003`, or `p < .001`."""
+    if p is None or math.isnan(p):
+        return "p –"
+    return "p < .001" if p < 0.0005 else f"p = {p:.3f}".replace("0.", ".", 1)
+
+
+def in_unit(x: float, unit: str, *, signed: bool = False) -> str:
+    """A value in the words of its metric's unit (years, share, score), without the unit's name."""
+    if unit == "years":
+        return years(x, signed=signed)
+    return percent(x) if unit == "share" else score(x)
+
+
+def interval(low: float, high: float, unit: str, *, signed: bool = False) -> str:
+    """`[3.4, 4.8]`."""
+    return f"[{in_unit(low, unit, signed=signed)}, {in_unit(high, unit, signed=signed)}]"
