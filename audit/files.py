@@ -24,7 +24,7 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> Path:
         with beside.open("rb") as handle:
             os.fsync(handle.fileno())
         size = beside.stat().st_size
-        os.replace(beside, path)
+        beside.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             size = beside.stat().st_size if beside.exists() else 0
@@ -33,9 +33,13 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> Path:
                 "free some or choose another --out; the old file is intact"
             ) from error
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-            raise InputError(f"cannot write {path}: {error.strerror}; choose another --out") from error
+            raise InputError(
+                f"cannot write {path}: {error.strerror}; choose another --out"
+            ) from error
         if isinstance(error, (NotADirectoryError, FileExistsError)):
-            raise InputError(f"cannot write {path}: a file stands where a folder is needed") from error
+            raise InputError(
+                f"cannot write {path}: a file stands where a folder is needed"
+            ) from error
         raise
     finally:
         beside.unlink(missing_ok=True)

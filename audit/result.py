@@ -95,7 +95,8 @@ class AuditResult:
         if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
             found = raw.get("schema") if isinstance(raw, dict) else None
             raise InputError(
-                f"result.json has schema {found!r}, this version reads {SCHEMA}: run the audit again"
+                f"result.json has schema {found!r}, this version reads {SCHEMA}: "
+                "run the audit again"
             )
         missing = [name for name in ("info", *COLUMNS) if name not in raw]
         if missing:
@@ -120,17 +121,19 @@ def table(name: str, records: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame.from_records(records, columns=columns)
     for column in frame:
         values = frame[column]
-        if values.isna().all() or pd.api.types.is_numeric_dtype(values):
-            if values.dtype != bool:
-                frame[column] = values.astype("float64")
+        number = pd.api.types.is_numeric_dtype(values) and values.dtype != bool
+        if number or values.isna().all():  # an empty column would otherwise have no type
+            frame[column] = values.astype("float64")
     return frame
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     columns = [str(c) for c in frame.columns]
+    whole = [c in _WHOLE for c in columns]
     rows = frame.astype(object).itertuples(index=False, name=None)
     return [
-        {c: _number(v, whole=c in _WHOLE) for c, v in zip(columns, row, strict=True)} for row in rows
+        {c: _number(v, whole=w) for c, v, w in zip(columns, row, whole, strict=True)}
+        for row in rows
     ]
 
 

@@ -1,0 +1,1 @@
+"""Faces to a predictions table: the only home of torch and torchvision."""
