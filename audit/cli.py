@@ -1,0 +1,142 @@
+"""The `faceaudit` command: parse, call one function, turn failures into exit codes.
+
+Exit codes: 0 done, 1 policy not met, 2 the input is wrong, 3 not enough evidence, 4 the machine
+failed, 130 and 143 interrupted; anything else is a bug and shows its traceback.
+"""
+
+import argparse
+import errno
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib.metadata import version
+from types import FrameType
+from typing import Any, NoReturn
+
+from audit import commands, options
+from audit.errors import InputError, MachineError
+
+DONE, INPUT_WRONG, MACHINE_FAILED, INTERRUPTED, TERMINATED, PIPE_CLOSED = 0, 2, 4, 130, 143, 141
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what Ctrl-C does, under another exit code."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line and name the nearest right word."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError instead of printing the usage and leaving."""
+        raise InputError(f"{message}; see `{self.prog} --help`")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            choices = [str(c) for c in action.choices]
+            what = "command" if isinstance(action, argparse._SubParsersAction) else "choice"
+            self.error(f"unknown {what} {value!r}{_nearest(str(value), choices)}")
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    near = get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"
+
+
+def build_parser() -> Parser:
+    """The whole command line."""
+    parser = Parser(
+        "faceaudit",
+        description="Audit models that read age and gender from a face: errors by subgroup, "
+        "calibration, disparities with intervals.",
+        epilog="Start with: faceaudit demo",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"faceaudit {version('faceaudit')}")
+    add = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    for name in ("demo", "run", "check", "train", "predict", "audit", "report", "dashboard"):
+        function = getattr(commands, name)
+        words = (function.__doc__ or "").strip()
+        command = add.add_parser(
+            name,
+            help=words.splitlines()[0],
+            description=words.splitlines()[0],
+            epilog=f"example:\n  {options.EXAMPLES[name]}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        options.ARGUMENTS[name](command)
+        command.add_argument("--quiet", action="store_true", help="no progress on stderr")
+        command.set_defaults(function=function, parser=command)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse `argv`. Raises InputError that names the nearest known word for an unknown one."""
+    parser = build_parser()
+    args, unknown = parser.parse_known_args(list(argv))
+    if unknown:
+        known = [o for a in args.parser._actions for o in a.option_strings] if args.command else []
+        word = unknown[0].split("=")[0]
+        if word.startswith("-"):
+            near = get_close_matches(word, known, n=1)
+            hint = (
+                f"did you mean {near[0]!r}?" if near else f"see `faceaudit {args.command} --help`"
+            )
+            raise InputError(f"unknown option {word!r}; {hint}")
+        raise InputError(f"one argument too many: {word!r}; see `faceaudit {args.command} --help`")
+    return args
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; only a bug leaves with a traceback."""
+    argv = sys.argv[1:] if argv is None else argv
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        args = parse(argv)
+        if args.command is None:
+            build_parser().print_help(sys.stderr)
+            return INPUT_WRONG
+        code: int = args.function(args)
+        sys.stdout.flush()
+    except (InputError, MachineError, MemoryError, OSError, KeyboardInterrupt) as failure:
+        return _exit_code(failure)
+    return code
+
+
+def _exit_code(failure: BaseException) -> int:
+    """Say in one line on stderr what failed; return its exit code. Raises what is a bug."""
+    if isinstance(failure, InputError):
+        return _fail(failure, INPUT_WRONG)
+    if isinstance(failure, MachineError):
+        return _fail(failure, MACHINE_FAILED)
+    if isinstance(failure, MemoryError):
+        return _fail("out of memory: audit fewer features at once (--by)", MACHINE_FAILED)
+    if isinstance(failure, KeyboardInterrupt):
+        words = " ".join(str(a) for a in failure.args)
+        code = TERMINATED if isinstance(failure, Terminated) else INTERRUPTED
+        return _fail(f"interrupted; {words}" if words else "interrupted", code)
+    if isinstance(failure, BrokenPipeError):  # `faceaudit check | head`: the reader has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    if isinstance(failure, OSError) and failure.filename:
+        if failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            return _fail(f"{failure.strerror} while writing {failure.filename}", MACHINE_FAILED)
+        if isinstance(failure, (FileNotFoundError, NotADirectoryError, PermissionError)):
+            return _fail(f"{failure.filename}: {failure.strerror}", INPUT_WRONG)
+    raise failure
+
+
+def _fail(error: object, code: int) -> int:
+    line = " ".join(str(error).split())  # one line, whatever a file name holds
+    print(f"faceaudit: {line}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,264 @@
+"""What each command does: one library call each, files written, results on stdout.
+
+`model` and `reports` are imported inside the commands, so that `faceaudit audit` loads no torch
+and `faceaudit --help` loads next to nothing.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from audit.config import AuditSettings
+from audit.errors import InputError
+from audit.files import write_text
+from audit.options import audit_settings
+from audit.words import count
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from model.faces import FaceTable
+    from model.settings import TrainSettings
+
+    from audit.result import AuditResult
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Drawn faces, training, audit and report: everything, with no data and no download."""
+    from model.drawn_faces import write_drawn_faces
+    from model.settings import DEMO_FACES, demo_settings
+
+    out: Path = args.out
+    _clear_demo(out)
+    with _step("draw", args):
+        write_drawn_faces(
+            out / "faces",
+            n=DEMO_FACES,
+            seed=args.seed,
+            planted=not args.unplanted,
+            progress=_shows_progress(args),
+        )
+    print(f"drawn     {count(DEMO_FACES)} faces in {out / 'faces'}")
+    settings = AuditSettings(seed=args.seed, model="demo network on drawn faces")
+    _run(
+        args,
+        source=out / "faces" / "labels.csv",
+        train_settings=demo_settings(seed=args.seed),
+        audit_settings=settings,
+        thumbnails=24,  # drawn faces are nobody's
+    )
+    return 0
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the faces, train on them, predict faces never seen, audit, report."""
+    from model.settings import train_settings_from
+
+    _run(
+        args,
+        source=args.faces,
+        train_settings=train_settings_from(args),
+        audit_settings=audit_settings(args),
+        thumbnails=args.thumbnails,
+        resume=args.resume,
+    )
+    return 0
+
+
+def _run(
+    args: argparse.Namespace,
+    *,
+    source: Path,
+    train_settings: "TrainSettings",
+    audit_settings: AuditSettings,
+    thumbnails: int,
+    resume: bool = False,
+) -> None:
+    from model.predict import predict as predict_faces
+    from model.train import train as train_network
+
+    out, progress = args.out, _shows_progress(args)
+    with _step("check", args):
+        table = _check(source, out=out / "check", seed=train_settings.seed, args=args)
+    with _step("train", args):
+        train_network(
+            table, out=out / "run", settings=train_settings, resume=resume, progress=progress
+        )
+        history = _draw_history(out / "run")
+    print(_training_words(out / "run"))
+    with _step("predict", args):
+        predictions = predict_faces(
+            out / "run", table, out=out / "run" / "predictions.parquet", progress=progress
+        )
+    with _step("audit", args):
+        result = _audit(predictions, audit_settings, out=out, images=table.root, history=history)
+    with _step("report", args):
+        report = _report(result, out, images=table.root, thumbnails=thumbnails)
+    _print_result(result)
+    print(report)
+
+
+def check(args: argparse.Namespace) -> int:
+    """Audit the data itself: labels, duplicates, conflicts, small cells."""
+    _check(args.faces, out=args.out, seed=args.seed, args=args)
+    print(args.out / "check.html")
+    return 0
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train the two-headed network on a folder of faces."""
+    from model.faces import read_faces
+    from model.settings import train_settings_from
+    from model.train import train as train_network
+
+    settings, progress = train_settings_from(args), _shows_progress(args)
+    table = read_faces(args.faces, progress=progress, strict=args.strict)
+    train_network(table, out=args.out, settings=settings, resume=args.resume, progress=progress)
+    _draw_history(args.out)
+    print(_training_words(args.out))
+    print(args.out)
+    return 0
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Read age and gender from faces into a predictions table."""
+    from model.faces import read_faces
+    from model.predict import predict as predict_faces
+
+    progress = _shows_progress(args)
+    table = read_faces(args.faces, progress=progress, strict=args.strict)
+    print(predict_faces(args.run, table, out=args.out, progress=progress))
+    return 0
+
+
+def audit(args: argparse.Namespace) -> int:
+    """Audit any model's predictions table: subgroups, calibration, disparities."""
+    settings = audit_settings(args)
+    history = _read_history(args.history) if args.history else None
+    result = _audit(args.predictions, settings, out=args.out, images=args.images, history=history)
+    report_path = _report(result, args.out, images=args.images, thumbnails=args.thumbnails)
+    _print_result(result)
+    print(report_path)
+    return 0
+
+
+def report(args: argparse.Namespace) -> int:
+    """Render the report again from an audit's result.json."""
+    from audit.result import AuditResult
+
+    result = AuditResult.load(args.folder)
+    print(_report(result, args.folder, images=args.images, thumbnails=args.thumbnails))
+    return 0
+
+
+def dashboard(args: argparse.Namespace) -> int:
+    """Open an audit in the browser, served from this machine to this machine."""
+    from reports.serve import serve
+
+    return serve(args.folder, port=args.port, browser=not args.no_browser)
+
+
+# The steps they share ------------------------------------------------------------------------
+
+
+def _shows_progress(args: argparse.Namespace) -> bool:
+    return not args.quiet and sys.stderr.isatty()
+
+
+@contextmanager
+def _step(name: str, args: argparse.Namespace) -> Iterator[None]:
+    """Say on stderr how long a step of the main job took."""
+    start = time.perf_counter()
+    yield
+    if not args.quiet:
+        seconds = time.perf_counter() - start
+        print(f"{name:<9} {seconds:.1f} s", file=sys.stderr)
+
+
+def _check(faces: Path, *, out: Path, seed: int, args: argparse.Namespace) -> "FaceTable":
+    from model.check import check_faces, check_words
+    from model.faces import read_faces, write_left_out
+    from reports.check import render_check
+
+    table = read_faces(faces, progress=_shows_progress(args), strict=getattr(args, "strict", False))
+    data = check_faces(table, seed=seed)
+    write_text(out / "check.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    write_left_out(table, out / "left_out.csv")
+    write_text(out / "check.html", render_check(data, root=table.root))
+    print(check_words(data))
+    return table
+
+
+def _audit(
+    predictions: Path,
+    settings: AuditSettings,
+    *,
+    out: Path,
+    images: Path | None,
+    history: "pd.DataFrame | None",
+) -> "AuditResult":
+    from audit.run import run_audit
+
+    return run_audit(predictions, settings=settings, out=out, images=images, history=history)
+
+
+def _report(result: "AuditResult", out: Path, *, images: Path | None, thumbnails: int) -> Path:
+    from reports.html import write_report
+
+    return write_report(result, out, images=images, thumbnails=thumbnails)
+
+
+def _print_result(result: "AuditResult") -> None:
+    """The overall figures and the findings, a line each."""
+    from audit.metrics import METRICS
+    from audit.words import in_unit, interval
+
+    overall = result.subgroups[result.subgroups.feature == "overall"]
+    for row in overall[overall.status == "ok"].itertuples():
+        metric = METRICS.get(str(row.metric))
+        if metric is None:
+            continue
+        value = in_unit(row.value, metric.unit) + (" years" if metric.unit == "years" else "")
+        print(f"{metric.label:<38} {value:>12} {interval(row.low, row.high, metric.unit)}")
+    for sentence in result.findings.sentence:
+        print(f"- {sentence}")
+
+
+def _read_history(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    if not path.is_file():
+        raise InputError(f"no history at {path}: a run folder holds a history.csv")
+    return pd.read_csv(path)
+
+
+def _draw_history(run: Path) -> "pd.DataFrame":
+    from reports.curves_svg import learning_curves_svg
+
+    history = _read_history(run / "history.csv")
+    write_text(run / "learning_curves.svg", learning_curves_svg(history))
+    return history
+
+
+def _training_words(run: Path) -> str:
+    """What the trained network measured, and on which split."""
+    metrics = json.loads((run / "config.json").read_text(encoding="utf-8"))["metrics"]
+    return "\n".join(
+        f"trained   {split}: " + ", ".join(f"{k} {v:.4g}" for k, v in values.items())
+        for split, values in metrics.items()
+    )
+
+
+def _clear_demo(out: Path) -> None:
+    """Make room for a demo: an earlier demo is replaced, anything else is left alone."""
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not (out / "faces" / "truth.json").is_file():
+        raise InputError(f"{out} holds files that no demo made; choose another --out")
+    for name in ("faces", "run", "check"):
+        shutil.rmtree(out / name, ignore_errors=True)

@@ -1,0 +1,178 @@
+"""The options of each command, and the settings made from them."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from audit.config import AuditSettings
+from audit.errors import InputError
+
+DEFAULT_OUT = Path("faceaudit-out")
+
+EXAMPLES: Mapping[str, str] = {
+    "demo": "faceaudit demo --out faceaudit-out/demo",
+    "run": "faceaudit run faces/ --out audit/",
+    "check": "faceaudit check faces/ --out check/",
+    "train": "faceaudit train faces/ --out run/ --quick",
+    "predict": "faceaudit predict run/ faces/ --out predictions.parquet",
+    "audit": "faceaudit audit predictions.csv --out audit/ --by race gender_true "
+    "--column age_pred=their_age",
+    "report": "faceaudit report audit/",
+    "dashboard": "faceaudit dashboard audit/",
+}
+
+
+def _demo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, default=DEFAULT_OUT / "demo", help="output folder (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of faces and training")
+    parser.add_argument(
+        "--unplanted", action="store_true", help="draw the twin in which no group is read worse"
+    )
+
+
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    _train_options(parser)
+    _audit_options(parser)
+
+
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
+    parser.add_argument(
+        "--out", type=Path, default=DEFAULT_OUT / "check", help="output folder (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample and the split")
+    parser.add_argument("--strict", action="store_true", help="left-out files are an error")
+
+
+def _train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder")
+    parser.add_argument("--strict", action="store_true", help="left-out files are an error")
+    _train_options(parser)
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    from model.settings import add_train_options
+
+    add_train_options(parser)
+
+
+def _predict_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of a training")
+    parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
+    parser.add_argument("--out", type=Path, required=True, help="predictions.parquet (or .csv)")
+    parser.add_argument("--strict", action="store_true", help="left-out files are an error")
+
+
+def _audit_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "predictions",
+        type=Path,
+        metavar="PREDICTIONS",
+        help="table of predictions: CSV or Parquet, a file, a glob or a folder of Parquet",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--images", type=Path, help="folder that `image` is relative to")
+    parser.add_argument("--history", type=Path, help="history.csv of a training, for its curves")
+    parser.add_argument("--seed", type=int, help="seed of everything drawn by lot (0)")
+    parser.add_argument("--strict", action="store_true", default=None, help="left-out rows fail")
+    _audit_options(parser)
+
+
+def _audit_options(parser: argparse.ArgumentParser) -> None:
+    several = {"nargs": "+", "action": "extend"}
+    parser.add_argument(
+        "--column", **several, metavar="NAME=THEIRS", help="read our NAME from their column"
+    )
+    parser.add_argument("--by", **several, metavar="FEATURE", help="features to audit by")
+    parser.add_argument("--control", **several, metavar="FEATURE", help="compare within these")
+    parser.add_argument("--depth", type=int, help="cross up to this many features (2)")
+    parser.add_argument("--age-groups", metavar="0,3,10,...", help="left edges of age groups")
+    parser.add_argument(
+        "--cuts", **several, metavar="FEATURE=a,b,c", help="cut a numeric feature at these"
+    )
+    parser.add_argument("--split", choices=("train", "valid", "test", "all"), help="which rows")
+    parser.add_argument("--threshold", type=float, help="called female from this score on (0.5)")
+    parser.add_argument("--max-groups", type=int, help="most levels of a feature (50)")
+    parser.add_argument("--check-ids", action="store_true", default=None, help="at any size")
+    parser.add_argument("--model", help="the model's name, for the title")
+    parser.add_argument("--engine", choices=("duckdb",), default="duckdb", help="(duckdb)")
+    parser.add_argument("--threads", type=int, help="threads of the scan (all cores)")
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; options win")
+    parser.add_argument(
+        "--thumbnails", type=int, default=0, metavar="N", help="put N faces into the report"
+    )
+
+
+def _report_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of an audit")
+    parser.add_argument("--images", type=Path, help="folder that `image` is relative to")
+    parser.add_argument(
+        "--thumbnails", type=int, default=0, metavar="N", help="put N faces into the report"
+    )
+
+
+def _dashboard_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of an audit")
+    parser.add_argument("--port", type=int, help="port (the next free one from 8501)")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+
+
+ARGUMENTS: Mapping[str, Callable[..., None]] = {
+    "demo": _demo_arguments,
+    "run": _run_arguments,
+    "check": _check_arguments,
+    "train": _train_arguments,
+    "predict": _predict_arguments,
+    "audit": _audit_arguments,
+    "report": _report_arguments,
+    "dashboard": _dashboard_arguments,
+}
+
+
+def audit_settings(args: argparse.Namespace) -> AuditSettings:
+    """The settings of an audit: the config file's, overruled by what the command line names.
+
+    Raises InputError for an option that cannot be read, naming it.
+    """
+    base = AuditSettings.load(args.config) if args.config else AuditSettings()
+    given: dict[str, Any] = {
+        "by": tuple(args.by) if args.by else None,
+        "control": tuple(args.control) if args.control else None,
+        "columns": _pairs(args.column, "--column", "NAME=THEIRS") if args.column else None,
+        "cuts": _cuts(args.cuts) if args.cuts else None,
+        "age_groups": _numbers(args.age_groups, "--age-groups", int) if args.age_groups else None,
+    }
+    plain = ("depth", "split", "threshold", "max_groups", "check_ids", "model", "threads")
+    given |= {name: getattr(args, name) for name in (*plain, "seed", "strict")}
+    return base.replace(**{k: v for k, v in given.items() if v is not None})
+
+
+def _pairs(words: list[str], option: str, form: str) -> dict[str, str]:
+    pairs = {}
+    for word in words:
+        name, equals, theirs = word.partition("=")
+        if not (equals and name and theirs):
+            raise InputError(f"{option} {word!r} is not of the form {form}")
+        if name in pairs:
+            raise InputError(f"{option} names {name!r} twice")
+        pairs[name] = theirs
+    return pairs
+
+
+def _cuts(words: list[str]) -> dict[str, tuple[float, ...]]:
+    pairs = _pairs(words, "--cuts", "FEATURE=a,b,c")
+    return {name: _numbers(text, f"--cuts {name}", float) for name, text in pairs.items()}
+
+
+def _numbers(text: str, option: str, kind: type) -> tuple[Any, ...]:
+    try:
+        return tuple(kind(word) for word in text.split(","))
+    except ValueError as error:
+        what = "whole numbers" if kind is int else "numbers"
+        raise InputError(f"{option} {text!r} is not a list of {what} such as 0,20,40") from error
