@@ -20,6 +20,7 @@ SUMS: Mapping[str, str] = {
     "age_err": "sum of e, 1/100 year",
     "age_sq": "sum of e squared, 1/10,000 year squared",
     "age_hit5": "rows with |e| <= 5 years",
+    "age_years": "sum of true ages of age_n, 1/100 year",
     "age_int": "rows of age_n whose true age is a whole number",
     "iv_n": "rows of age_n with an interval",
     "iv_hit": "rows whose interval holds the true age, ends included",
