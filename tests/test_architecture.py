@@ -1,0 +1,100 @@
+"""The floor plan: who may import whom. A wrong import fails here, by name."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = [  # a module may import only modules of an earlier line
+    {"audit.errors"},
+    {"audit.files", "audit.words", "audit.metrics", "audit.config"},
+    {"audit.result", "audit.intervals", "audit.resample", "audit.synthetic"},
+    {"audit.predictions", "audit.standardise"},
+    {"audit.tally", "audit.worst"},
+    {"audit.fairness", "audit.calibration", "audit.coverage", "audit.slices"},
+    {"audit.findings"},
+    {"audit.run"},
+    {"audit"},
+    # The two wings: they stand on `audit` and never meet.
+    {"model.settings", "model.face_shapes", "model.pictures"},
+    {"model.faces", "model.drawn_faces", "model.network"},
+    {"model.check", "model.train"},
+    {"model.predict"},
+    {"model", "reports"},
+    {"reports.figures"},
+    {"reports.html", "reports.check", "reports.pages"},
+    {"reports.serve"},
+    # The roots: nobody imports them but the one above.
+    {"audit.options"},
+    {"audit.commands"},
+    {"audit.cli"},
+    {"audit.__main__", "streamlit_app"},
+]
+HOME = {
+    "torch": "model",
+    "torchvision": "model",
+    "plotly": "reports",
+    "streamlit": "reports",
+    "fairlearn": "audit",
+    "duckdb": "audit",
+}
+OURS = ("audit", "model", "reports")
+PATHS = [
+    *(p for top in OURS for p in sorted((ROOT / top).rglob("*.py"))),
+    ROOT / "streamlit_app.py",
+]
+KNOWN = set().union(*FLOORS)
+
+
+def module_name(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def floor(name):
+    for level, modules in enumerate(FLOORS):
+        if name in modules:
+            return level
+    raise AssertionError(f"{name} is not in the floor plan; add it to FLOORS")
+
+
+def imported(path):
+    """Modules a file imports, in functions too; `from audit import run` counts as `audit.run`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            deep = {f"{node.module}.{a.name}" for a in node.names} & KNOWN
+            found |= deep or {node.module}
+    return found
+
+
+@pytest.mark.parametrize("path", PATHS, ids=module_name)
+def test_imports_point_down(path):
+    name = module_name(path)
+    for other in {m for m in imported(path) if m.split(".")[0] in OURS}:
+        assert floor(other) < floor(name), f"{name} imports {other}, which is not below it"
+        wings = {name.split(".")[0], other.split(".")[0]}
+        assert wings != {"model", "reports"}, f"{name} imports {other}; the two wings do not meet"
+
+
+@pytest.mark.parametrize("path", PATHS, ids=module_name)
+def test_heavy_libraries_stay_at_home(path):
+    if path.name == "streamlit_app.py":
+        return
+    for library in {m.split(".")[0] for m in imported(path)} & HOME.keys():
+        assert path.parts[-2] == HOME[library], f"{module_name(path)} imports {library}"
+
+
+def test_every_module_of_the_plan_exists():
+    assert {module_name(p) for p in PATHS} == KNOWN
+
+
+@pytest.mark.parametrize("module", ["audit", "audit.cli"])
+def test_importing_the_audit_or_its_command_is_light(module):
+    code = f"import sys, {module}; print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "plotly", "streamlit", "fairlearn"} & set(out.stdout.split())

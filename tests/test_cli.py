@@ -1,0 +1,138 @@
+"""The command line as a new user meets it: typos, wrong folders, Ctrl-C, exit codes."""
+
+import errno
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from audit import cli, commands, options
+from audit.errors import MachineError
+
+COMMANDS = list(options.ARGUMENTS)
+
+
+def said(capsys):
+    out, err = capsys.readouterr()
+    assert len(err.strip().splitlines()) <= 1, "an error is one line"
+    return out, err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command_shows_an_example(command, capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main([command, "--help"])
+    assert left.value.code == 0
+    assert f"faceaudit {command}" in capsys.readouterr().out.split("example:")[1]
+
+
+def test_no_command_shows_the_help_and_fails(capsys):
+    assert cli.main([]) == 2
+    assert "faceaudit demo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["adit", "x.csv"], "did you mean 'audit'"),
+        (["audit", "x.csv", "--out", "o", "--cutz", "a=1"], "did you mean '--cuts'"),
+        (["audit", "x.csv"], "--out"),
+        (["audit", "x.csv", "--out", "o", "--split", "tset"], "did you mean 'test'"),
+        (["audit", "x.csv", "--out", "o", "--depth", "two"], "--depth"),
+        (["audit", "x.csv", "--out", "o", "--column", "age"], "NAME=THEIRS"),
+        (["audit", "x.csv", "--out", "o", "--cuts", "iso=a,b"], "not a list of numbers"),
+        (["audit", "x.csv", "--out", "o", "--age-groups", "0;20"], "not a list of whole numbers"),
+        (["audit", "missing.csv", "--out", "o"], "missing.csv"),
+        (["check", "no-such-folder"], "no-such-folder"),
+        (["report", "no-such-folder"], "result.json"),
+        (["dashboard", "no-such-folder"], "no-such-folder"),
+        (["predict", "no-run", "no-faces", "--out", "p.parquet"], "no-"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_do(argv, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(argv) == 2
+    out, err = said(capsys)
+    assert words in err
+    assert out == ""
+
+
+def test_an_error_line_stays_one_line_whatever_the_file_is_called(capsys):
+    assert cli.main(["report", "a\nb"]) == 2
+    said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (MachineError("disk full"), 4),
+        (MemoryError(), 4),
+        (OSError(errno.ENOSPC, "No space left on device", "r.html"), 4),
+        (KeyboardInterrupt("go on with --resume"), 130),
+        (cli.Terminated(), 143),
+        (PermissionError(errno.EACCES, "Permission denied", "o"), 2),
+    ],
+)
+def test_failures_have_their_exit_codes(failure, code, monkeypatch, capsys):
+    def fail(_args):
+        raise failure
+
+    monkeypatch.setattr(commands, "report", fail)
+    fail.__doc__ = "Fail."
+    assert cli.main(["report", "x"]) == code
+    said(capsys)
+
+
+def test_a_bug_shows_its_traceback(monkeypatch):
+    def bug(_args):
+        """Fail."""
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(commands, "report", bug)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["report", "x"])
+
+
+def test_options_of_several_values_may_be_repeated_or_take_several_at_once():
+    both = ["audit", "p.csv", "--out", "o", "--by", "race", "site", "--by", "age_group"]
+    args = cli.parse([*both, "--column", "age_pred=a", "--column", "gender_score=g"])
+    settings = options.audit_settings(args)
+    assert settings.by == ("race", "site", "age_group")
+    assert settings.columns == {"age_pred": "a", "gender_score": "g"}
+
+
+def test_options_win_over_the_config_file(tmp_path):
+    config = tmp_path / "audit.toml"
+    config.write_text('depth = 1\nthreshold = 0.4\nby = ["race"]\n')
+    args = cli.parse(["audit", "p", "--out", "o", "--config", str(config), "--depth", "3"])
+    settings = options.audit_settings(args)
+    assert (settings.depth, settings.threshold, settings.by) == (3, 0.4, ("race",))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_command_without_a_traceback(number, code, tmp_path):
+    program = (
+        "import sys, time\n"
+        "from audit import cli, commands\n"
+        "def slow(args):\n"
+        "    'Wait.'\n"
+        "    print('started', flush=True)\n"
+        "    time.sleep(60)\n"
+        "commands.report = slow\n"
+        "sys.exit(cli.main(['report', 'x']))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert process.stdout.readline() == "started\n"
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "Traceback" not in err

@@ -1,0 +1,68 @@
+"""The docs name every command, option, metric and table there is, and nothing that is not."""
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+
+from audit import cli, options
+from audit.metrics import METRICS
+from audit.result import COLUMNS
+
+ROOT = Path(__file__).parents[1]
+COMMANDS_PAGE = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+RESULT_PAGE = (ROOT / "docs/result.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def subparsers():
+    parser = cli.build_parser()
+    action = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return action.choices
+
+
+def section(command):
+    parts = re.split(r"^## ", COMMANDS_PAGE, flags=re.MULTILINE)
+    found = [p for p in parts if p.startswith(f"{command}\n")]
+    assert found, f"docs/commands.md has no section for {command}"
+    return found[0]
+
+
+@pytest.mark.parametrize("command", list(options.ARGUMENTS))
+def test_every_option_of_a_command_is_documented(command):
+    words = section(command)
+    for action in subparsers()[command]._actions:
+        for name in action.option_strings:
+            if name.startswith("--") and name not in ("--help", "--quiet"):
+                assert f"`{name}" in words, f"{command} {name} is not in docs/commands.md"
+
+
+@pytest.mark.parametrize("command", list(options.ARGUMENTS))
+def test_no_documented_option_is_missing(command):
+    known = {o for a in subparsers()[command]._actions for o in a.option_strings}
+    shared = {"--quiet", "--help"}
+    for name in re.findall(r"`(--[a-z-]+)", section(command)):
+        assert name in known | shared, f"docs/commands.md: {command} has no {name}"
+
+
+@pytest.mark.parametrize("command", list(options.ARGUMENTS))
+def test_the_readme_shows_every_command(command):
+    assert f"faceaudit {command}" in README
+
+
+def test_every_metric_is_documented():
+    for key in METRICS:
+        assert f"`{key}`" in RESULT_PAGE
+
+
+def test_every_table_is_documented():
+    for name in COLUMNS:
+        assert f"| `{name}` |" in RESULT_PAGE
+
+
+def test_every_file_the_docs_link_to_exists():
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+        for link in links:
+            assert (page.parent / link).exists(), f"{page.name} links to {link}, which is missing"
