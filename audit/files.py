@@ -42,7 +42,8 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> Path:
             ) from error
         raise
     finally:
-        beside.unlink(missing_ok=True)
+        if beside.exists():
+            beside.unlink()
     return path
 
 

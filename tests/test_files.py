@@ -1,0 +1,79 @@
+"""A write leaves the old file or the new one, and says what went wrong in one line."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from audit.errors import InputError, MachineError
+from audit.files import write_atomic, write_text
+
+ROOT = Path(__file__).parents[1]
+
+
+def fail_with(number):
+    def write(beside):
+        beside.write_text("half a")
+        raise OSError(number, os.strerror(number), str(beside))
+
+    return write
+
+
+def test_a_full_disk_keeps_the_old_file_and_no_other(tmp_path):
+    path = write_text(tmp_path / "report.html", "old")
+    with pytest.raises(MachineError, match=r"no space left while writing .*report\.html"):
+        write_atomic(path, fail_with(errno.ENOSPC))
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_read_only_place_is_the_users_to_mend(tmp_path):
+    with pytest.raises(InputError, match="choose another --out"):
+        write_atomic(tmp_path / "report.html", fail_with(errno.EROFS))
+
+
+def test_a_file_where_a_folder_is_needed_is_named(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(InputError, match="a file stands where a folder is needed"):
+        write_text(tmp_path / "out" / "report.html", "new")
+
+
+def test_a_failure_inside_the_writer_leaves_nothing_behind(tmp_path):
+    def write(beside):
+        beside.write_text("half a")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_atomic(tmp_path / "report.html", write)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_text_ends_its_lines_alike_on_every_system(tmp_path):
+    assert write_text(tmp_path / "a.txt", "ä\n").read_bytes() == "ä\n".encode()
+
+
+def test_kill_9_in_mid_write_leaves_the_old_file(tmp_path):
+    path = write_text(tmp_path / "report.html", "old")
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from audit.files import write_atomic\n"
+        "def write(beside):\n"
+        "    with beside.open('w') as handle:\n"
+        "        handle.write('half a'); handle.flush()\n"
+        "        print('writing', flush=True); time.sleep(60)\n"
+        "write_atomic(Path(sys.argv[1]), write)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout.readline() == "writing\n"
+    time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert path.read_text() == "old"

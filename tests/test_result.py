@@ -1,0 +1,66 @@
+"""result.json: written and read without loss, never NaN, never another schema."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from audit.errors import InputError
+from audit.result import COLUMNS, AuditResult, table
+
+RECORD = {
+    "feature": "race", "group": "Black", "metric": "age_mae", "value": 1 / 3, "low": 0.1,
+    "high": np.nan, "n": 12.0, "n_subjects": 12.0, "shrunken": None, "status": "few",
+}  # fmt: skip
+
+
+def a_result(**tables):
+    empty = {name: table(name, []) for name in COLUMNS}
+    info = {"rows_read": np.int64(12), "x": float("inf"), "run": {"created": "today"}}
+    return AuditResult(info, **(empty | tables))
+
+
+def test_numbers_are_json_numbers_or_null():
+    raw = json.loads(a_result(subgroups=table("subgroups", [RECORD])).to_json())
+    record = raw["subgroups"][0]
+    assert (record["n"], record["high"], record["shrunken"]) == (12, None, None)
+    assert isinstance(record["n"], int)
+    assert record["value"] == 0.3333333333
+    assert raw["info"]["x"] is None
+
+
+def test_a_result_survives_the_way_to_disk_and_back(tmp_path):
+    result = a_result(subgroups=table("subgroups", [RECORD]))
+    result.save(tmp_path)
+    again = AuditResult.load(tmp_path)
+    assert again.to_json() == result.to_json()
+    for name in COLUMNS:
+        pd.testing.assert_frame_equal(
+            getattr(again, name), getattr(result, name), check_dtype=False, rtol=1e-9
+        )
+
+
+def test_an_empty_table_keeps_its_columns():
+    assert list(a_result().disparities.columns) == list(COLUMNS["disparities"])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not whole"),
+        ('{"schema": 2}', "schema 2"),
+        ("[]", "schema None"),
+        ('{"schema": 1, "info": {}}', "lacks subgroups"),
+    ],
+)
+def test_a_foreign_or_cut_file_is_refused_with_what_to_do(text, words, tmp_path):
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(InputError, match=words) as refused:
+        AuditResult.load(tmp_path)
+    assert "run the audit again" in str(refused.value)
+
+
+def test_a_folder_without_a_result_says_how_to_make_one(tmp_path):
+    with pytest.raises(InputError, match="faceaudit audit"):
+        AuditResult.load(tmp_path)

@@ -1,0 +1,30 @@
+"""Numbers as people read them."""
+
+import math
+
+import pytest
+
+from audit import words
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (words.count(18911), "18 911"),
+        (words.years(4.06), "4.1"),
+        (words.years(-0.04), "0.0"),
+        (words.years(-1.96, signed=True), "−2.0"),
+        (words.years(2.1, signed=True), "+2.1"),
+        (words.years(math.nan), "–"),
+        (words.percent(0.91234), "91.2 %"),
+        (words.score(0.0584), ".058"),
+        (words.score(1.0), "1.000"),
+        (words.p_value(0.0004), "p < .001"),
+        (words.p_value(0.003), "p = .003"),
+        (words.p_value(1.0), "p = 1.000"),
+        (words.interval(3.44, 4.84, "years"), "[3.4, 4.8]"),
+        (words.interval(0.1, 0.2, "share"), "[10.0 %, 20.0 %]"),
+    ],
+)
+def test_numbers_are_written_one_way(said, expected):
+    assert said.replace("\u2009", " ").replace("\u00a0", " ") == expected
