@@ -1,0 +1,161 @@
+"""The groups of a feature or a crossing, and the sums of each: what every figure is made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from audit.metrics import SUMS, Floats
+from audit.tally import SHARDS, Feature, Tally
+
+OVERALL = "overall"
+CROSS = " × "
+SUPPRESSED_BELOW = 10  # subjects: only n is shown
+FEW_BELOW = 30  # subjects: shown, but out of every comparison
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The occupied groups of one feature (or crossing), in the feature's own order.
+
+    parts: names of the features crossed; empty for the whole table.
+    names: group names, `Black × female`. levels: the same in parts.
+    sums: per name in metrics.SUMS an array [group, shard].
+    error_bins: the occupied bins of |e| (1/10 year, see Tally), rising; errors: rows [group, bin].
+    scores: rows [group, female 0/1, bin], bins rising in P(female); score_sums: sum of P(female)
+    [group, bin].
+    subjects_per_row: people per audited row over the whole table; exactly 1 if rows are people.
+    """
+
+    feature: str
+    parts: tuple[str, ...]
+    names: tuple[str, ...]
+    levels: tuple[tuple[str, ...], ...]
+    sums: Mapping[str, Floats]
+    error_bins: Floats
+    errors: Floats
+    scores: Floats
+    score_sums: Floats
+    subjects_per_row: float
+    subjects_are_rows: bool
+
+    def totals(self, key: str) -> Floats:
+        """Sum `key` of every group, over all shards [group]."""
+        return np.asarray(self.sums[key].sum(axis=1))
+
+    def people(self, key: str) -> Floats:
+        """Estimated subjects behind the rows counted by sum `key` [group].
+
+        Rows, where each is a person. Else linear counting (Whang, Vander-Zanden & Taylor 1990) on
+        the occupied shards, -S ln(1 - occupied/S); above nine tenths occupied, where that says
+        little, rows times the people per row of the whole table. Photos repeated under the same
+        `subject_id` do not change it.
+        """
+        rows = self.totals(key)
+        if self.subjects_are_rows:
+            return rows
+        occupied = (self.sums[key] > 0).sum(axis=1)
+        free = 1 - np.minimum(occupied, 0.9 * SHARDS) / SHARDS
+        counted = -SHARDS * np.log(free)
+        many = np.maximum(counted, rows * self.subjects_per_row)
+        return np.asarray(np.where(occupied < 0.9 * SHARDS, counted, many))
+
+
+def crossings(features: Sequence[Feature], *, depth: int) -> tuple[tuple[Feature, ...], ...]:
+    """Nothing (the whole), every feature, then every crossing of up to `depth`, in order."""
+    return tuple(c for size in range(depth + 1) for c in combinations(features, size))
+
+
+def collapse(tally: Tally) -> Tally:
+    """The same tally without the predicted age group: fewer rows for everything that follows."""
+    keys = [*(f.name for f in tally.features), "shard"]
+    cells = tally.cells.groupby(keys, sort=True, observed=True)[list(SUMS)].sum().reset_index()
+    return Tally(**{**vars(tally), "cells": cells})
+
+
+def gather(tally: Tally, parts: Sequence[Feature]) -> Groups:
+    """Sum the tally over everything but the levels of `parts` (none: the whole table)."""
+    cells = _codes(tally.cells, parts)
+    occupied = np.unique(cells)
+    levels = tuple(
+        tuple(f.levels[i] for f, i in zip(parts, position, strict=True))
+        for position in _positions(occupied, parts)
+    )
+    size = len(occupied)
+    key = np.searchsorted(occupied, cells) * SHARDS + tally.cells["shard"].to_numpy(np.int64)
+    sums = {
+        name: _add(key, tally.cells[name], size * SHARDS).reshape(size, SHARDS) for name in SUMS
+    }
+    error_bins, errors = _histogram(tally.errors, parts, occupied)
+    score_bins, scores = _histogram(tally.scores, parts, occupied, by_gender=True)
+    _, score_sums = _histogram(tally.scores, parts, occupied, column="score")
+    audited = tally.rows_read - sum(tally.rows_left_out.values())
+    return Groups(
+        feature=CROSS.join(f.name for f in parts) or OVERALL,
+        parts=tuple(f.name for f in parts),
+        names=tuple(CROSS.join(words) or OVERALL for words in levels),
+        levels=levels,
+        sums=sums,
+        error_bins=error_bins,
+        errors=errors,
+        scores=scores.reshape(size, 2, len(score_bins)),
+        score_sums=score_sums,
+        subjects_per_row=1.0 if tally.subjects_are_rows else tally.subjects / max(audited, 1),
+        subjects_are_rows=tally.subjects_are_rows,
+    )
+
+
+def shard_sums(tally: Tally, parts: Sequence[Feature]) -> Mapping[str, Floats]:
+    """Every sum of every group as an array [group, shard], groups as in `gather(...).names`."""
+    return gather(tally, parts).sums
+
+
+def status(people: Floats, rows: Floats) -> NDArray[np.str_]:
+    """`ok`, `few`, `suppressed` or `undefined` from the subjects of the metric's denominator."""
+    whole = np.floor(people + 0.5)
+    return np.select(
+        [rows == 0, whole < SUPPRESSED_BELOW, whole < FEW_BELOW],
+        ["undefined", "suppressed", "few"],
+        default="ok",
+    )
+
+
+def _codes(frame: pd.DataFrame, parts: Sequence[Feature]) -> NDArray[np.int64]:
+    """One number per row for its group, rising in the parts' own order."""
+    code = np.zeros(len(frame), dtype=np.int64)
+    for part in parts:
+        code = code * len(part.levels) + frame[part.name].to_numpy(np.int64)
+    return code
+
+
+def _positions(codes: NDArray[np.int64], parts: Sequence[Feature]) -> list[tuple[int, ...]]:
+    if not parts:
+        return [()] * len(codes)
+    unravelled = np.unravel_index(codes, tuple(len(p.levels) for p in parts))
+    return [tuple(int(i) for i in row) for row in np.stack(unravelled, axis=1)]
+
+
+def _add(key: NDArray[np.int64], values: pd.Series, size: int) -> Floats:
+    """Sums by key. Whole numbers below 2^53 add exactly in float64, so their order is nothing."""
+    return np.bincount(key, weights=values.to_numpy(np.float64), minlength=size).astype(np.float64)
+
+
+def _histogram(
+    frame: pd.DataFrame,
+    parts: Sequence[Feature],
+    occupied: NDArray[np.int64],
+    *,
+    column: str = "n",
+    by_gender: bool = False,
+) -> tuple[Floats, Floats]:
+    """(occupied bins, counts [group, bin]); by gender, counts [group, 2 * bin]."""
+    bins, place = np.unique(frame["bin"].to_numpy(np.int64), return_inverse=True)
+    group = np.searchsorted(occupied, _codes(frame, parts))
+    if by_gender:
+        group = group * 2 + frame["female"].to_numpy(np.int64)
+    rows = len(occupied) * (2 if by_gender else 1)
+    flat = _add(group * len(bins) + place, frame[column], rows * len(bins))
+    return bins.astype(np.float64), flat.reshape(len(occupied), -1)

@@ -1,0 +1,152 @@
+"""Intervals of one group alone: shares by Wilson, means by t, both over people, not photos."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+from audit.metrics import Floats
+from audit.tally import SHARDS
+
+LEVEL = 0.95
+Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+
+
+def wilson(share: Floats, n: Floats) -> tuple[Floats, Floats]:
+    """Wilson's score interval (1927) of a share of `n` (effective) trials, at 95 %.
+
+    NaN where n is 0. Shares outside 0..1 are read as the nearest end.
+    """
+    p = np.clip(share, 0, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
+        half = Z / (1 + Z**2 / n) * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+
+
+def student(mean: Floats, se: Floats, people: Floats) -> tuple[Floats, Floats]:
+    """Student's interval of a mean at 95 %: one degree of freedom less than people or shards."""
+    freedom = np.maximum(np.minimum(people, SHARDS) - 1, 1)
+    half = stats.t.ppf(0.5 + LEVEL / 2, freedom) * se
+    return mean - half, mean + half
+
+
+def clustered_se(top: Floats, bottom: Floats) -> Floats:
+    """Standard error of the ratio of sums, rows clustered by shard [group].
+
+    se^2 = K/(K-1) * sum over shards of (X_s - m N_s)^2 / N^2 with K occupied shards, the
+    linearised variance of a ratio (Cochran 1977, 6.3). A person's photos share a shard, so this
+    is the cluster variance by person; with one photo each it estimates the row variance. NaN with
+    fewer than two occupied shards.
+
+    Parameters: sums of the numerator and of the denominator, [group, shard].
+    """
+    N = bottom.sum(axis=1)
+    occupied = (bottom > 0).sum(axis=1).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        m = top.sum(axis=1) / N
+        spread = ((top - m[:, None] * bottom) ** 2).sum(axis=1)
+        factor = np.where(occupied > 1, occupied / (occupied - 1), np.nan)
+        return np.asarray(np.sqrt(factor * spread) / N)
+
+
+def effective(se: Floats, row_variance: Floats, people: Floats) -> Floats:
+    """Rows that would carry the same information if every row were a person of its own.
+
+    n over the design effect se^2 / (row variance / n) (Kish 1965) is row variance / se^2; at most
+    the people, and the people where nothing varies. Repeating every photo under its person
+    changes nothing.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rows = row_variance / se**2
+    return np.asarray(np.where(np.isfinite(rows) & (rows > 0), np.minimum(rows, people), people))
+
+
+def delong(female: Floats, male: Floats) -> tuple[Floats, Floats]:
+    """Area under the ROC curve and its variance from score histograms [group, bin] by gender.
+
+    DeLong, DeLong & Clarke-Pearson (1988) on placements; faces of one bin count as tied. NaN
+    without a face of either gender.
+    """
+    F, M = female.sum(axis=1), male.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        males_below = (np.cumsum(male, axis=1) - male / 2) / M[:, None]
+        females_above = 1 - (np.cumsum(female, axis=1) - female / 2) / F[:, None]
+        area = (females_above * male).sum(axis=1) / M
+        of_females = ((males_below - area[:, None]) ** 2 * female).sum(axis=1) / (F - 1)
+        of_males = ((females_above - area[:, None]) ** 2 * male).sum(axis=1) / (M - 1)
+        variance = of_females / F + of_males / M
+    return area, variance
+
+
+def quantile(counts: Floats, edges: Floats, share: float | Floats) -> Floats:
+    """The least edge that at least `share` of each group's rows do not exceed [group].
+
+    counts [group, bin]; edges: the upper edge of each bin, rising. The inverse of the empirical
+    distribution function, rounded up to an edge. NaN for an empty group.
+    """
+    total = counts.sum(axis=1)
+    if not len(edges):
+        return np.full(len(counts), np.nan)
+    # a hair below: 0.9 * 10 rows is 9.000000000000002 in float64, yet means the ninth row
+    need = np.asarray(share) * total * (1 - 1e-12)
+    reached = np.cumsum(counts, axis=1) >= need[:, None]
+    return np.where(total > 0, edges[np.argmax(reached, axis=1)], np.nan)
+
+
+def quantile_interval(
+    counts: Floats, edges: Floats, share: float, n: Floats
+) -> tuple[Floats, Floats]:
+    """Woodruff's interval (1952): the quantiles at the ends of Wilson's interval for the share."""
+    low, high = wilson(np.full(len(counts), share), n)
+    return quantile(counts, edges, low), quantile(counts, edges, high)
+
+
+def around(low: Floats, high: Floats, value: Floats) -> tuple[Floats, Floats]:
+    """The interval, stretched to hold its value: formulas may miss it by a rounding error."""
+    return np.fmin(low, value), np.fmax(high, value)
+
+
+def paule_mandel(values: Floats, variances: Floats) -> float:
+    """Between-group variance by Paule & Mandel (1982): the root of Q(tau^2) = groups - 1, or 0."""
+
+    def excess(tau2: float) -> float:
+        weights = 1 / (variances + tau2)
+        mean = (weights * values).sum() / weights.sum()
+        return float((weights * (values - mean) ** 2).sum() - (len(values) - 1))
+
+    if len(values) < 2 or not (variances > 0).all() or excess(0.0) <= 0:
+        return 0.0
+    return _root(excess, high=float(np.var(values, ddof=1)) * len(values) + 1e-300)
+
+
+def _root(falling: Callable[[float], float], *, high: float) -> float:
+    """Where a falling function crosses zero between 0 and `high` (bisection: same on any CPU)."""
+    low = 0.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if falling(middle) > 0 else (low, middle)
+    return (low + high) / 2
+
+
+def shrunken(values: Floats, se: Floats, n: Floats) -> Floats:
+    """Empirical-Bayes estimates of group means: small groups lean to the mean of all [group].
+
+    Normal-normal model with tau^2 by Paule & Mandel and one pooled variance within groups, so that
+    a small group with no spread by chance is not taken at its word. NaN values stay NaN.
+    """
+    known = np.isfinite(values) & np.isfinite(se) & (n > 0)
+    out = np.full(len(values), np.nan)
+    if not known.any():
+        return out
+    y, rows = values[known], n[known]
+    within = float((se[known] ** 2 * rows * rows).sum() / rows.sum())
+    if within == 0:
+        out[known] = y
+        return out
+    variances = within / rows
+    tau2 = paule_mandel(y, variances)
+    weights = 1 / (variances + tau2)
+    centre = (weights * y).sum() / weights.sum()
+    out[known] = centre + tau2 * weights * (y - centre)
+    return out
