@@ -44,7 +44,7 @@ def demo(args: argparse.Namespace) -> int:
             progress=_shows_progress(args),
         )
     print(f"drawn     {count(DEMO_FACES)} faces in {out / 'faces'}")
-    settings = AuditSettings(seed=args.seed, model="demo network on drawn faces")
+    settings = AuditSettings(seed=args.seed, split="test", model="demo network on drawn faces")
     _run(
         args,
         source=out / "faces" / "labels.csv",
@@ -59,11 +59,16 @@ def run(args: argparse.Namespace) -> int:
     """Check the faces, train on them, predict faces never seen, audit, report."""
     from model.settings import train_settings_from
 
+    training, settings = train_settings_from(args), audit_settings(args)
+    if settings.split is None:  # the validation part chose the epoch: only the test part is unseen
+        settings = settings.replace(split="test")
+    if settings.model is None:
+        settings = settings.replace(model=f"{training.network} network, seed {training.seed}")
     _run(
         args,
         source=args.faces,
-        train_settings=train_settings_from(args),
-        audit_settings=audit_settings(args),
+        train_settings=training,
+        audit_settings=settings,
         thumbnails=args.thumbnails,
         resume=args.resume,
     )
@@ -185,7 +190,9 @@ def _check(faces: Path, *, out: Path, seed: int, args: argparse.Namespace) -> "F
     from model.faces import read_faces, write_left_out
     from reports.check import render_check
 
-    table = read_faces(faces, progress=_shows_progress(args), strict=getattr(args, "strict", False))
+    table = read_faces(
+        faces, progress=_shows_progress(args), strict=bool(getattr(args, "strict", False))
+    )
     data = check_faces(table, seed=seed)
     write_text(out / "check.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
     write_left_out(table, out / "left_out.csv")

@@ -36,6 +36,7 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--strict", action="store_true", default=None, help="left-out faces fail")
     _train_options(parser)
     _audit_options(parser)
 
