@@ -1,25 +1,31 @@
 """One scan from rows to mergeable integer sums, on which every figure rests."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+
+from audit.config import AuditSettings
+from audit.errors import InputError
+from audit.features import EXACT_ROWS, Feature, sorted_levels
+from audit.metrics import SUMS
+from audit.predictions import Predictions
+from audit.source import Source
+
+__all__ = ["SHARDS", "Feature", "Tally", "merge_tallies", "shard_of", "tally_predictions"]
 
 SHARDS = 1000
 
+LOGIT_STEP = 0.05  # width of a score bin, in logit units
+LOGIT_END = 12.0  # scores beyond share the outermost bins; exactly 0 and 1 have bins of their own
+SCORE_BINS = 2 * round(LOGIT_END / LOGIT_STEP) + 2
 
-@dataclass(frozen=True)
-class Feature:
-    """A column whose levels split the faces. `levels` stand in the feature's own order.
-
-    `ordered` is True for ages and cut numbers; `cuts` are the inner edges of a cut number.
-    `unknown`, where rows lack a level, is the last level.
-    """
-
-    name: str
-    levels: tuple[str, ...]
-    ordered: bool = False
-    cuts: tuple[float, ...] | None = None
+# Odd multipliers of the mix, small enough that each sum of products stays below 2^63.
+_MIX = (2654435761, 2246822519, 1640531527, 668265263)
+_ONE_IN = 64  # above EXACT_ROWS, persons are counted on this share of their mixes
 
 
 @dataclass(frozen=True)
@@ -28,11 +34,14 @@ class Tally:
 
     A cell is one level of every feature. In each table a feature is a column of codes (int16,
     positions in its `levels`), named as the feature; `age_group_pred` (codes into `age_groups`,
-    -1 where no age was predicted) stands beside them in `cells`.
+    -1 where no age was predicted) stands beside them in `cells`. Rows are sorted by their keys.
 
     cells: feature codes, age_group_pred, shard (0..SHARDS-1), then the columns of metrics.SUMS.
-    errors: feature codes, bin (|e| in 1/10 year, floor(|e in 1/100| / 10)), n: absolute errors.
-    scores: feature codes, bin (logit bin of P(female)), female (0/1), n, score (sum of f, micro).
+    errors: feature codes, bin, n. Bin b holds absolute errors above (b-1)/10 and up to b/10 years.
+    scores: feature codes, bin (of P(female), see `score_edges`), female (0/1), n, score (sum of f,
+        micro).
+    subjects: persons, exact up to 5 M rows (above, estimated to about 1 %, unless ids are checked).
+    fingerprint: SHA-256 of all the counts: equal for equal rows in any order, format or chunking.
     """
 
     features: tuple[Feature, ...]
@@ -44,3 +53,295 @@ class Tally:
     rows_left_out: Mapping[str, int]
     subjects: int
     subjects_are_rows: bool
+    fingerprint: str = ""
+
+
+def tally_predictions(predictions: Predictions, settings: AuditSettings) -> Tally:
+    """Add up every row of `faces` in one scan for the sums and one for each histogram.
+
+    All sums are integers (errors in 1/100 year, scores in millionths), so neither the order of the
+    rows nor threads nor chunks change a bit.
+    """
+    subjects, subjects_are_rows = _subjects(predictions, settings)
+    sizes = [len(f.levels) for f in predictions.features]
+    names = [f.name for f in predictions.features]
+    keys = list(zip(names, predictions.codes, sizes, strict=True))
+    pred = ("age_group_pred", "age_group_pred + 1", len(predictions.age_groups) + 1)
+    shard = ("shard", "shard", SHARDS)
+    cells = _grouped(predictions.source, [*keys, pred, shard], _SUM_SQL, f"({_ROWS})")
+    cells["age_group_pred"] -= 1
+    far = 10 * 10_000 + 1
+    errors = _grouped(
+        predictions.source,
+        [*keys, ("bin", "(abs(error) + 9) // 10", far)],
+        {"n": "count(*)"},
+        "faces WHERE error IS NOT NULL",
+    )
+    scores = _grouped(
+        predictions.source,
+        [*keys, ("bin", _score_bin("f"), SCORE_BINS), ("female", "y", 2)],
+        {"n": "count(*)", "score": "sum(floor(f * 1e6 + 0.5)::INTEGER)::BIGINT"},
+        "faces WHERE f IS NOT NULL",
+    )
+    tally = Tally(
+        features=predictions.features,
+        age_groups=predictions.age_groups,
+        cells=cells,
+        errors=errors,
+        scores=scores,
+        rows_read=predictions.rows_read,
+        rows_left_out=dict(predictions.rows_left_out),
+        subjects=subjects,
+        subjects_are_rows=subjects_are_rows,
+        fingerprint="",
+    )
+    return replace(tally, fingerprint=_fingerprint(tally))
+
+
+def merge_tallies(tallies: Sequence[Tally]) -> Tally:
+    """The tally of the rows of all `tallies` together; their order does not matter.
+
+    Levels of words are united (a site may lack a group); names of features, cuts and age groups
+    must be the same in all. Persons that repeat are taken to stay within one part; where they may
+    not, `subjects` is an upper limit. Raises InputError, naming the feature, where parts differ.
+    """
+    if not tallies:
+        raise InputError("no tally to merge")
+    features = tuple(_united(kin) for kin in _matched(tallies))
+    names = [f.name for f in features]
+    recoded = [_recoded(t, features) for t in tallies]
+    merged = Tally(
+        features=features,
+        age_groups=tallies[0].age_groups,
+        cells=_added([t.cells for t in recoded], [*names, "age_group_pred", "shard"]),
+        errors=_added([t.errors for t in recoded], [*names, "bin"]),
+        scores=_added([t.scores for t in recoded], [*names, "bin", "female"]),
+        rows_read=sum(t.rows_read for t in tallies),
+        rows_left_out=_added_reasons(tallies),
+        subjects=sum(t.subjects for t in tallies),
+        subjects_are_rows=all(t.subjects_are_rows for t in tallies),
+        fingerprint="",
+    )
+    return replace(merged, fingerprint=_fingerprint(merged))
+
+
+def score_edges() -> NDArray[np.float64]:
+    """Edges of the score bins, length SCORE_BINS + 1, in P(female).
+
+    Bin 0 holds scores of exactly 0, the last bin scores of exactly 1; between them bins are
+    LOGIT_STEP wide in log(f / (1 - f)), left-closed, the outermost open to their end.
+    """
+    inner = np.arange(1, SCORE_BINS - 2) * LOGIT_STEP - LOGIT_END
+    return np.concatenate([[0.0, 0.0], 1 / (1 + np.exp(-inner)), [1.0, 1.0]])
+
+
+def shard_of(key: int) -> int:
+    """The shard of a person: of the id where it is a number of up to 18 digits, else of the first
+    60 bits of its md5.
+
+    A multiply-shift mix inside 63 bits, the same in every engine, so that a person falls in the
+    same shard wherever the row is scanned.
+    """
+    a, b, c, d = _MIX
+    h = (key & (2**30 - 1)) * a + (key >> 30) * b
+    h ^= h >> 31
+    h = (h & (2**31 - 1)) * c + (h >> 31) * d
+    h ^= h >> 29
+    return (h >> 12) % SHARDS
+
+
+def subjects_in(rows: int, shards: int, *, subjects_are_rows: bool) -> int:
+    """Persons in a group of `rows` faces that occupy `shards` different shards.
+
+    The rows, where every person has one photo; else −S·ln(1 − occupied/S) (linear counting: how
+    many balls fill that many of S boxes), rounded, at least `shards` and at most `rows`.
+    """
+    if subjects_are_rows:
+        return rows
+    if shards >= SHARDS:
+        return rows
+    estimate = round(-SHARDS * float(np.log1p(-shards / SHARDS)))
+    return min(max(estimate, shards), rows)
+
+
+# The rows of `faces` with their shard: `shard_of` as SQL, one step a layer.
+_ROWS = f"""
+  SELECT *, ((xor(h3, h3 >> 29)) >> 12) % {SHARDS} AS shard FROM (
+    SELECT *, (h2 & 2147483647) * {_MIX[2]} + (h2 >> 31) * {_MIX[3]} AS h3 FROM (
+      SELECT *, xor(h1, h1 >> 31) AS h2 FROM (
+        SELECT *, (subject_key & 1073741823) * {_MIX[0]} + (subject_key >> 30) * {_MIX[1]} AS h1
+        FROM faces
+      )
+    )
+  )
+"""
+
+
+def _flag(condition: str) -> str:
+    return f"count(*) FILTER ({condition})"
+
+
+_PAIR = "y IS NOT NULL AND called IS NOT NULL"
+_SUM_SQL: Mapping[str, str] = {
+    "age_n": "count(error)",
+    "age_abs": "sum(abs(error))::BIGINT",
+    "age_err": "sum(error)::BIGINT",
+    "age_sq": "sum(error::BIGINT * error)::BIGINT",
+    "age_hit5": _flag("abs(error) <= 500"),
+    "age_years": "sum(CASE WHEN error IS NOT NULL THEN floor(age_true * 100 + 0.5)::INTEGER END)"
+    "::BIGINT",
+    "age_int": _flag("error IS NOT NULL AND age_true = floor(age_true)"),
+    "iv_n": "count(age_low)",
+    "iv_hit": _flag("age_true BETWEEN age_low AND age_high"),
+    "iv_width": "sum(floor((age_high - age_low) * 100 + 0.5)::BIGINT)::BIGINT",
+    "gender_n": _flag(_PAIR),
+    "gender_hit": _flag("y = called"),
+    "female_n": _flag("y = 1 AND called IS NOT NULL"),
+    "female_called": _flag("y = 1 AND called = 1"),
+    "male_n": _flag("y = 0 AND called IS NOT NULL"),
+    "male_called": _flag("y = 0 AND called = 1"),
+    "called": _flag("y IS NOT NULL AND called = 1"),
+    "score_n": "count(f)",
+    "score_resid": "sum(floor((y - f) * 1e6 + 0.5)::INTEGER)::BIGINT",
+    "score_brier": "sum(floor((y - f) * (y - f) * 1e6 + 0.5)::INTEGER)::BIGINT",
+    "score_var": "sum(floor(f * (1 - f) * 1e6 + 0.5)::INTEGER)::BIGINT",
+}
+assert list(_SUM_SQL) == list(SUMS)
+
+
+def _score_bin(f: str) -> str:
+    # Bin edges are logits of no rational number but 1/2 (whose logarithm is exact), so that the
+    # last digit of an engine's logarithm decides nothing.
+    last = SCORE_BINS - 2
+    steps = f"floor((ln({f} / (1 - {f})) + {LOGIT_END}) / {LOGIT_STEP})"
+    inner = f"greatest(least({steps}, {last - 1}), 0)::INTEGER + 1"
+    return f"CASE WHEN {f} <= 0 THEN 0 WHEN {f} >= 1 THEN {last + 1} ELSE {inner} END"
+
+
+def _grouped(
+    source: Source, keys: Sequence[tuple[str, str, int]], sums: Mapping[str, str], rows: str
+) -> pd.DataFrame:
+    """`GROUP BY` over keys of known size, each (name, SQL of a code from 0, size).
+
+    Keys are packed into one integer, as many as 62 bits hold: one packed key groups several times
+    faster than its parts, and sorts as they would.
+    """
+    packs: list[list[tuple[str, str, int]]] = [[]]
+    room = 2**62
+    for key in keys:
+        if room // key[2] < 1:
+            packs.append([])
+            room = 2**62
+        packs[-1].append(key)
+        room //= key[2]
+    packed = []
+    for pack in packs:
+        sql = "0::BIGINT"
+        for _, code, size in pack:
+            sql = f"({sql} * {size} + {code})"
+        packed.append(sql)
+    keys_sql = ", ".join(f"{sql} AS k{i}" for i, sql in enumerate(packed))
+    by = ", ".join(f"k{i}" for i in range(len(packed)))
+    values = ", ".join(f"{sql} AS s{i}" for i, sql in enumerate(sums.values()))
+    got = source.frame(f"SELECT {keys_sql}, {values} FROM {rows} GROUP BY {by}")
+    order = np.lexsort([got[f"k{i}"].to_numpy() for i in reversed(range(len(packs)))])
+    out: dict[str, NDArray[np.int64 | np.int32 | np.int16]] = {}
+    for i, pack in enumerate(packs):
+        rest = got[f"k{i}"].to_numpy()[order]
+        parts = {}
+        for name, _, size in reversed(pack):
+            parts[name] = (rest % size).astype(np.int32 if size > 2**15 else np.int16)
+            rest = rest // size
+        out |= {name: parts[name] for name, _, _ in pack}
+    for i, name in enumerate(sums):
+        values_i = got[f"s{i}"].to_numpy()[order]
+        out[name] = np.nan_to_num(values_i).astype(np.int64)
+    return pd.DataFrame(out)
+
+
+def _subjects(predictions: Predictions, settings: AuditSettings) -> tuple[int, bool]:
+    """How many persons, and whether each has one row."""
+    rows = predictions.rows_audited
+    if predictions.subjects_assumed:
+        return rows, True
+    if rows <= EXACT_ROWS or settings.check_ids:
+        n = predictions.source.one("SELECT count(DISTINCT subject_key) AS n FROM faces")["n"]
+        return int(n), int(n) == rows
+    # A fair sample of the persons themselves (by their mix), counted exactly: right to 1 %.
+    part = f"SELECT subject_key FROM ({_ROWS}) WHERE h3 % {_ONE_IN} = 0"
+    got = predictions.source.one(
+        f"SELECT count(DISTINCT subject_key) AS n, count(*) AS rows FROM ({part})"
+    )
+    if got["n"] == got["rows"]:
+        return rows, True
+    return min(int(got["n"]) * _ONE_IN, rows), False
+
+
+def _matched(tallies: Sequence[Tally]) -> list[list[Feature]]:
+    """The features of all tallies, feature by feature; InputError where they do not match."""
+    first = tallies[0]
+    for other in tallies[1:]:
+        ours, theirs = ([f.name for f in t.features] for t in (first, other))
+        if ours != theirs:
+            raise InputError(
+                f"tallies differ in their features ({', '.join(ours)}; {', '.join(theirs)}); "
+                "make them with the same --by"
+            )
+        if first.age_groups != other.age_groups:
+            raise InputError("tallies differ in their age groups; make them with one --age-groups")
+    matched = [list(kin) for kin in zip(*(t.features for t in tallies), strict=True)]
+    for kin in matched:
+        if len({(f.cuts, f.ordered) for f in kin}) > 1:
+            raise InputError(
+                f"tallies cut {kin[0].name!r} at different places; make them with one --cuts"
+            )
+    return matched
+
+
+def _united(kin: Sequence[Feature]) -> Feature:
+    levels = [f.levels for f in kin]
+    if all(one == levels[0] for one in levels):
+        return kin[0]
+    if kin[0].ordered:  # the same cuts: only `unknown` can differ
+        return max(kin, key=lambda f: len(f.levels))
+    if kin[0].name == "gender_true":
+        other = sorted_levels({w for one in levels for w in one} - {"female", "male"})
+        return replace(kin[0], levels=("female", "male", *other))
+    return replace(kin[0], levels=sorted_levels({w for one in levels for w in one}))
+
+
+def _recoded(tally: Tally, features: Sequence[Feature]) -> Tally:
+    """A tally with its codes as positions in the levels of `features`."""
+    changed = {}
+    for name in ("cells", "errors", "scores"):
+        frame = getattr(tally, name).copy()
+        for old, new in zip(tally.features, features, strict=True):
+            if old.levels != new.levels:
+                place = np.array([new.levels.index(w) for w in old.levels], dtype=np.int16)
+                frame[old.name] = place[frame[old.name].to_numpy()]
+        changed[name] = frame
+    return replace(tally, **changed)
+
+
+def _added(frames: Sequence[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
+    whole = pd.concat(frames, ignore_index=True)
+    return whole.groupby(keys, as_index=False, sort=True, observed=True).sum()
+
+
+def _added_reasons(tallies: Sequence[Tally]) -> dict[str, int]:
+    reasons = dict.fromkeys(r for t in tallies for r in t.rows_left_out)
+    return {r: sum(t.rows_left_out.get(r, 0) for t in tallies) for r in reasons}
+
+
+def _fingerprint(tally: Tally) -> str:
+    digest = hashlib.sha256()
+    for feature in tally.features:
+        digest.update(repr((feature.name, feature.levels, feature.cuts)).encode())
+    digest.update(
+        repr((tally.age_groups, tally.rows_read, sorted(tally.rows_left_out.items()))).encode()
+    )
+    for frame in (tally.cells, tally.errors, tally.scores):
+        for name in frame:
+            digest.update(f"{name}:{len(frame)}".encode())
+            digest.update(np.ascontiguousarray(frame[name].to_numpy(), dtype="<i8").tobytes())
+    return digest.hexdigest()

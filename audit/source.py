@@ -1,0 +1,337 @@
+"""A table wherever it lies (CSV, Parquet, many files, a DataFrame) as one lazy DuckDB relation."""
+
+import csv
+import gzip
+import io
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from audit.errors import InputError, MachineError
+
+Kind = Literal["text", "whole", "number", "single"]
+
+# A CSV up to this size is parsed once and held (text, about twice its size in memory); a larger one
+# is parsed again in each scan, so that memory stays flat.
+HELD_BYTES = 512 * 2**20
+
+_WHOLE = {f"{u}{i}" for u in ("", "U") for i in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")}
+_NUMBER = ("DOUBLE", "DECIMAL", "HUGEINT", "UHUGEINT")
+_TEXT = ("VARCHAR", "ENUM", "BOOLEAN", "DATE", "TIME", "UUID")
+_DELIMITERS = (",", ";", "\t", "|")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: its name there, its name in `raw`, what its values are.
+
+    `single` is a 32-bit float; `comma` marks text whose decimals are written with a comma.
+    """
+
+    name: str
+    sql: str
+    kind: Kind
+    comma: bool = False
+
+    @property
+    def text(self) -> str:
+        """SQL of the value as text; numbers as a CSV of the same table would print them."""
+        return self.sql if self.kind == "text" else f"CAST({self.sql} AS VARCHAR)"
+
+    @property
+    def number(self) -> str:
+        """SQL of the value as DOUBLE: NULL or NaN where empty, infinite where it is no number.
+
+        A 32-bit float passes through its text, so that 31.005 is the same number as in a CSV.
+        """
+        if self.kind == "single":
+            return f"CAST(CAST({self.sql} AS VARCHAR) AS DOUBLE)"
+        if self.kind != "text":
+            return f"CAST({self.sql} AS DOUBLE)"
+        text = f"replace({self.sql}, ',', '.')" if self.comma else self.sql
+        return (
+            f"CASE WHEN {self.sql} IS NULL OR lower(trim({self.sql})) IN {EMPTY_WORDS} THEN NULL "
+            f"ELSE coalesce(TRY_CAST({text} AS DOUBLE), 'inf'::DOUBLE) END"
+        )
+
+
+EMPTY_WORDS = ("", "na", "n/a", "nan", "null", "none", "<na>")  # in columns of numbers
+
+
+@dataclass(frozen=True)
+class Source:
+    """The relation `raw` of connection `con`: columns `c0, c1, ...` and `row_at`, the row's place.
+
+    `row_at` counts rows from 0 in the order of the files; with several Parquet files the number of the
+    file stands above bit 40. `metadata` is the key-value metadata of the first Parquet file.
+    """
+
+    con: duckdb.DuckDBPyConnection
+    label: str
+    columns: tuple[Column, ...]
+    files: tuple[str, ...] = ()
+    header_lines: int = 0
+    metadata: dict[str, str] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """All rows of a query. Raises as `reading_error` says."""
+        try:
+            return self.con.execute(sql).fetchall()
+        except duckdb.Error as error:
+            raise reading_error(error, self.label) from error
+
+    def one(self, sql: str) -> dict[str, Any]:
+        """The only row of a query, by column name."""
+        try:
+            cursor = self.con.execute(sql)
+            row = cursor.fetchone()
+        except duckdb.Error as error:
+            raise reading_error(error, self.label) from error
+        assert row is not None
+        return dict(zip([d[0] for d in cursor.description or ()], row, strict=True))
+
+    def frame(self, sql: str) -> pd.DataFrame:
+        """A query's rows as a DataFrame: for aggregates, never for the table itself."""
+        try:
+            return self.con.execute(sql).df()
+        except duckdb.Error as error:
+            raise reading_error(error, self.label) from error
+
+    def batches(self, sql: str, rows: int) -> Iterator[pa.RecordBatch]:
+        """A query's rows as Arrow batches of `rows`, one after the other."""
+        try:
+            yield from self.con.sql(sql).to_arrow_reader(rows)
+        except duckdb.Error as error:
+            raise reading_error(error, self.label) from error
+
+    def place(self, at: int) -> str:
+        """Where a row stands, in the words of its file: `line 5`, `row 4`, `part.parquet row 4`."""
+        if self.header_lines:
+            return f"line {at + 1 + self.header_lines}"
+        number, row = at >> 40, at & (2**40 - 1)
+        name = f"{Path(self.files[number]).name} " if len(self.files) > 1 else ""
+        return f"{name}row {row + 1}"
+
+
+def reading_error(error: duckdb.Error, label: str) -> Exception:
+    """What the user is told when DuckDB fails: InputError, MachineError, or the bug itself."""
+    text = str(error).strip()
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return MachineError(f"not enough memory to scan {label}: {text.splitlines()[0]}")
+    if isinstance(error, (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)):
+        return error
+    if line := re.search(r"CSV Error on Line: (\d+)", text):
+        named = re.search(r"^\s*file = (.+)$", text, re.M)
+        file = Path(named[1]).name if named else label
+        fields = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
+        why = "it cannot be read; is the file cut off there?"
+        if fields:
+            why = f"{fields[2]} fields where the header has {fields[1]}; is the file cut off there?"
+        elif "unterminated quote" in text:
+            why = "a quote is opened and never closed; is the file cut off there?"
+        elif "unicode" in text:
+            why = "not UTF-8; save the file as UTF-8"
+        return InputError(f"{file}, line {line[1]}: {why}")
+    first = text.splitlines()[0] if text else type(error).__name__
+    return InputError(f"{label} cannot be read, is it cut off or damaged? ({first})")
+
+
+def open_source(source: Path | pd.DataFrame, *, threads: int | None = None) -> Source:
+    """Make `source` the lazy relation `raw`. Nothing but headers and schemas is read.
+
+    A path may be a CSV (`.csv`, `.tsv`, also `.gz`), a Parquet file, a glob, or a folder of
+    Parquet. Raises InputError for a missing, empty, cut or mixed source, naming file and place.
+    """
+    con = duckdb.connect(config={"autoinstall_known_extensions": False})
+    con.execute("SET enable_progress_bar = false")
+    con.execute(f"SET temp_directory = {quoted(tempfile.gettempdir())}")
+    if threads:
+        con.execute(f"SET threads = {int(threads)}")
+    if isinstance(source, pd.DataFrame):
+        return _open_frame(con, source)
+    files = _files(Path(source))
+    label = Path(source).name or str(source)
+    if all(_is_parquet(f) for f in files):
+        return _open_parquet(con, files, label)
+    if any(_is_parquet(f) for f in files):
+        raise InputError(f"{source} mixes CSV and Parquet files; give one kind")
+    return _open_csv(con, files, label)
+
+
+def quoted(text: str) -> str:
+    """A text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _files(path: Path) -> tuple[Path, ...]:
+    if path.is_dir():
+        found = [p for p in sorted(path.rglob("*.parquet")) if not p.name.startswith((".", "_"))]
+        if not found:
+            raise InputError(f"no .parquet file in the folder {path}; give a table, or its glob")
+        return tuple(found)
+    if path.exists():
+        return (path,)
+    if any(c in str(path) for c in "*?["):
+        root = Path(path.anchor) if path.is_absolute() else Path()
+        found = sorted(root.glob(str(path.relative_to(root))))
+        if found:
+            return tuple(found)
+        raise InputError(f"no file matches {path}")
+    raise InputError(f"{path}: no such file; give the predictions table (CSV or Parquet)")
+
+
+def _is_parquet(path: Path) -> bool:
+    if path.suffix.lower() in {".parquet", ".pq"}:
+        return True
+    try:
+        with path.open("rb") as handle:
+            return handle.read(4) == b"PAR1"
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _open_parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str) -> Source:
+    for path in files:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path.name} is empty (0 bytes); was its writing interrupted?")
+    names = ", ".join(quoted(str(f)) for f in files)
+    union = ", union_by_name = true" if len(files) > 1 else ""
+    scan = f"read_parquet([{names}]{union})"
+    at = "file_row_number"
+    if len(files) > 1:
+        at = f"((list_position([{names}], filename) - 1)::BIGINT << 40) + file_row_number"
+    try:
+        schema = con.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
+        pairs = con.execute(
+            f"SELECT key, value FROM parquet_kv_metadata({quoted(str(files[0]))})"
+        ).fetchall()
+    except duckdb.Error as error:
+        raise reading_error(error, label) from error
+    metadata = {_plain(k): _plain(v) for k, v in pairs}
+    columns, skipped = _columns([(name, kind) for name, kind, *_ in schema])
+    theirs = {name: f"c{i}" for i, (name, *_) in enumerate(schema)}
+    chosen = ", ".join(f"{_identifier(n)} AS {c}" for n, c in theirs.items())
+    con.execute(f"CREATE VIEW raw AS SELECT {chosen}, {at} AS row_at FROM {scan}")
+    return Source(con, label, columns, tuple(map(str, files)), 0, metadata, skipped)
+
+
+def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str) -> Source:
+    names, delimiter = _header(files[0])
+    for other in files[1:]:
+        if _header(other) != (names, delimiter):
+            raise InputError(f"{other.name} and {files[0].name} differ in their header line")
+    spec = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(names)))
+    listed = ", ".join(quoted(str(f)) for f in files)
+    scan = (
+        f"read_csv([{listed}], auto_detect = false, header = true, delim = {quoted(delimiter)}, "
+        f"quote = '\"', escape = '\"', strict_mode = true, columns = {{{spec}}})"
+    )
+    size = sum(f.stat().st_size * (8 if f.suffix == ".gz" else 1) for f in files)
+    try:
+        if size <= HELD_BYTES:
+            con.execute(f"CREATE TABLE held AS SELECT * FROM {scan}")
+            con.execute("CREATE VIEW raw AS SELECT *, rowid AS row_at FROM held")
+        else:
+            con.execute(
+                f"CREATE VIEW raw AS SELECT *, row_number() OVER () - 1 AS row_at FROM {scan}"
+            )
+    except duckdb.Error as error:
+        raise reading_error(error, label) from error
+    columns = [
+        Column(name, f"c{i}", "text", comma=delimiter == ";")
+        for i, name in enumerate(names)
+        if name
+    ]
+    skipped = tuple(f"column {i + 1} (it has no name)" for i, n in enumerate(names) if not n)
+    return Source(con, label, tuple(columns), tuple(map(str, files)), 1, {}, skipped)
+
+
+def _header(path: Path) -> tuple[list[str], str]:
+    """Names in the first line of a CSV, and the delimiter that parts most of them."""
+    try:
+        opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+        with opened as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as lines:
+            first = lines.readline(2**20)
+            delimiter = max(_DELIMITERS, key=re.sub(r'"[^"]*"', "", first).count)
+            rest = io.StringIO(first)
+            names = next(csv.reader(rest, delimiter=delimiter), [])
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name}, line 1: not UTF-8; save the file as UTF-8") from error
+    except (OSError, EOFError, csv.Error) as error:
+        raise InputError(f"{path.name} cannot be read: {error}") from error
+    names = [n.strip() for n in names]
+    if not any(names):
+        raise InputError(f"{path.name} has no rows: the file is empty")
+    _refuse_twins(names)
+    return names, delimiter
+
+
+def _open_frame(con: duckdb.DuckDBPyConnection, frame: pd.DataFrame) -> Source:
+    names = [str(c) for c in frame.columns]
+    _refuse_twins(names)
+    arrays = [_array(frame.iloc[:, i]) for i in range(len(names))]
+    arrays.append(pa.array(np.arange(len(frame), dtype=np.int64)))
+    fields = [*(f"c{i}" for i in range(len(names))), "row_at"]
+    con.register("raw", pa.table(arrays, names=fields))
+    schema = con.execute("DESCRIBE SELECT * FROM raw").fetchall()[:-1]
+    kinds = [(name, kind) for name, (_, kind, *_) in zip(names, schema, strict=True)]
+    columns, skipped = _columns(kinds)
+    return Source(con, "the table", columns, (), 0, {}, skipped)
+
+
+def _array(values: "pd.Series[Any]") -> pa.Array | pa.ChunkedArray:
+    """A pandas column as Arrow; mixed objects and categories become what their values are."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.dtype.categories.dtype if len(values) else object)
+    try:
+        array = pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        text = [None if v is None or v is pd.NA or v != v else str(v) for v in values]
+        array = pa.array(text, pa.string())
+    return array.cast(pa.string()) if pa.types.is_null(array.type) else array
+
+
+def _columns(schema: Sequence[tuple[str, str]]) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """Columns of a typed table, and those of kinds that no audit can use."""
+    _refuse_twins([name for name, _ in schema])
+    columns, skipped = [], []
+    for i, (name, kind) in enumerate(schema):
+        sql = f"c{i}"
+        if kind in _WHOLE:
+            columns.append(Column(name, sql, "whole"))
+        elif kind == "FLOAT":
+            columns.append(Column(name, sql, "single"))
+        elif kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "BLOB")):
+            skipped.append(f"column {name!r} (of type {kind})")
+        elif kind.startswith(_NUMBER):
+            columns.append(Column(name, sql, "number"))
+        elif kind == "VARCHAR":
+            columns.append(Column(name, sql, "text"))
+        elif kind.startswith(_TEXT):
+            columns.append(Column(name, f"CAST({sql} AS VARCHAR)", "text"))
+        else:
+            skipped.append(f"column {name!r} (of type {kind})")
+    return tuple(columns), tuple(skipped)
+
+
+def _refuse_twins(names: Sequence[str]) -> None:
+    twins = sorted({n for n in names if n and list(names).count(n) > 1})
+    if twins:
+        raise InputError(f"the table has two columns named {', '.join(map(repr, twins))}")
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _plain(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
