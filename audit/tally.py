@@ -41,6 +41,7 @@ class Tally:
     scores: feature codes, bin (of P(female), see `score_edges`), female (0/1), n, score (sum of f,
         micro).
     subjects: persons, exact up to 5 M rows (above, estimated to about 1 %, unless ids are checked).
+    subjects_assumed: the table names no persons; one photo each is assumed.
     fingerprint: SHA-256 of all the counts: equal for equal rows in any order, format or chunking.
     """
 
@@ -53,6 +54,7 @@ class Tally:
     rows_left_out: Mapping[str, int]
     subjects: int
     subjects_are_rows: bool
+    subjects_assumed: bool
     fingerprint: str = ""
 
 
@@ -93,6 +95,7 @@ def tally_predictions(predictions: Predictions, settings: AuditSettings) -> Tall
         rows_left_out=dict(predictions.rows_left_out),
         subjects=subjects,
         subjects_are_rows=subjects_are_rows,
+        subjects_assumed=predictions.subjects_assumed,
         fingerprint="",
     )
     return replace(tally, fingerprint=_fingerprint(tally))
@@ -120,6 +123,7 @@ def merge_tallies(tallies: Sequence[Tally]) -> Tally:
         rows_left_out=_added_reasons(tallies),
         subjects=sum(t.subjects for t in tallies),
         subjects_are_rows=all(t.subjects_are_rows for t in tallies),
+        subjects_assumed=all(t.subjects_assumed for t in tallies),
         fingerprint="",
     )
     return replace(merged, fingerprint=_fingerprint(merged))
