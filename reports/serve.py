@@ -1,0 +1,191 @@
+"""Serve the dashboard of one audit folder, from this machine to this machine only.
+
+Two walls stand against a hostile web page that points its own name at 127.0.0.1 (DNS rebinding):
+`server.allowedHosts`, which guards Streamlit's WebSocket, and a middleware that refuses every
+other request whose Host is not ours, which Streamlit alone would answer.
+"""
+
+import importlib.util
+import os
+import re
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from audit.errors import InputError
+from audit.result import AuditResult
+
+ADDRESS = "127.0.0.1"
+HOSTS = ("localhost", "127.0.0.1")
+FIRST_PORT = 8501
+_PORTS_TRIED = 100
+# A page opened by its own address makes Streamlit's script look for the server beneath that page
+# before it looks at the root.
+_BENEATH_A_PAGE = re.compile(r"/[^/]+/_stcore/(health|host-config)")
+
+# System UI faces, nearest first; Streamlit knows no `system-ui` of its own.
+_FONT = (
+    'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", '
+    '"Liberation Sans", Arial, sans-serif'
+)
+_LOOK: Mapping[str, Any] = {
+    "theme.font": _FONT,
+    "theme.headingFont": _FONT,
+    "theme.codeFont": 'ui-monospace, SFMono-Regular, Menlo, Consolas, "Liberation Mono", monospace',
+    "theme.baseRadius": "4px",
+    "theme.showWidgetBorder": True,
+    "theme.showSidebarBorder": True,
+    "theme.headingFontWeights": [600, 600, 600, 600, 600, 600],
+    "theme.headingFontSizes": ["28px", "22px", "17px", "15px", "15px", "15px"],
+    "theme.metricValueFontSize": "34px",
+    "theme.light.primaryColor": "#0072b2",
+    "theme.light.backgroundColor": "#ffffff",
+    "theme.light.secondaryBackgroundColor": "#f5f6f7",
+    "theme.light.textColor": "#16191d",
+    "theme.light.linkColor": "#00619a",
+    "theme.light.borderColor": "#d9dce0",
+    "theme.dark.primaryColor": "#56b4e9",
+    "theme.dark.backgroundColor": "#14171a",
+    "theme.dark.secondaryBackgroundColor": "#1d2125",
+    "theme.dark.textColor": "#eceef0",
+    "theme.dark.linkColor": "#7cc5ee",
+    "theme.dark.borderColor": "#343a41",
+}
+
+
+def settings(port: int) -> dict[str, Any]:
+    """Streamlit's options. They win over every config.toml and STREAMLIT_* variable.
+
+    Beside what is wanted, this names what a person's own config.toml could loosen.
+    """
+    return {
+        "server.address": ADDRESS,
+        "server.port": port,
+        "server.allowedHosts": list(HOSTS),
+        "server.enableCORS": True,
+        "server.corsAllowedOrigins": [],
+        "server.enableXsrfProtection": True,
+        "server.enableStaticServing": False,
+        "server.enableAgentApi": False,
+        "server.trustedUserHeaders": "{}",
+        "server.baseUrlPath": "",
+        "server.customComponentBaseUrlPath": "",
+        "server.sslCertFile": "",
+        "server.sslKeyFile": "",
+        "server.headless": True,
+        "server.showEmailPrompt": False,
+        "server.fileWatcherType": "none",
+        "server.runOnSave": False,
+        "browser.gatherUsageStats": False,
+        "browser.serverAddress": ADDRESS,
+        "browser.serverPort": port,
+        "client.showErrorDetails": "none",
+        "client.showErrorLinks": False,
+        "client.toolbarMode": "minimal",
+        "client.allowedOrigins": [],
+        "global.developmentMode": False,
+        "logger.hideWelcomeMessage": True,
+        "logger.level": "error",
+        "runner.magicEnabled": False,
+        **_LOOK,
+    }
+
+
+def serve(folder: Path, *, port: int | None = None, browser: bool = True) -> int:
+    """Serve the audit in `folder` until Ctrl-C. The first line of stdout is the URL.
+
+    `port` None takes the next free one from 8501. With `browser` the page is opened too.
+
+    Raises InputError when `folder` holds no whole result.json or a given `port` is in use, and
+    KeyboardInterrupt when stopped.
+    """
+    AuditResult.load(folder)
+    port = _free_port(port)
+    url = f"http://{ADDRESS}:{port}"
+    script = dashboard_script()
+    for name in [n for n in os.environ if n.startswith("STREAMLIT_")]:
+        del os.environ[name]  # what the options above do not name stays as shipped
+    sys.argv = [str(script), str(folder.resolve())]
+
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from streamlit.starlette import App
+
+    import reports.pages  # noqa: F401  (imported before the first visitor waits for it)
+
+    @asynccontextmanager
+    async def started(_app: App) -> AsyncIterator[None]:
+        print(url, flush=True)
+        if browser:
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        yield
+
+    walls = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS), www_redirect=False),
+        Middleware(LookAtTheRoot),
+    ]
+    App(script, middleware=walls, lifespan=started).run(config=settings(port))
+    return 0
+
+
+class LookAtTheRoot:
+    """Answers the search for a server beneath a page with "not here", but not as an error.
+
+    Streamlit's 404 would do, but stands in the browser's console as a failure on every page that
+    is opened by its own address. A redirection without a target is neither success nor failure.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer such a question here, hand every other to the app."""
+        if scope["type"] == "http" and _BENEATH_A_PAGE.fullmatch(scope["path"]):
+            await send({"type": "http.response.start", "status": 300, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await self.app(scope, receive, send)
+
+
+def dashboard_script() -> Path:
+    """Where `streamlit_app.py` lies, in a checkout or an installed wheel, without running it."""
+    found = importlib.util.find_spec("streamlit_app")
+    if found is None or found.origin is None:
+        raise InputError(
+            "the dashboard is not installed: `pip install 'faceaudit[dashboard]'` adds it"
+        )
+    return Path(found.origin)
+
+
+def _free_port(port: int | None) -> int:
+    if port is not None:
+        if not 1 <= port <= 65535:
+            raise InputError(f"--port {port} is no port: give one from 1024 to 65535")
+        if not _is_free(port):
+            raise InputError(
+                f"port {port} is in use (or not allowed): give another --port, "
+                "or none to take the next free one"
+            )
+        return port
+    for candidate in range(FIRST_PORT, FIRST_PORT + _PORTS_TRIED):
+        if _is_free(candidate):
+            return candidate
+    raise InputError(
+        f"no port from {FIRST_PORT} to {FIRST_PORT + _PORTS_TRIED - 1} is free: give one with --port"
+    )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        if os.name == "posix":  # a server that has just stopped leaves its port in TIME_WAIT
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError:
+            return False
+    return True

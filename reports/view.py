@@ -1,0 +1,50 @@
+"""What a page of the dashboard is given: the audit, its faces, and what the person asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from audit.result import AuditResult
+from audit.rows import FaceRows, Where
+from reports.filters import Filter
+
+
+@dataclass(frozen=True)
+class View:
+    """One viewer's look at one audit folder.
+
+    rows: None where the folder holds no predictions.parquet (`why_no_rows` says so).
+    where: the levels asked for; remaining: how many faces hold them.
+    images: the folder of the pictures, None where it is not known or not there.
+    """
+
+    folder: Path
+    result: AuditResult
+    rows: FaceRows | None
+    why_no_rows: str
+    filters: tuple[Filter, ...]
+    where: Where
+    remaining: int
+    images: Path | None
+    hide_pictures: bool
+
+    @property
+    def cache(self) -> Path:
+        """Where thumbnails are kept."""
+        return self.folder / "cache" / "thumbs"
+
+    @property
+    def missing(self) -> str:
+        """What a card says in the place of a picture that is not shown."""
+        if self.hide_pictures:
+            return "picture hidden"
+        return "no picture" if self.images else "no folder of pictures"
+
+
+def images_folder(result: AuditResult, folder: Path) -> Path | None:
+    """The folder that picture paths are relative to, as the audit recorded it."""
+    named = (result.info.get("run", {}).get("paths") or {}).get("images")
+    if not named:
+        return None
+    path = Path(str(named))
+    path = path if path.is_absolute() else folder / path
+    return path if path.is_dir() else None

@@ -1,0 +1,140 @@
+"""A real browser and a real dashboard for the tests: headless Chromium, one server per audit."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+SECONDS = 20.0  # patience: CI machines are slow, and a wait ends as soon as it may
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def chromium_or_skip() -> tuple[str, str]:
+    """Paths of Chromium and its driver. Missing: the test is skipped, but fails where CI is set."""
+    binary = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    driver = shutil.which("chromedriver")
+    if binary and driver:
+        return binary, driver
+    if os.environ.get("CI"):
+        pytest.fail("CI has no Chromium or no chromedriver: install both")
+    pytest.skip("no Chromium with its driver on this machine")
+
+
+@contextmanager
+def open_browser(*, width: int = 1280, height: int = 900, dark: bool = False) -> Iterator[Chrome]:
+    """A fresh headless Chromium that keeps its console and network logs."""
+    binary, driver = chromium_or_skip()
+    profile = tempfile.mkdtemp(prefix="faceaudit-browser-")
+    options = ChromeOptions()
+    options.binary_location = binary
+    for argument in (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--disable-background-networking",
+        "--no-first-run",
+        f"--user-data-dir={profile}",
+        f"--window-size={width},{height}",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = Chrome(options=options, service=Service(driver))
+    try:
+        browser.set_script_timeout(SECONDS)
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        yield browser
+    finally:
+        browser.quit()
+        shutil.rmtree(profile, ignore_errors=True)
+
+
+@contextmanager
+def open_dashboard(folder: Path, *, cwd: Path | None = None) -> Iterator[str]:
+    """`faceaudit dashboard FOLDER` in a process of its own; yields the URL it printed."""
+    command = [sys.executable, "-m", "audit", "dashboard", str(folder), "--no-browser"]
+    errors = tempfile.TemporaryFile("w+")
+    process = subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=errors, text=True, env=clean_environment()
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        if not re.fullmatch(r"http://127\.0\.0\.1:\d+", url):
+            errors.seek(0)
+            raise AssertionError(f"no URL but {url!r}; stderr: {errors.read()}")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(SECONDS)
+        errors.close()
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment with this checkout first, so that the tests meet what they stand beside."""
+    root = str(Path(__file__).parents[1])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path}
+
+
+def wait_until(question: Callable[[], object], *, what: str, seconds: float = SECONDS) -> object:
+    """Ask until the answer is true, and return it; a page that redraws meanwhile is asked again."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if answer := question():
+                return answer
+        except (StaleElementReferenceException, WebDriverException):
+            pass
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds:.0f} s in vain: {what}")
+        time.sleep(0.05)
+
+
+def settle(browser: Chrome) -> None:
+    """Wait until Streamlit has run the page to its end and drawn it."""
+    script = (
+        "const app = document.querySelector('[data-testid=stApp]');"
+        "return !!app && app.dataset.testScriptState === 'notRunning' "
+        "&& !document.querySelector('[data-stale=true], [data-testid=stSkeleton]')"
+        "&& !!document.querySelector('[data-testid=stMainBlockContainer] [data-testid]')"
+    )
+    wait_until(lambda: browser.execute_script(script), what="the page to come to rest")
+
+
+def text_of(browser: Chrome) -> str:
+    """The text of the whole page as seen."""
+    return browser.find_element(By.TAG_NAME, "body").text
+
+
+def console_errors(browser: Chrome) -> list[str]:
+    """What the page complained about on its console since last asked."""
+    return [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
+
+
+def requests_of(browser: Chrome) -> list[str]:
+    """Addresses the page asked the network for since last asked (data: and blob: are not)."""
+    messages = [json.loads(e["message"])["message"] for e in browser.get_log("performance")]
+    sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    sent += [
+        {"request": {"url": m["params"]["url"]}}
+        for m in messages
+        if m["method"] == "Network.webSocketCreated"
+    ]
+    return [u for p in sent if not (u := p["request"]["url"]).startswith(("data:", "blob:"))]
