@@ -56,16 +56,25 @@ def read_bytes(path: Path | str) -> bytes:
     """Bytes of a regular, non-empty file; PictureError for anything else, and no hang on a FIFO."""
     try:
         facts = os.stat(path)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise PictureError("unreadable", f"cannot be read: {_why(error)}") from error
+    try:
         if not stat.S_ISREG(facts.st_mode):
             raise PictureError("not_a_file", "not a regular file")
         if facts.st_size == 0:
             raise PictureError("empty", "empty (0 bytes)")
         if facts.st_size > MAX_BYTES:
-            raise PictureError("too_large", f"{facts.st_size:,} bytes; at most {MAX_BYTES:,} are read")
+            raise PictureError(
+                "too_large", f"{facts.st_size:,} bytes; at most {MAX_BYTES:,} are read"
+            )
         with open(path, "rb") as handle:
             return handle.read()
     except OSError as error:
-        raise PictureError("unreadable", f"cannot be read: {error.strerror or error}") from error
+        raise PictureError("unreadable", f"cannot be read: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,272 @@
+"""A folder of faces, or a label file beside them, becomes a face table.
+
+Every picture is read once: label, content hash, size, fingerprint. What cannot be used is listed
+with its reason and counted, never guessed at; copies of one photo are tied together by
+`subject_id`, so that no split can put them on both sides.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from audit.errors import InputError
+from audit.files import write_text
+from model.duplicates import chained, components, mark_copies, resolve_conflicts
+from model.labels import (
+    Label,
+    is_picture_name,
+    label_of_row,
+    labels_of_names,
+    read_label_file,
+)
+from model.pictures import MAX_PIXELS, PictureError
+from model.scan import FOLDER, THUMB, Fingerprint, files_below, fingerprints
+from model.split import split_faces
+
+__all__ = ["FaceTable", "read_faces", "resolve_conflicts", "split_faces", "write_left_out"]
+
+TABLE_SUFFIXES = (".csv", ".parquet", ".pq")
+MADE = (  # columns this module makes; a label file's own columns of these names are not taken
+    "image", "age", "gender", "race", "subject_id", "content_hash", "dhash", "width", "height",
+    "bytes", "copy_group", "copy_kind", "conflict",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FaceTable:
+    """Faces that can be used, and what was left out.
+
+    `faces` has one row per picture, sorted by `image` (path below `root`, with `/`): age in years,
+    gender (`female`, `male`), race where labels carry it (missing: None), subject_id,
+    content_hash (SHA-256), dhash, width, height, bytes, copy_group, copy_kind, conflict (see
+    `model.duplicates.mark_copies`), then a label file's further columns. `left_out` has image,
+    status (a word to count by) and reason.
+    """
+
+    root: Path
+    faces: pd.DataFrame
+    left_out: pd.DataFrame
+    passed_over: int  # files that are no pictures (README.txt, truth.json, ...)
+    subjects_given: bool  # by the label file; otherwise one person per photo is assumed
+    subjects_merged: int  # given persons who share a photo and are one from here on
+
+    @property
+    def has_race(self) -> bool:
+        """Whether any label carries a race."""
+        return "race" in self.faces
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """Rows with a label, before their pictures are read."""
+
+    root: Path
+    rows: pd.DataFrame
+    left_out: list[tuple[str, str, str]]
+    passed_over: int = 0
+
+
+def read_faces(
+    source: Path, *, progress: bool = False, max_pixels: int = MAX_PIXELS, strict: bool = False
+) -> FaceTable:
+    """Read a folder of faces, or a CSV/Parquet label file, into a face table.
+
+    A folder is read by names alone, `<age>_<gender>[_<race>]_*.jpg|jpeg|png|webp`, subfolders
+    included; a label file lying in it is not opened (give the file itself for its columns).
+
+    Parameters
+    ----------
+    max_pixels
+        Pictures with more (by their header) are left out and never decoded.
+    strict
+        Refuse the whole source when any face is left out.
+
+    Raises
+    ------
+    InputError
+        `source` is missing or no usable table, nothing in it can be used, or `strict` was broken.
+    """
+    source = Path(source)
+    if source.is_dir():
+        labelled = _read_folder(source)
+    elif source.suffix.lower() in TABLE_SUFFIXES and source.is_file():
+        labelled = _read_label_rows(source)
+    elif source.exists():
+        raise InputError(f"{source} is neither a folder of faces nor a .csv or .parquet label file")
+    else:
+        raise InputError(f"{source} does not exist; give a folder of faces or a label file")
+    paths = [str(labelled.root / image) for image in labelled.rows["image"]]
+    prints = fingerprints(paths, max_pixels=max_pixels, progress=progress)
+    table = _table(labelled, prints)
+    if strict and len(table.left_out):
+        raise InputError(f"{source}: --strict, but {left_out_words(table.left_out)}")
+    if table.faces.empty:
+        raise InputError(_nothing_words(source, table))
+    return table
+
+
+def _read_folder(root: Path) -> _Labelled:
+    found = sorted(files_below(root))
+    left_out = [
+        (image, "not_a_file", fault) for image, fault in found
+        if fault is not None and (fault != FOLDER or is_picture_name(image))
+    ]  # fmt: skip
+    files = [image for image, fault in found if fault is None]
+    labels = labels_of_names(files)
+    images, good = [], []
+    passed_over = 0
+    for image, label in zip(files, labels, strict=True):
+        if not is_picture_name(image):
+            if isinstance(label, Label):
+                left_out.append((image, "suffix", "not a .jpg, .jpeg, .png or .webp"))
+            else:
+                passed_over += 1
+        elif isinstance(label, str):
+            left_out.append((image, "name", label))
+        else:
+            images.append(image)
+            good.append(label)
+    rows = _label_columns(images, good)
+    rows["age"] = rows["age"].astype("int64")
+    return _Labelled(root, rows, left_out, passed_over)
+
+
+def _read_label_rows(path: Path) -> _Labelled:
+    rows = read_label_file(path)
+    race = rows["race"] if "race" in rows else [None] * len(rows)
+    left_out: list[tuple[str, str, str]] = []
+    images, good, kept = [], [], []
+    columns = zip(rows["image"], rows["age"], rows["gender"], race, strict=True)
+    for number, (name, age, gender, of_race) in enumerate(columns):
+        place = f"row {number + 1}: "
+        image = "" if pd.isna(name) else PurePosixPath(str(name)).as_posix()
+        label = label_of_row(age, gender, of_race)
+        if not image or image == ".":
+            left_out.append(("", "label", place + "image is empty"))
+        elif image.startswith("/") or ".." in image.split("/") or Path(image).is_absolute():
+            left_out.append((image, "label", place + "path leads out of the file's folder"))
+        elif isinstance(label, str):
+            left_out.append((image, "label", place + label))
+        else:
+            images.append(image)
+            good.append(label)
+            kept.append(number)
+    extra = rows.drop(columns=[name for name in MADE if name in rows and name != "subject_id"])
+    labelled = _label_columns(images, good).join(extra.iloc[kept].reset_index(drop=True))
+    return _Labelled(path.parent, *_listed_once(labelled, left_out))
+
+
+def _label_columns(images: Sequence[str], labels: Sequence[Label]) -> pd.DataFrame:
+    ages = np.array([label.age for label in labels], dtype="float64")
+    whole = bool((ages == np.floor(ages)).all())
+    rows = pd.DataFrame(
+        {
+            "image": pd.Series(images, dtype="str"),
+            "age": ages.astype("int64") if whole else ages,
+            "gender": pd.Series([label.gender for label in labels], dtype="str"),
+        }
+    )
+    if any(label.race is not None for label in labels):
+        rows["race"] = pd.Series([label.race for label in labels], dtype="str")
+    return rows
+
+
+def _listed_once(
+    rows: pd.DataFrame, left_out: list[tuple[str, str, str]]
+) -> tuple[pd.DataFrame, list[tuple[str, str, str]]]:
+    """A picture listed twice with one label counts once; with two labels, not at all."""
+    labels = rows[[name for name in ("image", "age", "gender", "race") if name in rows]]
+    kinds = labels.drop_duplicates()["image"].value_counts()
+    agree = rows["image"].map(kinds) == 1
+    dropped = rows["image"].duplicated() | ~agree
+    reasons = np.where(agree, "listed more than once", "listed more than once with other labels")
+    for image, reason in zip(rows["image"][dropped], reasons[dropped], strict=True):
+        left_out.append((image, "repeated", str(reason)))
+    return rows[~dropped].reset_index(drop=True), left_out
+
+
+def _table(labelled: _Labelled, prints: Sequence[Fingerprint | PictureError]) -> FaceTable:
+    left_out = list(labelled.left_out)
+    for image, found in zip(labelled.rows["image"], prints, strict=True):
+        if isinstance(found, PictureError):
+            left_out.append((image, found.status, str(found)))
+    read = np.array([isinstance(found, Fingerprint) for found in prints], dtype=bool)
+    good = [found for found in prints if isinstance(found, Fingerprint)]
+    rows = labelled.rows[read].reset_index(drop=True)
+    given = rows.pop("subject_id") if "subject_id" in rows else None
+    facts = pd.DataFrame(
+        {
+            "content_hash": pd.Series([found.content_hash for found in good], dtype="str"),
+            "dhash": np.array([found.dhash for found in good], dtype=np.uint64),
+            "width": np.array([found.width for found in good], dtype=np.int64),
+            "height": np.array([found.height for found in good], dtype=np.int64),
+            "bytes": np.array([found.bytes for found in good], dtype=np.int64),
+        }
+    )
+    thumbs = np.array([found.thumb for found in good], dtype=np.uint8).reshape(-1, THUMB, THUMB)
+    order = np.argsort(rows["image"].to_numpy(dtype=object), kind="stable")
+    faces = rows.join(facts).iloc[order].reset_index(drop=True)
+    faces = mark_copies(faces, thumbs[order])
+    subjects, merged = _subjects(faces, None if given is None else given.iloc[order])
+    faces["subject_id"] = subjects
+    extra = [name for name in faces.columns if name not in MADE]
+    left = pd.DataFrame(sorted(left_out), columns=["image", "status", "reason"], dtype="str")
+    return FaceTable(
+        root=labelled.root,
+        faces=faces[[name for name in MADE if name in faces] + extra],
+        left_out=left,
+        passed_over=labelled.passed_over,
+        subjects_given=given is not None,
+        subjects_merged=merged,
+    )
+
+
+def _subjects(faces: pd.DataFrame, given: "pd.Series[str] | None") -> tuple["pd.Series[str]", int]:
+    """Person of every face: as given, else one per photo; persons who share a photo become one.
+
+    A made id is 17 digits of the smallest content hash, so that it depends on nothing else.
+    """
+    pairs = [chained(faces["copy_group"].astype("str").where(faces["copy_group"].notna()))]
+    made = pd.Series(
+        [str(int(digest[:14], 16)) for digest in faces["content_hash"]],
+        index=faces.index,
+        dtype="str",
+    )
+    if given is None:
+        person = components(len(faces), pairs[0])
+        return made.groupby(person).transform("min"), 0
+    names = given.reset_index(drop=True).astype("str")
+    names = names.where(names.notna() & (names.str.strip() != ""))
+    person = components(len(faces), np.concatenate([*pairs, chained(names)]))
+    smallest = names.groupby(person).transform("min")
+    merged = int(names.nunique() - names.groupby(person).min().nunique())
+    return smallest.fillna(made.groupby(person).transform("min")), merged
+
+
+def left_out_words(left_out: pd.DataFrame) -> str:
+    """How many were left out and why, in one line."""
+    counts = left_out["status"].value_counts()
+    first = left_out.iloc[0]
+    listed = ", ".join(f"{n:,} {status}" for status, n in sorted(counts.items()))
+    return f"{len(left_out):,} left out ({listed}); first: {first['image']!r}: {first['reason']}"
+
+
+def _nothing_words(source: Path, table: FaceTable) -> str:
+    want = "names like <age>_<gender>[_<race>]_*.jpg, or a label file with image, age, gender"
+    if len(table.left_out):
+        return f"{source}: no face can be used: {left_out_words(table.left_out)}; expected {want}"
+    return f"{source}: no pictures among {table.passed_over:,} files; expected {want}"
+
+
+def write_left_out(table: FaceTable, path: Path) -> Path:
+    """Write `left_out.csv` (image, status, reason), safe to open in a spreadsheet."""
+    safe = table.left_out.map(_spreadsheet_safe)
+    return write_text(path, safe.to_csv(index=False, lineterminator="\n"))
+
+
+def _spreadsheet_safe(cell: str) -> str:
+    """A cell that begins like a formula gets an apostrophe, which spreadsheets hide."""
+    return "'" + cell if cell.lstrip().startswith(("=", "+", "-", "@")) else cell

@@ -1,0 +1,131 @@
+"""Labels of faces: from file names, or from a table beside the pictures. Never guessed."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from audit.errors import InputError
+
+RACES = ("White", "Black", "Asian", "Indian", "Other")  # UTKFace's third field, 0 to 4
+GENDERS = {"0": "male", "1": "female"}
+GENDER_WORDS = {
+    **{word: "female" for word in ("1", "1.0", "f", "female", "woman")},
+    **{word: "male" for word in ("0", "0.0", "m", "male", "man")},
+}
+MAX_AGE = 120
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+_ENDS_LIKE_A_PICTURE = re.compile(r"(jpe?g|png|webp)\s*$", re.IGNORECASE)
+_FEW = 20  # a folder with fewer names says too little about how its names are built
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a name or a row says of one face."""
+
+    age: float  # years, 0 to 120
+    gender: str  # female or male
+    race: str | None  # one of RACES from a name; any text from a table
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a name ends like a picture, also with the untidy tails of real folders."""
+    return _ENDS_LIKE_A_PICTURE.search(name) is not None
+
+
+def label_of_name(name: str) -> Label | str:
+    """Label in `<age>_<gender>[_<race>]_*`, or the reason why there is none.
+
+    A third field that is not 0 to 4 (a time stamp, say) is not a race.
+    """
+    age, *rest = name.split("_")
+    if not rest or not (age.isascii() and age.isdigit()):
+        return "name does not begin with an age and `_`"
+    if len(age) > 3 or int(age) > MAX_AGE:
+        return f"age {age[:20]} is not in 0 to {MAX_AGE}"
+    gender = rest[0]
+    if len(rest) == 1:
+        return "name has no `_` after the gender: `<age>_<gender>[_<race>]_*` is expected"
+    if gender == "":
+        return "gender is empty"
+    if gender not in GENDERS:
+        return f"gender is {gender[:20]!r}, not 0 (male) or 1 (female)"
+    has_race = len(rest) > 2 and rest[1] in ("0", "1", "2", "3", "4")
+    return Label(int(age), GENDERS[gender], RACES[int(rest[1])] if has_race else None)
+
+
+def labels_of_names(images: Sequence[str]) -> list[Label | str]:
+    """Label of every path, where a name without race is refused if its neighbours have one.
+
+    `39_1_2017.jpg` in a folder of `39_1_0_2017.jpg` lacks a field, and nobody can say which: the 1
+    may be the gender or the race. It is refused where more than half of the names carry a race:
+    the names of its own folder, or all names when that folder has fewer than 20. In a folder
+    without races it is a name like any other.
+    """
+    labels = [label_of_name(image.rsplit("/", 1)[-1]) for image in images]
+    folders = [image.rpartition("/")[0] for image in images]
+    named: Counter[str] = Counter()
+    with_race: defaultdict[str, int] = defaultdict(int)
+    for folder, label in zip(folders, labels, strict=True):
+        if isinstance(label, Label):
+            named[folder] += 1
+            with_race[folder] += label.race is not None
+    all_named, all_with_race = sum(named.values()), sum(with_race.values())
+    for row, (folder, label) in enumerate(zip(folders, labels, strict=True)):
+        if isinstance(label, str) or label.race is not None:
+            continue
+        few = named[folder] < _FEW
+        n, k = (all_named, all_with_race) if few else (named[folder], with_race[folder])
+        if 2 * k > n:
+            labels[row] = (
+                "a field is missing: the other names carry a race, this one has two fields"
+            )
+    return labels
+
+
+def read_label_file(path: Path) -> pd.DataFrame:
+    """Rows of a CSV or Parquet label file as text and numbers, with the columns checked.
+
+    Raises InputError when the file cannot be read, has no rows, or lacks `image`, `age` or
+    `gender`.
+    """
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            rows = pd.read_parquet(path)
+        else:
+            rows = pd.read_csv(path, dtype={"image": str, "subject_id": str, "gender": str})
+    except (OSError, ValueError, UnicodeError) as error:
+        first = str(error).strip().split("\n")[0]
+        raise InputError(f"cannot read the label file {path}: {first}") from error
+    rows.columns = [str(name) for name in rows.columns]
+    missing = [name for name in ("image", "age", "gender") if name not in rows.columns]
+    if missing:
+        raise InputError(
+            f"{path} has no column {', '.join(missing)} (it has {', '.join(rows.columns)}); "
+            "a label file needs image, age and gender"
+        )
+    if rows.empty:
+        raise InputError(f"{path} has no rows")
+    return rows.reset_index(drop=True)
+
+
+def label_of_row(age: object, gender: object, race: object) -> Label | str:
+    """Label in one row of a label file, or the reason why there is none."""
+    if pd.isna(age):  # type: ignore[call-overload]
+        return "age is empty"
+    try:
+        years = float(str(age))
+    except ValueError:
+        return f"age {str(age)[:20]!r} is not a number"
+    if not 0 <= years <= MAX_AGE:  # also false for NaN
+        return f"age {str(age)[:20]} is not in 0 to {MAX_AGE}"
+    if pd.isna(gender) or not str(gender).strip():  # type: ignore[call-overload]
+        return "gender is empty"
+    word = GENDER_WORDS.get(str(gender).strip().lower())
+    if word is None:
+        return f"gender is {str(gender)[:20]!r}, not female or male"
+    no_race = pd.isna(race) or not str(race).strip()  # type: ignore[call-overload]
+    return Label(years, word, None if no_race else str(race))
