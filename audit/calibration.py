@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
+from audit.features import Feature
 from audit.groups import CROSS, OVERALL, SUPPRESSED_BELOW, Groups, gather
 from audit.intervals import LEVEL, around, clustered_se, effective, student, wilson
 from audit.metrics import Floats
-from audit.tally import Feature, Tally
+from audit.tally import Tally
 
 BINS = 15
 DRAWS = 1000
@@ -97,13 +98,13 @@ def calibration_error_interval(
 def score_design(groups: Groups) -> Floats:
     """Effective over nominal rows of the score's residuals y - f [group]; 1 if rows are people."""
     n = groups.totals("score_n")
-    if groups.subjects_are_rows:
+    if not groups.people_given:
         return np.ones(len(n))
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = groups.totals("score_resid") / n
         variance = groups.totals("score_brier") * 1e6 / n - mean**2
-        se = clustered_se(groups.sums["score_resid"], groups.sums["score_n"])
-        ratio = effective(se, variance, groups.people("score_n")) / n
+        top, bottom = groups.sums["score_resid"], groups.sums["score_n"]
+        ratio = effective(top, bottom, variance, groups.counted("score_n")) / n
     return np.where(n > 0, ratio, np.nan)
 
 
@@ -198,9 +199,10 @@ def age_calibration(tally: Tally, parts: Sequence[Feature] = ()) -> list[dict[st
     """
     groups = _by_predicted_age(tally, parts)
     n, people = groups.totals("age_n"), groups.people("age_n")
+    sure = groups.independent("age_n")
     observed = groups.totals("age_years") / n / 100
-    error, error_low, error_high = _mean(groups, "age_err", people)
-    mae, mae_low, mae_high = _mean(groups, "age_abs", people)
+    error, error_low, error_high = _mean(groups, "age_err", sure)
+    mae, mae_low, mae_high = _mean(groups, "age_abs", sure)
     predicted = observed + error
     shown = people >= SUPPRESSED_BELOW
     columns = {

@@ -6,6 +6,7 @@ as one of ninety rows, and every value, difference and ratio is fairlearn's own.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from audit.intervals import (
 from audit.metrics import CALIBRATION_KEYS, METRICS, Floats, Metric
 
 P90 = 0.9
+BY_TRUE_GENDER = ("gender_tpr", "gender_fpr", "gender_selection")
 PER_GROUP_OF_SCORES = (*CALIBRATION_KEYS, "gender_auc")
 
 
@@ -46,28 +48,60 @@ def metrics_of(groups: Groups, keys: Sequence[str]) -> tuple[str, ...]:
     return tuple(k for k in keys if not (split and k in PER_GROUP_OF_SCORES))
 
 
-def group_values(groups: Groups, keys: Sequence[str]) -> pd.DataFrame:
-    """MetricFrame's `by_group`: a row per group in our order, a column per metric."""
-    frame = _metric_frame(groups, {key: _of_rows(groups, key) for key in keys})
-    values: pd.DataFrame = frame.by_group.reindex(range(len(groups.names))).astype("float64")
-    return values
+@dataclass(frozen=True)
+class Disaggregated:
+    """fairlearn's answer for one feature: rows are groups in our order, columns metric keys.
+
+    by_group: values, NaN where suppressed or undefined. state: the status of each. difference
+    and ratio: over groups of status `ok` only, NaN where there is none.
+    """
+
+    by_group: pd.DataFrame
+    state: pd.DataFrame
+    difference: pd.Series
+    ratio: pd.Series
 
 
-def group_gaps(
-    groups: Groups, compared: Mapping[str, NDArray[np.bool_]]
-) -> tuple[pd.Series, pd.Series]:
-    """MetricFrame's `difference()` and `ratio()` per metric, over the compared groups only."""
-    functions = {key: _masked(_of_rows(groups, key), mask) for key, mask in compared.items()}
-    frame = _metric_frame(groups, functions)
-    return frame.difference(), frame.ratio()
+def is_tested(parts: Sequence[str], key: str) -> bool:
+    """Whether a difference of metric `key` over these features may become a claim at all.
+
+    Not the mean signed error by true age (regression to the mean shows it for a perfect model), nor
+    calls by gender where true gender is part of the feature, nor the calibration error, whose
+    expectation depends on n.
+    """
+    if key == "age_me" and "age_group" in parts:
+        return False
+    if key in BY_TRUE_GENDER and "gender_true" in parts:
+        return False
+    return key != "gender_ece"
 
 
-def _metric_frame(groups: Groups, functions: Mapping[str, Callable[..., float]]) -> Any:
-    rows = np.arange(len(groups.names))
-    # fairlearn sorts groups by their name: positions keep the feature's own order
-    return MetricFrame(
-        metrics=dict(functions), y_true=rows, y_pred=rows, sensitive_features={"group": rows}
+def disaggregate(groups: Groups, keys: Sequence[str]) -> Disaggregated:
+    """Values by group, difference and ratio by fairlearn, over the groups that each may use.
+
+    Two frames: one of the compared groups, which gives differences and ratios (fairlearn's minimum
+    and maximum pass over the NaN of a metric that leaves a group out), one of groups with few.
+    """
+    state = pd.DataFrame(
+        {key: status(people_of(groups, key), rows_of(groups, key)) for key in keys}
     )
+    values = pd.DataFrame(np.nan, index=state.index, columns=list(keys))
+    gaps = [pd.Series(np.nan, index=list(keys))] * 2
+    for wanted in ("ok", "few"):
+        mask = state == wanted
+        rows = np.flatnonzero(mask.any(axis=1))
+        if not len(rows):
+            continue
+        functions = {key: _masked(_of_rows(groups, key), mask[key].to_numpy()) for key in keys}
+        # fairlearn sorts groups by their name: positions keep the feature's own order
+        frame = MetricFrame(
+            metrics=functions, y_true=rows, y_pred=rows, sensitive_features={"group": rows}
+        )
+        by_group = frame.by_group.astype("float64")
+        values = values.fillna(by_group.reindex(index=values.index, columns=values.columns))
+        if wanted == "ok":
+            gaps = [frame.difference(), frame.ratio()]
+    return Disaggregated(values, state, *(gap.astype("float64") for gap in gaps))
 
 
 def _of_rows(groups: Groups, key: str) -> Callable[..., float]:
@@ -96,32 +130,33 @@ def _masked(function: Callable[..., float], keep: NDArray[np.bool_]) -> Callable
     return lambda rows, _: function(rows, _) if keep[rows].all() else float("nan")
 
 
-def subgroup_table(groups: Groups, keys: Sequence[str]) -> list[dict[str, Any]]:
+def subgroup_table(groups: Groups, found: Disaggregated) -> list[dict[str, Any]]:
     """One record per metric and group: value, 95 % interval, rows, people, shrunken, status.
 
     The people of gender_auc are those of the rarer gender: they limit what it can say.
     """
-    values = group_values(groups, keys)
     records = []
-    for key in keys:
-        metric = METRICS[key]
-        value = values[key].to_numpy()
-        n, people = groups.totals(metric.bottom), people_of(groups, key)
-        low, high, se = _interval(groups, metric, value, people)
+    for key in found.by_group:
+        metric = METRICS[str(key)]
+        value, state = found.by_group[key].to_numpy(), found.state[key].to_numpy()
+        n, people = groups.totals(metric.bottom), people_of(groups, metric.key)
+        low, high, se = _interval(groups, metric, value)
         low, high = around(low, high, value)
-        state = status(people, np.where(np.isnan(value), 0, n))
-        lean = shrunken(_shown(value, state), se, n) if metric.top and not metric.root else None
+        lean = np.full(len(value), np.nan)
+        if metric.top and not metric.root and groups.parts:
+            lean = shrunken(value, se, n)
+        hidden = np.isnan(value)
         records += [
             {
                 "feature": groups.feature,
                 "group": name,
-                "metric": key,
-                "value": _kept(value[g], state[g]),
-                "low": _kept(low[g], state[g]),
-                "high": _kept(high[g], state[g]),
+                "metric": metric.key,
+                "value": value[g],
+                "low": None if hidden[g] else low[g],
+                "high": None if hidden[g] else high[g],
                 "n": n[g],
                 "n_subjects": min(np.floor(people[g] + 0.5), n[g]),
-                "shrunken": lean[g] if lean is not None and groups.parts else None,
+                "shrunken": lean[g],
                 "status": str(state[g]),
             }
             for g, name in enumerate(groups.names)
@@ -136,52 +171,46 @@ def people_of(groups: Groups, key: str) -> Floats:
     return groups.people(METRICS[key].bottom)
 
 
+def rows_of(groups: Groups, key: str) -> Floats:
+    """Rows without which a metric is undefined: its denominator's; for AUC the rarer gender's."""
+    if key == "gender_auc":
+        return np.asarray(groups.scores.sum(axis=2).min(axis=1))
+    return groups.totals(METRICS[key].bottom)
+
+
 def disparity_table(
-    groups: Groups, subgroups: pd.DataFrame, *, margins: Mapping[str, float]
+    groups: Groups, found: Disaggregated, *, margins: Mapping[str, float]
 ) -> list[dict[str, Any]]:
     """One record per metric with two groups or more: difference and ratio of compared groups.
 
-    `subgroups` are this feature's records. A signed metric has no ratio. Where groups of few
-    people leave fewer than two to compare, the record says `insufficient evidence`.
+    A signed metric has no ratio. Where groups of few people leave fewer than two to compare, the
+    record says `insufficient evidence`.
     """
-    mine = subgroups[subgroups["feature"] == groups.feature]
-    per_metric = {str(key): rows for key, rows in mine.groupby("metric", sort=False)}
-    compared = {key: (rows["status"] == "ok").to_numpy() for key, rows in per_metric.items()}
-    difference, ratio = group_gaps(groups, compared)
     records = []
-    for key, rows in per_metric.items():
-        if rows["status"].isin(["ok", "few"]).sum() < 2:
+    for key in map(str, found.by_group):
+        state = found.state[key]
+        if state.isin(["ok", "few"]).sum() < 2:
             continue
-        enough = compared[key].sum() >= 2
+        seen = found.by_group[key].where(state == "ok")
+        enough = int(seen.count()) >= 2
         signed = METRICS[key].better == "zero"
-        seen = rows.loc[compared[key]].set_index("group")["value"]
         records.append(
             {
                 "feature": groups.feature,
                 "metric": key,
-                "difference": difference[key] if enough else None,
-                "ratio": ratio[key] if enough and not signed else None,
-                "lowest_group": seen.idxmin() if enough else None,
-                "highest_group": seen.idxmax() if enough else None,
+                "difference": found.difference[key] if enough else None,
+                "ratio": found.ratio[key] if enough and not signed else None,
+                "lowest_group": groups.names[int(seen.argmin())] if enough else None,
+                "highest_group": groups.names[int(seen.argmax())] if enough else None,
                 "margin": margins[key],
                 "verdict": None if enough else "insufficient evidence",
-                "groups_compared": int(compared[key].sum()),
+                "groups_compared": int(seen.count()),
             }
         )
     return records
 
 
-def _shown(value: Floats, state: NDArray[np.str_]) -> Floats:
-    return np.where(np.isin(state, ["ok", "few"]), value, np.nan)
-
-
-def _kept(value: float, state: str) -> float | None:
-    return float(value) if state in ("ok", "few") else None
-
-
-def _interval(
-    groups: Groups, metric: Metric, value: Floats, people: Floats
-) -> tuple[Floats, Floats, Floats]:
+def _interval(groups: Groups, metric: Metric, value: Floats) -> tuple[Floats, Floats, Floats]:
     """Low, high and standard error of one metric in every group; the error is NaN off sums."""
     unknown = np.full(len(value), np.nan)
     if metric.key == "age_p90":
@@ -196,22 +225,22 @@ def _interval(
         return np.array([e[0] for e in ends]), np.array([e[1] for e in ends]), unknown
     if metric.key == "gender_auc":
         return (*_area_interval(groups, value), unknown)
-    return _interval_of_mean(groups, metric, value, people)
+    return _interval_of_mean(groups, metric, value)
 
 
 def _interval_of_mean(
-    groups: Groups, metric: Metric, value: Floats, people: Floats
+    groups: Groups, metric: Metric, value: Floats
 ) -> tuple[Floats, Floats, Floats]:
     assert metric.top
     top, bottom = groups.sums[metric.top], groups.sums[metric.bottom]
+    people = groups.independent(metric.bottom)
     se = clustered_se(top, bottom) / (1 if metric.root else metric.scale)
     if metric.unit == "share":
-        if groups.subjects_are_rows:
-            n = bottom.sum(axis=1)
-            se = np.sqrt(np.clip(value * (1 - value), 0, None) / np.where(n > 0, n, np.nan))
-        else:
-            n = effective(se, np.clip(value * (1 - value), 0, None), people)
-        return (*wilson(value, n), se)
+        n = bottom.sum(axis=1)
+        variance = np.clip(value * (1 - value), 0, None)
+        if groups.people_given:
+            n = effective(top, bottom, variance, people)
+        return (*wilson(value, n), np.sqrt(variance / np.where(n > 0, n, np.nan)))
     if metric.root:
         # delta method on the logarithm: the mean square is skewed, its logarithm hardly
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -228,12 +257,14 @@ def _interval_of_mean(
 
 def effective_errors(groups: Groups) -> Floats:
     """Effective rows behind the distribution of |e|, by the design effect of its mean."""
-    n, people = groups.totals("age_n"), groups.people("age_n")
-    if groups.subjects_are_rows:
+    n = groups.totals("age_n")
+    if not groups.people_given:
         return n
     with np.errstate(divide="ignore", invalid="ignore"):
         variance = groups.totals("age_sq") / n - (groups.totals("age_abs") / n) ** 2
-    return effective(clustered_se(groups.sums["age_abs"], groups.sums["age_n"]), variance, people)
+    return effective(
+        groups.sums["age_abs"], groups.sums["age_n"], variance, groups.counted("age_n")
+    )
 
 
 def _area_interval(groups: Groups, area: Floats) -> tuple[Floats, Floats]:
@@ -244,7 +275,8 @@ def _area_interval(groups: Groups, area: Floats) -> tuple[Floats, Floats]:
     female, male = groups.scores[:, 1], groups.scores[:, 0]
     _, variance = delong(female, male)
     rarer = np.minimum(female.sum(axis=1), male.sum(axis=1))
+    people = np.minimum(groups.independent("female_n"), groups.independent("male_n"))
     with np.errstate(divide="ignore", invalid="ignore"):
-        worth = area * (1 - area) / variance
+        worth = area * (1 - area) / variance * (people - 1) / people
     worth = np.where(np.isfinite(worth) & (worth > 0), worth, rarer)
     return wilson(area, worth * score_design(groups))

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from audit.features import Feature
 from audit.metrics import SUMS, Floats
-from audit.tally import SHARDS, Feature, Tally
+from audit.tally import SHARDS, Tally
 
 OVERALL = "overall"
 CROSS = " × "
@@ -27,7 +28,8 @@ class Groups:
     error_bins: the occupied bins of |e| (1/10 year, see Tally), rising; errors: rows [group, bin].
     scores: rows [group, female 0/1, bin], bins rising in P(female); score_sums: sum of P(female)
     [group, bin].
-    subjects_per_row: people per audited row over the whole table; exactly 1 if rows are people.
+    people_given: the table names its people (else rows are taken for people, one photo each).
+    people_per_row: over the whole table; exactly 1 where nobody has two photos.
     """
 
     feature: str
@@ -39,28 +41,31 @@ class Groups:
     errors: Floats
     scores: Floats
     score_sums: Floats
-    subjects_per_row: float
-    subjects_are_rows: bool
+    people_given: bool
+    people_per_row: float
 
     def totals(self, key: str) -> Floats:
         """Sum `key` of every group, over all shards [group]."""
         return np.asarray(self.sums[key].sum(axis=1))
 
     def people(self, key: str) -> Floats:
-        """Estimated subjects behind the rows counted by sum `key` [group].
+        """Subjects behind the rows counted by sum `key` [group]: rows where each is a person."""
+        return self.totals(key) if self.people_per_row == 1 else self.counted(key)
 
-        Rows, where each is a person. Else linear counting (Whang, Vander-Zanden & Taylor 1990) on
-        the occupied shards, -S ln(1 - occupied/S); above nine tenths occupied, where that says
-        little, rows times the people per row of the whole table. Photos repeated under the same
-        `subject_id` do not change it.
+    def independent(self, key: str) -> Floats:
+        """Subjects that intervals may count on: `counted` where the table names its people."""
+        return self.counted(key) if self.people_given else self.totals(key)
+
+    def counted(self, key: str) -> Floats:
+        """Subjects estimated from the occupied shards alone, so that repeated photos do not count.
+
+        Linear counting (Whang, Vander-Zanden & Taylor 1990): -S ln(1 - occupied/S). Above nine
+        tenths occupied, where that says little, rows times the people per row of the whole table.
         """
-        rows = self.totals(key)
-        if self.subjects_are_rows:
-            return rows
         occupied = (self.sums[key] > 0).sum(axis=1)
         free = 1 - np.minimum(occupied, 0.9 * SHARDS) / SHARDS
         counted = -SHARDS * np.log(free)
-        many = np.maximum(counted, rows * self.subjects_per_row)
+        many = np.maximum(counted, self.totals(key) * self.people_per_row)
         return np.asarray(np.where(occupied < 0.9 * SHARDS, counted, many))
 
 
@@ -103,8 +108,8 @@ def gather(tally: Tally, parts: Sequence[Feature]) -> Groups:
         errors=errors,
         scores=scores.reshape(size, 2, len(score_bins)),
         score_sums=score_sums,
-        subjects_per_row=1.0 if tally.subjects_are_rows else tally.subjects / max(audited, 1),
-        subjects_are_rows=tally.subjects_are_rows,
+        people_given=not tally.subjects_assumed,
+        people_per_row=1.0 if tally.subjects_are_rows else tally.subjects / max(audited, 1),
     )
 
 

@@ -50,31 +50,38 @@ def clustered_se(top: Floats, bottom: Floats) -> Floats:
         return np.asarray(np.sqrt(factor * spread) / N)
 
 
-def effective(se: Floats, row_variance: Floats, people: Floats) -> Floats:
-    """Rows that would carry the same information if every row were a person of its own.
+def effective(top: Floats, bottom: Floats, row_variance: Floats, people: Floats) -> Floats:
+    """Rows that would carry the same information if every row were a person of its own [group].
 
-    n over the design effect se^2 / (row variance / n) (Kish 1965) is row variance / se^2; at most
+    n over the design effect (Kish 1965): the row variance over the cluster variance of the mean,
+    both without small-sample factors, so that single rows in shards of their own give n. At most
     the people, and the people where nothing varies. Repeating every photo under its person
     changes nothing.
+
+    Parameters: sums of numerator and denominator [group, shard]; variance of the rows' values in
+    the numerator's unit; people behind the denominator.
     """
+    N = bottom.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        rows = row_variance / se**2
+        m = top.sum(axis=1) / N
+        spread = ((top - m[:, None] * bottom) ** 2).sum(axis=1)
+        rows = N * N * row_variance / spread
     return np.asarray(np.where(np.isfinite(rows) & (rows > 0), np.minimum(rows, people), people))
 
 
 def delong(female: Floats, male: Floats) -> tuple[Floats, Floats]:
     """Area under the ROC curve and its variance from score histograms [group, bin] by gender.
 
-    DeLong, DeLong & Clarke-Pearson (1988) on placements; faces of one bin count as tied. NaN
-    without a face of either gender.
+    DeLong, DeLong & Clarke-Pearson (1988) on placements, without the small-sample factors
+    F/(F-1) and M/(M-1); faces of one bin count as tied. NaN without a face of either gender.
     """
     F, M = female.sum(axis=1), male.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         males_below = (np.cumsum(male, axis=1) - male / 2) / M[:, None]
         females_above = 1 - (np.cumsum(female, axis=1) - female / 2) / F[:, None]
         area = (females_above * male).sum(axis=1) / M
-        of_females = ((males_below - area[:, None]) ** 2 * female).sum(axis=1) / (F - 1)
-        of_males = ((females_above - area[:, None]) ** 2 * male).sum(axis=1) / (M - 1)
+        of_females = ((males_below - area[:, None]) ** 2 * female).sum(axis=1) / F
+        of_males = ((females_above - area[:, None]) ** 2 * male).sum(axis=1) / M
         variance = of_females / F + of_males / M
     return area, variance
 

@@ -1,0 +1,250 @@
+"""A predictions table in, an audit out: the whole story, top to bottom."""
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from audit.calibration import age_calibration, gender_calibration, score_table
+from audit.config import AuditSettings
+from audit.counts import (
+    age_confusion,
+    age_counts,
+    error_counts,
+    gender_confusion,
+    score_counts,
+    within_years,
+)
+from audit.coverage import NOMINAL, coverage_table
+from audit.errors import InputError
+from audit.fairness import (
+    audited_metrics,
+    disaggregate,
+    disparity_table,
+    metrics_of,
+    subgroup_table,
+)
+from audit.features import Feature
+from audit.findings import find
+from audit.groups import CROSS, Groups, collapse, crossings, gather
+from audit.metrics import METRICS
+from audit.predictions import Predictions, open_predictions, write_normalised
+from audit.result import COLUMNS, AuditResult, table
+from audit.tally import Tally, tally_predictions
+from audit.worst import worst_faces
+
+UNNAMED = "unnamed model"
+HASHED_BYTES = 2**30  # larger sources are not read a second time for their checksum
+PACKAGES = ("duckdb", "fairlearn", "numpy", "pandas", "pyarrow", "scipy")
+
+
+def run_audit(
+    source: Path | str | pd.DataFrame,
+    *,
+    settings: AuditSettings | None = None,
+    history: pd.DataFrame | None = None,
+    images: Path | None = None,
+    out: Path | None = None,
+) -> AuditResult:
+    """Audit a predictions table (docs/table.md) and, with `out`, write what renderers need.
+
+    source: CSV (plain or gz), Parquet, a glob or folder of Parquet, or a DataFrame.
+    history: the training's curves, carried into the result. images: the folder that `image` is
+    relative to, noted for renderers. out: gets `predictions.parquet` and `result.json`.
+
+    Raises InputError for a table that cannot be audited, and with `settings.strict` for rows that
+    would be left out; MachineError when the disk is full.
+    """
+    started = time.perf_counter()
+    settings = settings or AuditSettings()
+    source = Path(source) if isinstance(source, str) else source
+    predictions = open_predictions(source, settings)
+    _hold_to_strict(predictions, settings)
+    tally = tally_predictions(predictions, settings)
+    worst = worst_faces(predictions, settings)
+    if out is not None:
+        write_normalised(predictions, out / "predictions.parquet")
+    tables = audit_tally(tally, settings=settings)
+    tables |= {"worst": worst, "history": pd.DataFrame() if history is None else history}
+    info = _info(predictions, tally, settings)
+    tables["findings"] = table("findings", find(tables, info))
+    info["run"] = _this_run(source, images=images, settings=settings, started=started)
+    result = AuditResult(info, **{name: tables[name] for name in COLUMNS})
+    if out is not None:
+        result.save(out)
+    return result
+
+
+def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFrame]:
+    """Every table that follows from sums alone (all but `worst`, `history` and `findings`)."""
+    lean = collapse(tally)
+    keys = audited_metrics(gather(lean, ()))
+    margins = {key: settings.margin(key) for key in METRICS}
+    records: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
+    for parts in crossings(tally.features, depth=settings.depth):
+        groups = gather(lean, parts)
+        found = disaggregate(groups, metrics_of(groups, keys))
+        mine = subgroup_table(groups, found)
+        records["subgroups"] += mine
+        records["coverage"] += coverage_table(mine)
+        if parts:
+            records["disparities"] += disparity_table(groups, found, margins=margins)
+        if "gender_true" not in groups.parts and "gender_brier" in keys:
+            records["scores"] += score_table(groups)
+        if len(parts) < 2:
+            _add_pictures_of(groups, parts, tally, keys, records)
+    records["confusion"] += age_confusion(tally)
+    records["histograms"] += age_counts(tally, edges=settings.age_groups)
+    skip = ("worst", "history", "findings")
+    return {name: table(name, rows) for name, rows in records.items() if name not in skip}
+
+
+def _add_pictures_of(
+    groups: Groups,
+    parts: tuple[Feature, ...],
+    tally: Tally,
+    keys: tuple[str, ...],
+    records: Mapping[str, list[dict[str, Any]]],
+) -> None:
+    """What is drawn for the whole and for single features: bins, curves, confusion."""
+    if "age_mae" in keys:
+        records["histograms"].extend((*error_counts(groups), *within_years(groups)))
+        if "age_group" not in groups.parts:
+            records["calibration"] += age_calibration(tally, parts)
+    if "gender_true" in groups.parts:
+        return
+    if "gender_brier" in keys:
+        records["calibration"] += gender_calibration(groups)
+        records["histograms"] += score_counts(groups)
+    if "gender_accuracy" in keys:
+        records["confusion"] += gender_confusion(groups)
+
+
+def _hold_to_strict(predictions: Predictions, settings: AuditSettings) -> None:
+    lost = {r: n for r, n in predictions.rows_left_out.items() if n and not r.startswith("split")}
+    if settings.strict and lost:
+        what = "; ".join(f"{n:,} {reason}" for reason, n in lost.items())
+        raise InputError(f"--strict: rows would be left out ({what}); repair them or leave it off")
+
+
+def _info(predictions: Predictions, tally: Tally, settings: AuditSettings) -> dict[str, Any]:
+    """What the result rests on; nothing here depends on paths, row order, format or threads."""
+    left_out = {r: int(n) for r, n in sorted(tally.rows_left_out.items()) if n}
+    return {
+        "rows_read": tally.rows_read,
+        "rows_audited": tally.rows_read - sum(left_out.values()),
+        "rows_left_out": left_out,
+        "subjects": tally.subjects,
+        "subjects_assumed": tally.subjects_assumed,
+        "ids_checked": predictions.ids_checked,
+        "model": settings.model or UNNAMED,
+        "heads": list(predictions.heads),
+        "settings": settings.as_json(),
+        "features": _features(tally, settings),
+        "age_groups": list(tally.age_groups),
+        "margins": {key: settings.margin(key) for key in METRICS},
+        "hash_of_rows": tally.fingerprint,
+        "age_me_half_year": _half_year(tally),
+        "notes": [*predictions.notes, *_notes(tally)],
+        "predicted": list(_LIMITS),
+    }
+
+
+_LIMITS = (
+    "Labels are used as given: an error in a label counts as an error of the model.",
+    "Nothing is known of people who are not in the table, and little of groups of few.",
+    "A difference between groups does not say what causes it.",
+)
+
+
+def _features(tally: Tally, settings: AuditSettings) -> list[dict[str, Any]]:
+    """Every feature and crossing, with the levels that occur in it."""
+    listed = []
+    for parts in crossings(tally.features, depth=settings.depth)[1:]:
+        single = parts[0] if len(parts) == 1 else None
+        listed.append(
+            {
+                "name": CROSS.join(f.name for f in parts),
+                "parts": [f.name for f in parts],
+                "levels": list(gather_names(tally, parts)),
+                "ordered": bool(single and single.ordered),
+                "cuts": list(single.cuts) if single and single.cuts is not None else None,
+                "crossing": single is None,
+            }
+        )
+    return listed
+
+
+def gather_names(tally: Tally, parts: tuple[Feature, ...]) -> tuple[str, ...]:
+    """Names of the occupied groups of `parts`, in order."""
+    seen = (
+        tally.cells[[f.name for f in parts]].drop_duplicates().sort_values([p.name for p in parts])
+    )
+    return tuple(
+        CROSS.join(f.levels[i] for f, i in zip(parts, row, strict=True))
+        for row in seen.itertuples(index=False, name=None)
+    )
+
+
+def _half_year(tally: Tally) -> float | None:
+    """Mean signed error if every whole-number label stood half a year higher; None without ages.
+
+    A label of 31 stands for 31.0 to 31.99: a perfect reading shows +0.5 year against it.
+    """
+    sums = tally.cells[["age_n", "age_err", "age_int"]].sum()
+    if not sums["age_n"]:
+        return None
+    return float(sums["age_err"] / 100 - sums["age_int"] / 2) / float(sums["age_n"])
+
+
+def _notes(tally: Tally) -> list[str]:
+    if not (tally.cells["iv_n"] > 0).any():
+        return []
+    return [f"age_low to age_high is taken to be meant as a {NOMINAL:.0%} interval."]
+
+
+def _this_run(
+    source: Path | pd.DataFrame,
+    *,
+    images: Path | None,
+    settings: AuditSettings,
+    started: float,
+) -> dict[str, Any]:
+    """What may differ between equal audits. SOURCE_DATE_EPOCH sets the time, as for builds."""
+    epoch = float(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+    path = source if isinstance(source, Path) else None
+    return {
+        "created": datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.perf_counter() - started, 2),
+        "engine": f"duckdb {duckdb.__version__}",
+        "threads": settings.threads or os.cpu_count(),
+        "paths": {
+            "source": None if path is None else str(path),
+            "images": None if images is None else str(images),
+        },
+        "source_sha256": _file_hash(path),
+        "packages": {name: version(name) for name in PACKAGES},
+        "tool_version": _tool_version(),
+    }
+
+
+def _file_hash(path: Path | None) -> str | None:
+    """SHA-256 of a source file of up to a gigabyte; None for tables, folders and globs."""
+    if path is None or not path.is_file() or path.stat().st_size > HASHED_BYTES:
+        return None
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _tool_version() -> str:
+    try:
+        return version("faceaudit")
+    except PackageNotFoundError:
+        return "not installed"
