@@ -1,0 +1,84 @@
+"""Single faces of a result: as cards with a small picture, and as a table without."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from audit.words import score, years
+from reports import lookup
+from reports.thumbnails import thumbnails
+
+SIDE = 112  # px of an embedded picture
+LISTED = 20  # faces of a table
+
+
+@dataclass(frozen=True)
+class FaceCard:
+    """A face in words, with its picture as a data URI or None."""
+
+    picture: str | None
+    alt: str
+    age: str
+    gender: str
+    groups: str
+
+
+def face_cards(rows: pd.DataFrame, *, images: Path | None) -> list[FaceCard]:
+    """Cards of the faces in `rows` (table `worst`), pictures read from inside `images`."""
+    names = [None if pd.isna(name) else str(name) for name in rows.image]
+    pictures = thumbnails(images, names, cache=None, side=SIDE)
+    return [
+        FaceCard(
+            picture=picture,
+            alt=f"Face, {age_words(row)}, {gender_words(row)}",
+            age=age_words(row),
+            gender=gender_words(row),
+            groups=_text(row["groups"]),
+        )
+        for picture, row in zip(pictures, lookup.records(rows), strict=True)
+    ]
+
+
+def face_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """The first faces of a list, in words."""
+    return pd.DataFrame(
+        [
+            {
+                "Rank": str(int(row["rank"])),
+                "Age, true → read": age_words(row),
+                "Stated interval": _ends(row),
+                "Gender, labelled → called": gender_words(row),
+                "Groups": _text(row["groups"]),
+                "Face": _text(row["image"]) or _text(row["sample_id"]),
+            }
+            for row in lookup.records(rows.head(LISTED))
+        ],
+        dtype="str",
+    )
+
+
+def age_words(row: dict[str, Any]) -> str:
+    """`23 → 31 (+8)`: truth, reading and error in years."""
+    if pd.isna(row["age_true"]) or pd.isna(row["age_pred"]):
+        return ""
+    error = years(row["error"], signed=True)
+    return f"{row['age_true']:.4g} → {years(row['age_pred'])} ({error})"
+
+
+def gender_words(row: dict[str, Any]) -> str:
+    """`male → female .98`: label, call and P(female)."""
+    true, called = _text(row["gender_true"]) or "unknown", _text(row["gender_pred"])
+    stated = "" if pd.isna(row["gender_score"]) else f" {score(row['gender_score'])}"
+    return f"{true} → {called}{stated}" if called else true
+
+
+def _ends(row: dict[str, Any]) -> str:
+    if pd.isna(row["age_low"]) or pd.isna(row["age_high"]):
+        return ""
+    return f"{years(row['age_low'])} to {years(row['age_high'])}"
+
+
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)

@@ -1,0 +1,225 @@
+"""SECTIONS: what the report and the dashboard show, in order. Both walk this one list."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from audit.metrics import METRICS
+from audit.result import AuditResult
+from audit.words import count
+from reports import lookup
+from reports.curves import error_by_age, learning_curves, within_years
+from reports.forest import forest
+from reports.heatmap import confusion, crossing
+from reports.reliability import interval_coverage, reliability
+from reports.theme import Drawn
+
+FOREST_METRICS = ("age_mae", "age_me", "gender_tpr", "gender_fpr", "gender_accuracy")
+COMPARED = [
+    *("feature", "metric", "difference", "lowest_group", "highest_group"),
+    *("noise_gap", "detectable", "p_adjusted", "verdict"),
+]
+CROSSED_METRICS = ("age_mae", "age_me", "gender_accuracy")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A question, how to read its answer in a sentence, and the figures that answer it.
+
+    `figures` draws stored numbers and may return none: the section is then left out.
+    """
+
+    key: str
+    title: str
+    how: str
+    figures: Callable[[AuditResult], list[Drawn]]
+
+
+def overall(result: AuditResult) -> list[Drawn]:
+    """Every metric over all faces, as a table."""
+    keys = [k for k in lookup.metrics(result) if k in METRICS]
+    rows = [r for r in (lookup.overall_row(result, k) for k in keys) if r is not None]
+    if not rows:
+        return []
+    table = pd.DataFrame(rows)[["metric", "value", "low", "high", "n"]]
+    table["help"] = [METRICS[k].help for k in table.metric]
+    words = "; ".join(f"{METRICS[r['metric']].label} {lookup.figure_words(r)}" for r in rows)
+    return [Drawn(key="overall", title="Over all audited faces", alt=words + ".", table=table)]
+
+
+def ages(result: AuditResult) -> list[Drawn]:
+    """Absolute and signed error over age."""
+    drawn = [error_by_age(result, metric=m) for m in ("age_mae", "age_me")]
+    return [d for d in drawn if d is not None]
+
+
+def subgroups(result: AuditResult) -> list[Drawn]:
+    """A forest plot per feature and metric; the error over age has its own section."""
+    return [
+        forest(result, feature=feature, metric=metric)
+        for feature in lookup.features(result)
+        for metric in forest_metrics(result, feature)
+        if feature != "age_group" or metric not in ("age_mae", "age_me")
+    ]
+
+
+def forest_metrics(result: AuditResult, feature: str) -> list[str]:
+    """Metrics that compare a feature's groups: called-female rates not by true gender."""
+    skip = {"gender_tpr", "gender_fpr"} if "gender_true" in feature.split(lookup.CROSS) else set()
+    held = lookup.metrics(result, feature)
+    return [m for m in FOREST_METRICS if m in held and m not in skip]
+
+
+def crossings(result: AuditResult) -> list[Drawn]:
+    """A heat map per crossing of two features and metric; of three, a forest plot."""
+    pairs = [
+        crossing(result, feature=feature, metric=metric)
+        for feature in lookup.features(result, crossed=2)
+        for metric in CROSSED_METRICS
+        if metric in lookup.metrics(result, feature)
+        and not (metric == "age_me" and "age_group" in feature.split(lookup.CROSS))
+    ]
+    triples = [
+        forest(result, feature=feature, metric=metric)
+        for feature in lookup.features(result, crossed=3)
+        for metric in ("age_mae", "gender_accuracy")
+        if metric in lookup.metrics(result, feature)
+    ]
+    return pairs + triples
+
+
+def disparities(result: AuditResult) -> list[Drawn]:
+    """Every comparison as a table: tested and established first, then by size in margins."""
+    rows = result.disparities
+    rows = rows[rows.difference.notna()]
+    if rows.empty:
+        return []
+    order = rows.assign(
+        rank=[{"disparity": 0, "no disparity found": 2}.get(v, 1) for v in rows.verdict],
+        size=-(rows.difference / rows.margin),
+    ).sort_values(["rank", "p_adjusted", "size"], kind="stable")
+    table = rows.loc[order.index, COMPARED]
+    words = verdict_counts(rows)
+    return [
+        Drawn(
+            key="disparities",
+            title=f"{len(rows)} comparisons: {words}",
+            alt=f"{len(rows)} comparisons of groups: {words}.",
+            table=table,
+        )
+    ]
+
+
+def verdict_counts(rows: pd.DataFrame) -> str:
+    """`3 disparity, 61 no disparity found, ...`, a missing verdict as not tested."""
+    kinds = ("disparity", "no disparity found", "insufficient evidence")
+    found = [(int((rows.verdict == kind).sum()), kind) for kind in kinds]
+    found.append((int(rows.verdict.isna().sum()), "not tested"))
+    return ", ".join(f"{count(n)} {kind}" for n, kind in found if n)
+
+
+def calibration(result: AuditResult) -> list[Drawn]:
+    """Reliability of P(female): all faces, then per group of every feature but true gender."""
+    drawn = []
+    for feature in (lookup.OVERALL, *lookup.features(result)):
+        drawn += reliability(result, feature=feature)
+    return drawn
+
+
+def coverage(result: AuditResult) -> list[Drawn]:
+    """Coverage of the age intervals, per feature."""
+    drawn = [interval_coverage(result, feature=f) for f in lookup.features(result)]
+    return [d for d in drawn if d is not None]
+
+
+def spread(result: AuditResult) -> list[Drawn]:
+    """CS@k per group of every feature."""
+    return [d for f in lookup.features(result) for d in within_years(result, feature=f)]
+
+
+def confusions(result: AuditResult) -> list[Drawn]:
+    """Gender, then age groups."""
+    drawn = [confusion(result, head=head) for head in ("gender", "age")]
+    return [d for d in drawn if d is not None]
+
+
+def training(result: AuditResult) -> list[Drawn]:
+    """Learning curves, where the model was trained here."""
+    return learning_curves(result.history)
+
+
+SECTIONS = (
+    Section(
+        "overall",
+        "Overall figures",
+        "Each value stands with the 95 % interval that the sampling of faces alone leaves open.",
+        overall,
+    ),
+    Section(
+        "age",
+        "Error by age",
+        "Bars are 95 % intervals. By true age even the best possible reader shows the young too "
+        "old and the old too young, because it leans towards common ages; only the line by "
+        "predicted age says whether a reading can be taken at its word.",
+        ages,
+    ),
+    Section(
+        "subgroups",
+        "Subgroups",
+        "One dot per group with its 95 % interval, the dotted line is all faces; the diamond is "
+        "the compared group furthest on the worse side; a hollow dot has fewer than 30 people and "
+        "is out of every comparison.",
+        subgroups,
+    ),
+    Section(
+        "crossings",
+        "Crossings of two features",
+        "The darker the cell, the worse; a signed error is blue where read too old and orange "
+        "where too young. Hatched: fewer than 30 people, not compared (fewer than 10: not shown). "
+        "A dot marks a difference from the rest that is established.",
+        crossings,
+    ),
+    Section(
+        "disparities",
+        "Disparities",
+        "The largest difference between compared groups is above zero by construction: read it "
+        "beside the difference expected from noise alone.",
+        disparities,
+    ),
+    Section(
+        "calibration",
+        "Calibration of the gender score",
+        "Dots are the observed shares of females where P(female) was stated, with 95 % intervals; "
+        "inside the grey band a calibrated score would lie 95 times in 100. Beneath: how many "
+        "faces got each score. Never split by labelled gender: a perfect score would look wrong.",
+        calibration,
+    ),
+    Section(
+        "coverage",
+        "Coverage of the age intervals",
+        "Left of the dotted line the intervals hold fewer true ages than they state; at the right "
+        "their mean half-width in years.",
+        coverage,
+    ),
+    Section(
+        "spread",
+        "How far off, for how many",
+        "The solid line is the share of the group's faces read at most k years off, in its 95 % "
+        "band; the dotted line is all faces. Higher is better.",
+        spread,
+    ),
+    Section(
+        "confusion",
+        "Labelled against called",
+        "Rows are the labels, columns what the model called; the shade is the share of the row.",
+        confusions,
+    ),
+    Section(
+        "training",
+        "Learning curves",
+        "Solid: faces trained on; dashed: validation faces, by which the epoch was chosen. "
+        "Neither is the audited figure.",
+        training,
+    ),
+)

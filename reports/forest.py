@@ -1,0 +1,240 @@
+"""Forest plots: one dot per group with its 95 % interval, the whole as a thin line, n at the right.
+
+Twice: as a plotly figure, and as a few lines of SVG that stand beside a finding's sentence before
+any script has run.
+"""
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from markupsafe import Markup
+
+from audit.metrics import METRICS
+from audit.result import AuditResult
+from audit.words import count
+from reports import lookup
+from reports.theme import LIGHT, SIZE, Drawn, axis_of, styled, text
+
+ROW = 26  # px per group
+SMALL_ROW = 20
+MOST = 24  # groups of one figure; a crossing may have more, the table has them all
+COLUMNS = ["group", "metric", "value", "low", "high", "n", "n_subjects", "shrunken", "status"]
+
+
+def forest(result: AuditResult, *, feature: str, metric: str) -> Drawn:
+    """The groups of a feature by one metric. Sorted by value unless the feature has an order."""
+    rows = lookup.subgroup_rows(result, feature, metric)
+    shown = _sorted(rows, keep=lookup.is_ordered(result, feature), metric=metric)
+    worst = lookup.worst_group(result, feature, metric)
+    figure = _figure(shown, metric=metric, worst=worst, overall=lookup.overall_row(result, metric))
+    return Drawn(
+        key=f"forest-{feature}-{metric}",
+        heading=lookup.heading(feature),
+        title=_title(result, feature, metric, rows, worst),
+        alt=alt_words(rows, metric),
+        table=rows[COLUMNS],
+        figure=figure,
+        span="half" if shown.group.str.len().max() <= 18 else "full",
+    )
+
+
+def _sorted(rows: pd.DataFrame, *, keep: bool, metric: str) -> pd.DataFrame:
+    """Own order, or by value with the bad side first; at most MOST groups, compared ones first."""
+    if not keep:
+        bad_is_high = METRICS[metric].better != "higher"
+        rows = rows.sort_values("value", ascending=not bad_is_high, kind="stable")
+    if len(rows) > MOST:
+        rows = rows[rows.status == "ok"].head(MOST)
+    return rows
+
+
+def _title(
+    result: AuditResult, feature: str, metric: str, rows: pd.DataFrame, worst: str | None
+) -> str:
+    """The finding, from the disparity record; the plain name where nothing could be compared."""
+    label = METRICS[metric].label
+    record = lookup.disparity_row(result, feature, metric)
+    if record is None or not isinstance(record["highest_group"], str):
+        return f"{label} by {feature}: no two groups large enough to compare"
+    named = rows.set_index("group")
+    if worst in named.index:
+        return f"{label}: {worst} {lookup.figure_words(named.loc[worst])}"
+    high, low = record["highest_group"], record["lowest_group"]
+    if not {high, low} <= set(named.index):
+        return f"{label} by {feature}"
+    return f"{label}: {high} highest, {lookup.figure_words(named.loc[high])}"
+
+
+def alt_words(rows: pd.DataFrame, metric: str) -> str:
+    """Every group with its number, interval and n, in one sentence."""
+    parts = []
+    for row in lookup.records(rows):
+        if pd.isna(row["value"]):
+            parts.append(f"{row['group']} too few to show, {count(row['n'])} faces")
+        else:
+            parts.append(f"{row['group']} {lookup.figure_words(row, n=True)}")
+    return f"{METRICS[metric].label}. " + "; ".join(parts) + "."
+
+
+def _figure(
+    rows: pd.DataFrame, *, metric: str, worst: str | None, overall: dict[str, Any] | None
+) -> go.Figure:
+    names = [str(g) for g in rows.group]
+    place = dict(zip(names, range(len(names), 0, -1), strict=True))
+    figure = go.Figure()
+    for part, looks in _looks(rows, worst):
+        if len(part):
+            figure.add_trace(_dots(part, place, metric, **looks))
+    longest = max((len(n) for n in names), default=1)
+    left = min(16 + int(6.8 * min(longest, 40)), 240)
+    styled(figure, height=ROW * len(names) + 84, margin=(left, 64, 28, 56))
+    figure.update_xaxes(**axis_of(metric), nticks=6, showline=False)
+    figure.update_yaxes(
+        showgrid=False,
+        range=[0.4, len(names) + 0.6],
+        tickvals=list(place.values()),
+        ticktext=[text(name) for name in names],
+        tickfont={"color": LIGHT["ink"], "size": SIZE},
+    )
+    _write_n(figure, rows, place)
+    if overall is not None:
+        _draw_overall(figure, overall)
+    if METRICS[metric].better == "zero":
+        figure.add_vline(x=0, line={"color": LIGHT["rule"], "width": 1}, layer="below")
+    return figure
+
+
+def _looks(rows: pd.DataFrame, worst: str | None) -> list[tuple[pd.DataFrame, dict[str, Any]]]:
+    """Compared groups filled, the worst of them a diamond in the second colour, few hollow."""
+    ok, few = rows[rows.status == "ok"], rows[rows.status == "few"]
+    return [
+        (ok[ok.group != worst], {"color": LIGHT["accent"], "symbol": "circle"}),
+        (ok[ok.group == worst], {"color": LIGHT["group"], "symbol": "diamond"}),
+        (few, {"color": LIGHT["quiet"], "symbol": "circle-open"}),
+    ]
+
+
+def _dots(
+    rows: pd.DataFrame, place: dict[str, int], metric: str, *, color: str, symbol: str
+) -> go.Scatter:
+    records = lookup.records(rows)
+    hover = [f"{text(str(r['group']))}: {lookup.figure_words(r, n=True)}" for r in records]
+    return go.Scatter(
+        x=rows.value.tolist(),
+        y=[place[str(g)] for g in rows.group],
+        customdata=[str(g) for g in rows.group],
+        mode="markers",
+        marker={"color": color, "symbol": symbol, "size": 9, "line": {"width": 1.5}},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": (rows.high - rows.value).tolist(),
+            "arrayminus": (rows.value - rows.low).tolist(),
+            "color": color,
+            "thickness": 1.5,
+            "width": 0,
+        },
+        hovertext=hover,
+        hoverinfo="text",
+        name=METRICS[metric].label,
+    )
+
+
+def _write_n(figure: go.Figure, rows: pd.DataFrame, place: dict[str, int]) -> None:
+    """n flush right at the figure's edge, and `too few` where the value is withheld."""
+    common = {"xref": "paper", "x": 1, "xshift": 60, "xanchor": "right", "showarrow": False}
+    quiet = {"color": LIGHT["quiet"], "size": SIZE - 1}
+    for group, n, value in zip(rows.group, rows.n, rows.value, strict=True):
+        y = place[str(group)]
+        figure.add_annotation(text=count(n), y=y, font=quiet, **common)
+        if pd.isna(value):
+            few = {"xref": "paper", "x": 0.5, "showarrow": False, "font": quiet}
+            figure.add_annotation(text="too few to show", y=y, **few)
+    figure.add_annotation(text="faces", y=1, yref="paper", yshift=14, font=quiet, **common)
+
+
+def _draw_overall(figure: go.Figure, overall: dict[str, Any]) -> None:
+    line = {"color": LIGHT["ink"], "width": 1, "dash": "dot"}
+    figure.add_vline(x=overall["value"], line=line, layer="below")
+    figure.add_annotation(
+        text="all faces",
+        x=overall["value"],
+        y=1,
+        yref="paper",
+        yshift=14,
+        showarrow=False,
+        font={"color": LIGHT["quiet"], "size": SIZE - 1},
+    )
+
+
+def small_forest(result: AuditResult, *, feature: str, metric: str, group: str | None) -> Markup:
+    """A finding's groups as inline SVG, at most nine: names, dots with intervals, n.
+
+    Colours are the page's tokens, so it follows light and dark; without a script it stands.
+    """
+    rows = _around(
+        _sorted(
+            lookup.subgroup_rows(result, feature, metric),
+            keep=lookup.is_ordered(result, feature),
+            metric=metric,
+        ),
+        group,
+    )
+    drawn = rows[rows.value.notna()]
+    if drawn.empty:
+        return Markup("")
+    overall = lookup.overall_row(result, metric)
+    ends = pd.concat([drawn.low, drawn.high, drawn.value]).dropna()
+    low, high = ends.min(), ends.max()
+    if overall:
+        low, high = min(low, overall["value"]), max(high, overall["value"])
+    scale = 150 / (high - low or 1)
+    parts = []
+    if overall:
+        x = 124 + (overall["value"] - low) * scale
+        line = Markup('<path class="whole" d="M{x:.1f} 0V{y}"/>')
+        parts.append(line.format(x=x, y=len(rows) * SMALL_ROW))
+    for i, row in enumerate(lookup.records(rows)):
+        y = i * SMALL_ROW + SMALL_ROW // 2
+        parts.append(_small_row(row, y=y, low=low, scale=scale, chosen=group))
+    return Markup(
+        '<svg class="forest" viewBox="0 0 332 {height}" width="332" height="{height}" role="img" '
+        'aria-label="{alt}">{parts}</svg>'
+    ).format(
+        height=len(rows) * SMALL_ROW, alt=alt_words(rows, metric), parts=Markup("").join(parts)
+    )
+
+
+def _around(rows: pd.DataFrame, group: str | None, *, most: int = 9) -> pd.DataFrame:
+    """The first `most` groups, the chosen one among them."""
+    if len(rows) <= most or group not in set(rows.group):
+        return rows.head(most)
+    place = rows.group.tolist().index(str(group))
+    start = max(0, min(place - most // 2, len(rows) - most))
+    return rows.iloc[start : start + most]
+
+
+def _small_row(
+    row: dict[str, Any], *, y: int, low: float, scale: float, chosen: str | None
+) -> Markup:
+    is_chosen = row["group"] == chosen
+    kind = "chosen" if is_chosen else "few" if row["status"] == "few" else "one"
+    name = str(row["group"])
+    parts = [
+        Markup('<text x="112" y="{y}" class="{kind} name">{name}</text>').format(
+            y=y + 4, kind=kind, name=name if len(name) <= 17 else name[:16] + "…"
+        ),
+        Markup('<text x="332" y="{y}" class="n">{n}</text>').format(y=y + 4, n=count(row["n"])),
+    ]
+    if pd.notna(row["value"]):
+        x, a, b = (124 + (row[end] - low) * scale for end in ("value", "low", "high"))
+        if pd.notna(row["low"]):
+            bar = Markup('<path class="{kind}" d="M{a:.1f} {y}H{b:.1f}"/>')
+            parts.append(bar.format(kind=kind, a=a, b=b, y=y))
+        if is_chosen:
+            dot = Markup('<path class="dot chosen" d="M{x:.1f} {top}l5 5l-5 5l-5-5z"/>')
+        else:
+            dot = Markup('<circle class="{kind}" cx="{x:.1f}" cy="{y}" r="3.5"/>')
+        parts.append(dot.format(kind=kind, x=x, y=y, top=y - 5))
+    return Markup("").join(parts)

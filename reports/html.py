@@ -1,0 +1,259 @@
+"""The report: one page, self-contained, readable offline and without a script."""
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from audit.files import write_text
+from audit.result import AuditResult
+from audit.words import count
+from reports import lookup
+from reports.faces import face_cards, face_table
+from reports.figures import SECTIONS, Section
+from reports.forest import small_forest
+from reports.opening import Finding, opening
+from reports.tables import in_words, is_number
+from reports.theme import DARKENED, Drawn, plain
+
+ACROSS = {"full": 1, "half": 2, "third": 3}
+SHOWN_ROWS = 24  # of a table that stands open; the rest folds away
+SHORT = {
+    "overall": "Overall",
+    "age": "Error by age",
+    "crossings": "Crossings",
+    "calibration": "Gender score",
+    "coverage": "Age intervals",
+    "spread": "Spread of errors",
+    "confusion": "Confusion",
+    "training": "Learning curves",
+}
+
+
+def write_report(
+    result: AuditResult, folder: Path, *, images: Path | None = None, thumbnails: int = 0
+) -> Path:
+    """Write `folder/report.html` atomically and return its path."""
+    page = render_report(result, images=images, thumbnails=thumbnails)
+    return write_text(folder / "report.html", page)
+
+
+def render_report(result: AuditResult, *, images: Path | None = None, thumbnails: int = 0) -> str:
+    """The report as HTML: the same bytes for the same result.
+
+    thumbnails: at most so many small pictures, read from inside `images` (default: the folder the
+    result names), are embedded, with a notice; none by default.
+    """
+    first = opening(result)
+    sections = [s for s in (_section(section, result) for section in SECTIONS) if s["parts"]]
+    keys = {
+        d["key"]: d["id"]
+        for s in sections
+        for p in s["parts"]
+        for r in p["rows"]
+        for d in r["drawn"]
+    }
+    script = _script()
+    environment = Environment(
+        loader=PackageLoader("reports", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    lists, has_pictures = _lists(result, images=images, thumbnails=thumbnails)
+    return environment.get_template("report.html").render(
+        csp=_policy(script, _plotly_text()),
+        first={
+            **{k: getattr(first, k) for k in ("title", "about", "verdict", "tiles")},
+            "findings": [_finding(f, result, keys) for f in first.findings],
+            "left_out": first.left_out,
+            "limits": first.limits,
+        },
+        sections=sections,
+        lists=lists,
+        has_pictures=has_pictures,
+        provenance=_provenance(result),
+        darkened=_json(dict(DARKENED)),
+        script=Markup(script),  # noqa: S704  (our own file)
+        plotly=_plotly_packed(),
+        is_number=is_number,
+    )
+
+
+def _finding(finding: Finding, result: AuditResult, keys: dict[str, str]) -> dict[str, Any]:
+    """A finding with its small forest plot and the figure that shows it large."""
+    feature, metric = finding.feature, finding.metric
+    forest, link = Markup(""), None
+    if feature and metric and feature != lookup.OVERALL:
+        forest = small_forest(result, feature=feature, metric=metric, group=finding.group)
+        wanted = [f"forest-{feature}-{metric}", f"crossing-{feature}-{metric}"]
+        wanted += [f"age-{metric}"] if feature == "age_group" else []
+        wanted += [f"coverage-{feature}"] if metric.startswith("interval") else []
+        link = next((keys[key] for key in wanted if key in keys), None)
+    return {**asdict(finding), "forest": forest, "link": link}
+
+
+def _section(section: Section, result: AuditResult) -> dict[str, Any]:
+    drawn = section.figures(result)
+    return {
+        "key": section.key,
+        "title": section.title,
+        "short": SHORT.get(section.key, section.title),
+        "how": section.how,
+        "parts": [
+            {"heading": heading, "rows": _rows(part, section.key)}
+            for heading, part in _parts(drawn)
+        ],
+    }
+
+
+def _parts(drawn: list[Drawn]) -> list[tuple[str, list[Drawn]]]:
+    """Figures under the heading of what they compare, in order."""
+    parts: dict[str, list[Drawn]] = {}
+    for d in drawn:
+        parts.setdefault(d.heading, []).append(d)
+    return list(parts.items())
+
+
+def _rows(drawn: Iterable[Drawn], section: str) -> list[dict[str, Any]]:
+    """Figures of one width beside each other."""
+    rows: list[dict[str, Any]] = []
+    for d in drawn:
+        across = ACROSS[d.span]
+        if not rows or rows[-1]["across"] != across:
+            rows.append({"across": across, "drawn": []})
+        rows[-1]["drawn"].append(_figure(d, section))
+    return rows
+
+
+def _figure(drawn: Drawn, section: str) -> dict[str, Any]:
+    words = in_words(drawn.table)
+    long = drawn.figure is None and len(words) > SHOWN_ROWS
+    return {
+        "key": drawn.key,
+        "id": f"{section}-{hashlib.sha256(drawn.key.encode()).hexdigest()[:8]}",
+        "title": drawn.title,
+        "alt": drawn.alt,
+        "table": words.head(SHOWN_ROWS) if long else words,
+        "more": words.iloc[SHOWN_ROWS:] if long else None,
+        "more_title": f"The other {count(len(words) - SHOWN_ROWS)} rows" if long else "",
+        "json": None if drawn.figure is None else _json(plain(drawn.figure)),
+        "height": drawn.height,
+        "min_width": drawn.min_width,
+    }
+
+
+@dataclass(frozen=True)
+class FaceList:
+    """Faces under one title: cards where pictures are shown, a table else."""
+
+    title: str
+    cards: list[Any]
+    table: pd.DataFrame | None
+
+
+def _lists(
+    result: AuditResult, *, images: Path | None, thumbnails: int
+) -> tuple[list[FaceList], bool]:
+    """The lists of the table `worst`; the random sample only with pictures."""
+    titles = {
+        "age_error": "Ages furthest off",
+        "gender_wrong": "Genders called wrongly, the surest first",
+        "sample": "A random sample",
+    }
+    named = result.info["run"].get("paths", {}).get("images")
+    images = images or (Path(named) if named else None)
+    pictures = thumbnails > 0 and images is not None
+    each = -(-thumbnails // len(titles)) if pictures else 0
+    left, lists = thumbnails, []
+    for name, title in titles.items():
+        rows = result.worst[result.worst["list"] == name]
+        if rows.empty or (name == "sample" and not pictures):
+            continue
+        shown = face_cards(rows.head(min(each, left)), images=images) if pictures else []
+        left -= len(shown)
+        lists.append(FaceList(title, shown, None if name == "sample" else face_table(rows)))
+    return lists, pictures
+
+
+def _provenance(result: AuditResult) -> list[tuple[str, str]]:
+    info, run = result.info, result.info["run"]
+    pairs: list[tuple[str, Any]] = [
+        ("Model", info["model"]),
+        ("Heads", ", ".join(info.get("heads", []))),
+        ("Rows read, audited", f"{count(info['rows_read'])}, {count(info['rows_audited'])}"),
+        ("Hash of rows", info.get("hash_of_rows")),
+        ("Source", run.get("paths", {}).get("source")),
+        ("SHA-256 of source", run.get("source_sha256")),
+    ]
+    pairs += [(f"Setting: {k}", v) for k, v in info["settings"].items()]
+    pairs += [
+        (f"Groups of {f['name']}", ", ".join(map(str, f["levels"])))
+        for f in info["features"]
+        if not f.get("crossing")
+    ]
+    pairs += [
+        ("Made", run.get("created")),
+        ("Took", None if run.get("seconds") is None else f"{run['seconds']:.1f} s"),
+        ("Engine", run.get("engine")),
+        ("faceaudit", run.get("tool_version")),
+        ("Packages", ", ".join(f"{k} {v}" for k, v in run.get("packages", {}).items())),
+    ]
+    return [(name, _plain_words(value)) for name, value in pairs if value not in (None, "", [], {})]
+
+
+def _plain_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} = {_plain_words(v)}" for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_plain_words(v) for v in value)
+    return str(value)
+
+
+def _json(value: Any) -> Markup:
+    """JSON that may stand inside a script element: no `<` can close it."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704  (nothing in it can be read as markup)
+
+
+def _script() -> str:
+    return files("reports").joinpath("report.js").read_text(encoding="utf-8")
+
+
+@cache
+def _plotly_text() -> str:
+    """plotly.js as the installed package carries it."""
+    return str(get_plotlyjs())
+
+
+@cache
+def _plotly_packed() -> str:
+    return base64.b64encode(gzip.compress(_plotly_text().encode(), 9, mtime=0)).decode("ascii")
+
+
+def _policy(*scripts: str) -> str:
+    """A content-security policy that runs exactly these scripts and fetches nothing.
+
+    plotly.js sets styles in attributes, hence 'unsafe-inline' for styles (and only for them).
+    """
+    hashes = [
+        base64.b64encode(hashlib.sha256(s.encode()).digest()).decode("ascii") for s in scripts
+    ]
+    allowed = " ".join(f"'sha256-{h}'" for h in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )

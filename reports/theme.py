@@ -1,0 +1,176 @@
+"""How every figure looks: colours in light and dark, type, axes. No figure sets its own.
+
+Figures are made in the light colours; `dark` turns one over, and the report's page does the same
+in the browser when the reader's system is dark. The colours are those of `base.html`.
+"""
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from audit.metrics import METRICS
+
+# Name: (light, dark). The four hues are told apart by every common kind of colour vision and
+# stand 3:1 or better against the paper (Okabe-Ito's blue, vermilion, green, purple).
+PALETTE: Mapping[str, tuple[str, str]] = {
+    "paper": ("#ffffff", "#14171a"),
+    "surface": ("#f5f6f7", "#1d2125"),
+    "line": ("#d9dce0", "#343a41"),
+    "rule": ("#8a9099", "#7d858f"),
+    "ink": ("#16191d", "#eceef0"),
+    "quiet": ("#575e68", "#a9b0b9"),
+    "accent": ("#0072b2", "#56b4e9"),
+    "group": ("#d55e00", "#f28c45"),
+    "third": ("#009e73", "#2fc49a"),
+    "fourth": ("#cc79a7", "#e39cc4"),
+    "band": ("#dfe2e6", "#2b3036"),
+    "tint": ("#8ec3e6", "#1d6a9c"),
+    "tint-group": ("#f5b78a", "#9a4d17"),
+}
+LIGHT: Mapping[str, str] = {name: pair[0] for name, pair in PALETTE.items()}
+DARKENED: Mapping[str, str] = dict(PALETTE.values())
+
+FONT = (
+    'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", '
+    '"Liberation Sans", Arial, sans-serif'
+)
+SIZE = 13  # px
+CONFIG: Mapping[str, Any] = {"displayModeBar": False, "responsive": True}
+
+Span = Literal["full", "half", "third"]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure with its words and the table behind it.
+
+    title: says the finding. alt: the same numbers for those who do not see the figure.
+    table: columns of the result (`reports.tables.in_words` turns them into words).
+    figure: None where the table says it best; then the table stands open.
+    span: the width the figure is made for: the text's (720 px), a half or a third of it.
+    min_width: px below which the figure is scrolled rather than squeezed.
+    heading: what its neighbours and it compare (a feature); they stand together under it.
+    """
+
+    key: str
+    title: str
+    alt: str
+    table: pd.DataFrame
+    figure: go.Figure | None = None
+    span: Span = "full"
+    min_width: int = 0
+    heading: str = ""
+
+    @property
+    def height(self) -> int:
+        """Height of the figure in px, known before it is drawn; 0 without one."""
+        return 0 if self.figure is None else int(self.figure.layout.height)
+
+
+def styled(figure: go.Figure, *, height: int, margin: tuple[int, int, int, int]) -> go.Figure:
+    """Give a figure the house's looks. margin: left, right, top, bottom in px."""
+    left, right, top, bottom = margin
+    axis = {
+        "showgrid": True,
+        "gridcolor": LIGHT["line"],
+        "gridwidth": 1,
+        "zeroline": False,
+        "linecolor": LIGHT["rule"],
+        "tickcolor": LIGHT["rule"],
+        "tickfont": {"color": LIGHT["quiet"], "size": SIZE - 1},
+        "title": {"font": {"color": LIGHT["quiet"], "size": SIZE - 1}, "standoff": 8},
+        "fixedrange": True,  # a finger that scrolls the page must not zoom a figure
+    }
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": left, "r": right, "t": top, "b": bottom, "pad": 0},
+        font={"family": FONT, "size": SIZE, "color": LIGHT["ink"]},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        showlegend=False,
+        dragmode=False,
+        hovermode="closest",
+        hoverlabel={
+            "bgcolor": LIGHT["surface"],
+            "bordercolor": LIGHT["rule"],
+            "font": {"family": FONT, "size": SIZE, "color": LIGHT["ink"]},
+            "align": "left",
+        },
+        separators=".\u2009",
+    )
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    return figure
+
+
+def legend_above(figure: go.Figure) -> go.Figure:
+    """Show the legend as one line above the figure."""
+    return figure.update_layout(
+        showlegend=True,
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1,
+            "yanchor": "bottom",
+            "font": {"size": SIZE, "color": LIGHT["ink"]},
+            "bgcolor": "rgba(0,0,0,0)",
+            "itemclick": False,
+            "itemdoubleclick": False,
+        },
+    )
+
+
+def dark(figure: go.Figure) -> go.Figure:
+    """The same figure in the dark colours."""
+    return go.Figure(_turned(plain(figure)))
+
+
+def plain(figure: go.Figure) -> dict[str, Any]:
+    """A figure as compact JSON values: no template, numbers to five significant digits."""
+    whole = figure.to_dict()
+    whole["layout"].pop("template", None)
+    return {"data": _short(whole["data"]), "layout": _short(whole["layout"])}
+
+
+def _turned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _turned(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_turned(v) for v in value]
+    return DARKENED.get(value, value) if isinstance(value, str) else value
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _short(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_short(v) for v in value]
+    if isinstance(value, float):
+        short = float(f"{value:.5g}")
+        return int(short) if short.is_integer() and abs(short) < 1e6 else short
+    return value
+
+
+def text(words: str, *, longest: int = 40) -> str:
+    """A name from the data as plotly shows it: markup stays text, long names end in an ellipsis."""
+    words = " ".join(words.split())
+    cut = words if len(words) <= longest else words[: longest - 1] + "…"
+    return html.escape(cut, quote=False)
+
+
+def axis_of(metric: str) -> dict[str, Any]:
+    """Axis settings of a metric: its words and unit, the meaning of a signed one's two ends."""
+    found = METRICS[metric]
+    if found.unit == "share":
+        return {"title": {"text": found.label}, "tickformat": ".0%", "hoverformat": ".1%"}
+    if found.better == "zero":
+        words = f"← read too young · {found.label.lower()}, years · read too old →"
+        return {"title": {"text": words}, "tickformat": "+", "zeroline": True}
+    unit = ", years" if found.unit == "years" else ""
+    return {"title": {"text": found.label + unit}}
