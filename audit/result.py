@@ -47,7 +47,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "histograms": tuple("kind feature group low high n value value_low value_high".split()),
     "history": (),  # as the trainer wrote it: epoch and its figures
 }
-_WHOLE = {"n", "n_subjects", "n_confirm", "rank", "epoch", "groups_compared"}
+_WHOLE = {"n", "n_subjects", "n_confirm", "rank", "epoch", "groups_compared", "severity", "bin"}
 _DIGITS = 10  # significant digits kept: what engines and thread counts agree on
 
 
