@@ -104,8 +104,16 @@ def quantile(counts: Floats, edges: Floats, share: float | Floats) -> Floats:
 def quantile_interval(
     counts: Floats, edges: Floats, share: float, n: Floats
 ) -> tuple[Floats, Floats]:
-    """Woodruff's interval (1952): the quantiles at the ends of Wilson's interval for the share."""
-    low, high = wilson(np.full(len(counts), share), n)
+    """Distribution-free interval of a quantile at 95 %, between two order statistics [group].
+
+    The ranks l and u with P(B < l) and P(B >= u) at most 2.5 % for B ~ Binomial(n, share) (Conover
+    1999, 3.2), as shares of n effective rows. Where u would lie beyond the largest value, that
+    stands in: with 30 rows and share .9 the interval still holds the truth 94 times in 100.
+    """
+    rows = np.maximum(np.floor(n + 0.5), 1)
+    tail = (1 - LEVEL) / 2
+    low = np.maximum(stats.binom.ppf(tail, rows, share), 1) / rows
+    high = np.minimum(stats.binom.ppf(1 - tail, rows, share) + 1, rows) / rows
     return quantile(counts, edges, low), quantile(counts, edges, high)
 
 

@@ -1,0 +1,156 @@
+"""Intervals against independent judges, and against the truth they should hold."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+from statsmodels.stats.meta_analysis import combine_effects
+from statsmodels.stats.proportion import proportion_confint
+
+from audit.intervals import (
+    clustered_se,
+    delong,
+    effective,
+    paule_mandel,
+    quantile,
+    quantile_interval,
+    shrunken,
+    student,
+    wilson,
+)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 10), (10, 10), (97, 100), (1, 4000)])
+def test_wilson_is_that_of_statsmodels(hits, n):
+    low, high = wilson(np.array([hits / n]), np.array([float(n)]))
+    assert (low[0], high[0]) == pytest.approx(proportion_confint(hits, n, method="wilson"))
+
+
+def test_a_share_of_nothing_has_no_interval():
+    assert np.isnan(wilson(np.array([np.nan]), np.array([0.0]))).all()
+
+
+def test_one_row_a_shard_gives_the_standard_error_of_the_mean():
+    x = np.random.default_rng(0).gamma(2, 3, 200)
+    se = clustered_se(x[None], np.ones((1, 200)))
+    assert se[0] == pytest.approx(stats.sem(x))
+    low, high = student(np.array([x.mean()]), se, np.array([200.0]))
+    judge = stats.t.interval(0.95, 199, x.mean(), stats.sem(x))
+    assert (low[0], high[0]) == pytest.approx(judge)
+
+
+@given(st.integers(2, 9), st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_repeating_every_row_in_its_shard_changes_no_standard_error(times, seed):
+    rng = np.random.default_rng(seed)
+    bottom = rng.integers(0, 4, (3, 50)).astype(float)
+    top = rng.normal(size=(3, 50)) * bottom
+    np.testing.assert_allclose(clustered_se(times * top, times * bottom), clustered_se(top, bottom))
+
+
+def test_effective_rows_are_the_rows_when_each_is_a_person():
+    hit = (np.random.default_rng(1).random(80) < 0.3).astype(float)
+    p = hit.mean()
+    n = effective(hit[None], np.ones((1, 80)), np.array([p * (1 - p)]), np.array([80.0]))
+    assert n[0] == pytest.approx(80)
+
+
+def test_five_equal_photos_of_a_person_count_once():
+    hit = (np.random.default_rng(1).random(80) < 0.3).astype(float)
+    p = hit.mean()
+    five = effective(
+        5 * hit[None], np.full((1, 80), 5.0), np.array([p * (1 - p)]), np.array([80.0])
+    )
+    assert five[0] == pytest.approx(80)
+
+
+def test_cluster_intervals_hold_the_mean_where_row_intervals_do_not():
+    rng = np.random.default_rng(5)
+    held = {"people": 0, "rows": 0}
+    for _ in range(400):
+        own = rng.normal(size=(1, 60))
+        photos = own[..., None] + rng.normal(size=(1, 60, 5)) * 0.5
+        top, bottom = photos.sum(axis=2), np.full((1, 60), 5.0)
+        mean = photos.mean(axis=(1, 2))
+        low, high = student(mean, clustered_se(top, bottom), np.array([60.0]))
+        held["people"] += int(low[0] <= 0 <= high[0])
+        half = 1.96 * photos.std() / np.sqrt(300)
+        held["rows"] += int(abs(mean[0]) <= half)
+    assert 0.92 <= held["people"] / 400 <= 0.98
+    assert held["rows"] / 400 < 0.75
+
+
+def histogram(values, edges):
+    return np.array([[np.sum(values == e) for e in edges]], dtype=float)
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=60), st.sampled_from([0.1, 0.5, 0.9, 1.0]))
+@settings(max_examples=100, deadline=None)
+def test_the_quantile_is_the_inverse_of_the_distribution_function(values, share):
+    edges = np.arange(31.0)
+    got = quantile(histogram(np.array(values), edges), edges, share)[0]
+    assert got == np.quantile(values, share, method="inverted_cdf")
+
+
+@pytest.mark.parametrize("n", [30, 200])
+def test_the_quantile_interval_covers_the_true_quantile(n):
+    rng, edges = np.random.default_rng(2), np.arange(600) / 10
+    truth = stats.expon.ppf(0.9, scale=5)
+    held = 0
+    for _ in range(1000):
+        bins = np.minimum(np.ceil(rng.exponential(5, n) * 10).astype(int), 599)
+        counts = np.bincount(bins, minlength=600)[None].astype(float)
+        low, high = quantile_interval(counts, edges, 0.9, np.array([float(n)]))
+        held += int(low[0] - 0.1 <= truth <= high[0])
+    assert 0.925 <= held / 1000 <= 0.98
+
+
+def test_the_area_is_that_of_scikit_learn_ties_included():
+    rng = np.random.default_rng(3)
+    female = rng.random(500) < 0.4
+    score = np.clip(np.round(rng.normal(0.4 + 0.2 * female, 0.2), 1), 0, 1)
+    edges = np.round(np.arange(0, 1.05, 0.1), 1)
+    counts = [histogram(score[female == y], edges) for y in (True, False)]
+    area, variance = delong(*counts)
+    assert area[0] == pytest.approx(roc_auc_score(female, score))
+    assert variance[0] == pytest.approx(delong_by_hand(score[female], score[~female]))
+
+
+def delong_by_hand(female, male):
+    wins = (female[:, None] > male) + 0.5 * (female[:, None] == male)
+    return wins.mean(axis=1).var() / len(female) + wins.mean(axis=0).var() / len(male)
+
+
+def test_one_gender_alone_has_no_area():
+    area, _ = delong(np.array([[3.0, 2.0]]), np.zeros((1, 2)))
+    assert np.isnan(area[0])
+
+
+def test_between_group_variance_is_that_of_statsmodels():
+    rng = np.random.default_rng(4)
+    variances = rng.uniform(0.5, 2, 12)
+    values = rng.normal(0, 2, 12) + rng.normal(0, np.sqrt(variances))
+    judge = combine_effects(values, variances, method_re="iterated")
+    assert paule_mandel(values, variances) == pytest.approx(judge.tau2, rel=1e-4)
+
+
+def test_groups_that_differ_by_noise_only_shrink_to_one_value():
+    values, se, n = np.array([1.0, 1.1, 0.9]), np.full(3, 0.5), np.full(3, 40.0)
+    assert np.ptp(shrunken(values, se, n)) < 1e-12
+    assert paule_mandel(values, se**2) == 0
+
+
+def test_a_small_group_leans_further_to_the_others_than_a_large_one():
+    values, n = np.array([0.0, 10.0, 4.0, 6.0]), np.array([10.0, 1000.0, 1000.0, 1000.0])
+    lean = shrunken(values, 8 / np.sqrt(n), n)
+    assert abs(lean[0] - values[0]) > 5 * abs(lean[1] - values[1]) > 0
+    assert (np.sort(lean[1:]) == lean[[2, 3, 1]]).all()
+
+
+def test_an_unknown_value_stays_unknown_and_moves_no_other():
+    values, se, n = np.array([1.0, 3.0, 2.0]), np.full(3, 0.2), np.full(3, 50.0)
+    more = shrunken(np.append(values, np.nan), np.append(se, np.nan), np.append(n, 5.0))
+    np.testing.assert_array_equal(more[:3], shrunken(values, se, n))
+    assert np.isnan(more[3])
