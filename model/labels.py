@@ -13,8 +13,8 @@ from audit.errors import InputError
 RACES = ("White", "Black", "Asian", "Indian", "Other")  # UTKFace's third field, 0 to 4
 GENDERS = {"0": "male", "1": "female"}
 GENDER_WORDS = {
-    **{word: "female" for word in ("1", "1.0", "f", "female", "woman")},
-    **{word: "male" for word in ("0", "0.0", "m", "male", "man")},
+    **dict.fromkeys(("1", "1.0", "f", "female", "woman"), "female"),
+    **dict.fromkeys(("0", "0.0", "m", "male", "man"), "male"),
 }
 MAX_AGE = 120
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")

@@ -1,9 +1,9 @@
 """One decoder and one resize for training, prediction and exported models: Pillow only, no torch.
 
-A picture becomes RGB bytes by content, not by suffix: orientation of EXIF applied, first frame of an
-animation, 16-bit grey brought to 8, transparency laid on mid-grey. Then the whole picture is fitted
-into a square, nothing cut and nothing squashed, the rest mid-grey: a detector's 3:4 box would lose
-forehead and chin to a centre crop, and squashing it makes a narrow face wide, both of which are age
+A picture becomes RGB bytes by content, not by suffix: orientation of EXIF applied, first frame of
+an animation, 16-bit grey brought to 8, transparency laid on mid-grey. Then the whole picture is
+fitted into a square, nothing cut and nothing squashed, the rest mid-grey: a detector's 3:4 box
+would lose forehead and chin to a centre crop, and squashing makes a narrow face wide; both are age
 cues. Mid-grey is the neutral ground: close to zero once normalised. Colour profiles are ignored.
 """
 
@@ -19,11 +19,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from audit.errors import InputError
 from audit.files import write_atomic
 from model.threads import in_threads, tracked
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -54,23 +59,26 @@ class PictureError(ValueError):
 
 def read_bytes(path: Path | str) -> bytes:
     """Bytes of a regular, non-empty file; PictureError for anything else, and no hang on a FIFO."""
+    path = Path(path)
     try:
-        facts = os.stat(path)
+        facts = path.stat()
+        fault = _file_fault(facts)
+        data = b"" if fault else path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise PictureError("unreadable", f"cannot be read: {_why(error)}") from error
-    try:
-        if not stat.S_ISREG(facts.st_mode):
-            raise PictureError("not_a_file", "not a regular file")
-        if facts.st_size == 0:
-            raise PictureError("empty", "empty (0 bytes)")
-        if facts.st_size > MAX_BYTES:
-            raise PictureError(
-                "too_large", f"{facts.st_size:,} bytes; at most {MAX_BYTES:,} are read"
-            )
-        with open(path, "rb") as handle:
-            return handle.read()
-    except OSError as error:
-        raise PictureError("unreadable", f"cannot be read: {_why(error)}") from error
+    if fault is not None:
+        raise fault
+    return data
+
+
+def _file_fault(facts: os.stat_result) -> PictureError | None:
+    if not stat.S_ISREG(facts.st_mode):
+        return PictureError("not_a_file", "not a regular file")
+    if facts.st_size == 0:
+        return PictureError("empty", "empty (0 bytes)")
+    if facts.st_size > MAX_BYTES:
+        return PictureError("too_large", f"{facts.st_size:,} bytes; at most {MAX_BYTES:,} are read")
+    return None
 
 
 def _why(error: Exception) -> str:
@@ -86,22 +94,13 @@ def opened(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise PictureError(
-                    "too_large",
-                    f"{width:,} × {height:,} pixels; at most {max_pixels:,} are decoded",
-                )
-            if min(width, height) < MIN_SIDE:
-                raise PictureError(
-                    "too_small", f"{width} × {height} pixels; a face needs {MIN_SIDE} a side"
-                )
+            _check_size(*image.size, max_pixels=max_pixels)
             yield image
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError("too_large", f"more than {max_pixels:,} pixels") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise PictureError("decode_error", "not a picture in a known format") from error
     except MemoryError:
         raise
@@ -109,10 +108,21 @@ def opened(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image
         raise PictureError("decode_error", f"cannot be decoded: {str(error)[:120]}") from error
 
 
+def _check_size(width: int, height: int, *, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise PictureError(
+            "too_large", f"{width:,} × {height:,} pixels; at most {max_pixels:,} are decoded"
+        )
+    if min(width, height) < MIN_SIDE:
+        raise PictureError(
+            "too_small", f"{width} × {height} pixels; a face needs {MIN_SIDE} a side"
+        )
+
+
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(0x0112, 1))
-    except Exception:  # a broken EXIF block is no reason to refuse a good picture
+    except Exception:  # noqa: BLE001 - a broken EXIF block is no reason to refuse a good picture
         return 1
 
 
@@ -237,9 +247,10 @@ def _build_cache(
         for row in rows:
             try:
                 data = read_bytes(paths[row])
-                if hashlib.sha256(data).hexdigest() != hashes[row]:
-                    raise PictureError("changed", "changed since it was scanned")
-                cache[row] = decode_picture(data, size=shape[1], max_pixels=max_pixels)
+                if hashlib.sha256(data).hexdigest() == hashes[row]:
+                    cache[row] = decode_picture(data, size=shape[1], max_pixels=max_pixels)
+                else:
+                    faults.append(f"{paths[row]}: changed since it was scanned")
             except PictureError as error:
                 faults.append(f"{paths[row]}: {error}")
         return faults
@@ -258,12 +269,8 @@ def _build_cache(
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock file, so that ranks of one training and a prediction beside it build one cache."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: both build, the last one moves its file into place
-        yield
-        return
+    """Hold a lock file: the ranks of a training, and a prediction beside it, build one cache."""
     with path.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        if fcntl is not None:  # else both build, and the last one moves its file into place
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -40,11 +40,11 @@ def split_faces(
             f"shares test {test} and valid {valid} must be ≥ 0 and add up to less than 1"
         )
     subjects = _subjects(faces)
-    subjects["place"] = [_mix(f"{seed} {subject}") for subject in subjects["subject_id"]]
+    subjects["place"] = [spread_hash(f"{seed} {subject}") for subject in subjects["subject_id"]]
     strata = [name for name in ("age_group", "gender", "race") if name in subjects]
     subjects = subjects.sort_values([*strata, "place", "subject_id"], ignore_index=True)
     side = np.full(len(subjects), "train", dtype=object)
-    start = _mix(f"{seed} start") / 2**64
+    start = spread_hash(f"{seed} start") / 2**64
     wanted = {"test": test, "valid": valid}
     for name, share in wanted.items():
         free = np.flatnonzero(side == "train")
@@ -68,7 +68,7 @@ def _subjects(faces: pd.DataFrame) -> pd.DataFrame:
     )
     if "race" in faces:
         rows["race"] = faces["race"].astype("str").fillna("unknown")
-    order = [name for name in ("subject_id", "content_hash", "age_group", "gender", "race")]
+    order = ("subject_id", "content_hash", "age_group", "gender", "race")
     if "content_hash" in faces:
         rows["content_hash"] = faces["content_hash"].astype("str")
     rows = rows.sort_values([name for name in order if name in rows])
@@ -82,9 +82,10 @@ def _how_many(n: int, share: float) -> int:
 
 def _even_steps(n: int, k: int, start: float) -> npt.NDArray[np.int64]:
     """`k` of `n` places at even distances, the first somewhere in the first step."""
-    return np.floor((np.arange(k) + start) * (n / max(k, 1))).astype(np.int64)
+    places: npt.NDArray[np.int64] = np.floor((np.arange(k) + start) * (n / max(k, 1))).astype(int)
+    return places
 
 
-def _mix(text: str) -> int:
+def spread_hash(text: str) -> int:
     """64 bits of a text, the same on every machine."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
