@@ -47,7 +47,6 @@ def error_by_age(result: AuditResult, *, metric: str) -> Drawn | None:
         figure.update_yaxes(
             title_text="← too young · years · too old →", tickformat="+", zeroline=True
         )
-        figure.update_yaxes(zerolinecolor=LIGHT["rule"], zerolinewidth=1)
     else:
         figure.update_yaxes(title_text="years", rangemode="tozero")
     return Drawn(
@@ -232,7 +231,7 @@ def _learning(history: pd.DataFrame, stem: str, columns: list[str]) -> Drawn:
                 hovertemplate="epoch %{x}: %{y:.3f}<extra>" + name + "</extra>",
             )
         )
-    styled(figure, height=230, margin=(48, 8, 32, 44))
+    styled(figure, height=200, margin=(48, 8, 8, 44))
     figure.update_xaxes(title_text="epoch", nticks=6, showgrid=False)
     if stem in METRICS:
         figure.update_yaxes(axis_of(stem))
@@ -243,7 +242,7 @@ def _learning(history: pd.DataFrame, stem: str, columns: list[str]) -> Drawn:
         title=title,
         alt=f"{title}, over {count(len(history))} epochs. " + _ends(history, columns),
         table=history[["epoch", *columns]],
-        figure=legend_above(figure),
+        figure=figure,
         span="third",
     )
 

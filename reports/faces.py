@@ -11,7 +11,7 @@ from reports import lookup
 from reports.thumbnails import thumbnails
 
 SIDE = 112  # px of an embedded picture
-LISTED = 20  # faces of a table
+LISTED = 12  # faces of a table
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ def face_table(rows: pd.DataFrame) -> pd.DataFrame:
                 "Rank": str(int(row["rank"])),
                 "Age, true → read": age_words(row),
                 "Stated interval": _ends(row),
-                "Gender, labelled → called": gender_words(row),
+                "Gender, labelled → called": called_words(row),
+                "P(female)": "" if pd.isna(row["gender_score"]) else score(row["gender_score"]),
                 "Groups": _text(row["groups"]),
                 "Face": _text(row["image"]) or _text(row["sample_id"]),
             }
@@ -64,14 +65,19 @@ def age_words(row: dict[str, Any]) -> str:
     if pd.isna(row["age_true"]) or pd.isna(row["age_pred"]):
         return ""
     error = years(row["error"], signed=True)
-    return f"{row['age_true']:.4g} → {years(row['age_pred'])} ({error})"
+    return f"{row['age_true']:.4g}\u00a0→\u00a0{years(row['age_pred'])} ({error})"
 
 
 def gender_words(row: dict[str, Any]) -> str:
-    """`male → female .98`: label, call and P(female)."""
+    """`male → female, P(female) .98`: label, call and score."""
+    stated = pd.notna(row["gender_score"])
+    return called_words(row) + (f", P(female) {score(row['gender_score'])}" if stated else "")
+
+
+def called_words(row: dict[str, Any]) -> str:
+    """`male → female`: label and call."""
     true, called = _text(row["gender_true"]) or "unknown", _text(row["gender_pred"])
-    stated = "" if pd.isna(row["gender_score"]) else f" {score(row['gender_score'])}"
-    return f"{true} → {called}{stated}" if called else true
+    return f"{true} → {called}" if called else true
 
 
 def _ends(row: dict[str, Any]) -> str:

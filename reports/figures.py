@@ -12,10 +12,12 @@ from reports import lookup
 from reports.curves import error_by_age, learning_curves, within_years
 from reports.forest import forest
 from reports.heatmap import confusion, crossing
-from reports.reliability import interval_coverage, reliability
+from reports.reliability import interval_coverage, reliability, score_table
 from reports.theme import Drawn
 
-FOREST_METRICS = ("age_mae", "age_me", "gender_tpr", "gender_fpr", "gender_accuracy")
+FOREST_METRICS = (
+    *("age_mae", "age_me", "gender_accuracy", "gender_brier", "gender_tpr", "gender_fpr"),
+)
 COMPARED = [
     *("feature", "metric", "difference", "lowest_group", "highest_group"),
     *("noise_gap", "detectable", "p_adjusted", "verdict"),
@@ -121,9 +123,11 @@ def verdict_counts(rows: pd.DataFrame) -> str:
 
 def calibration(result: AuditResult) -> list[Drawn]:
     """Reliability of P(female): all faces, then per group of every feature but true gender."""
-    drawn = []
+    drawn: list[Drawn] = []
     for feature in (lookup.OVERALL, *lookup.features(result)):
-        drawn += reliability(result, feature=feature)
+        multiples = reliability(result, feature=feature)
+        scores = score_table(result, feature=feature) if multiples else None
+        drawn += multiples + ([scores] if scores else [])
     return drawn
 
 
@@ -169,7 +173,7 @@ SECTIONS = (
         "Subgroups",
         "One dot per group with its 95 % interval, the dotted line is all faces; the diamond is "
         "the compared group furthest on the worse side; a hollow dot has fewer than 30 people and "
-        "is out of every comparison.",
+        "is out of every comparison; under 10, only the number of faces is given.",
         subgroups,
     ),
     Section(
@@ -192,7 +196,9 @@ SECTIONS = (
         "Calibration of the gender score",
         "Dots are the observed shares of females where P(female) was stated, with 95 % intervals; "
         "inside the grey band a calibrated score would lie 95 times in 100. Beneath: how many "
-        "faces got each score. Never split by labelled gender: a perfect score would look wrong.",
+        "faces got each score. ECE is the expected calibration error; by chance alone a calibrated "
+        "score shows up to the figure in brackets. Never split by labelled gender: a perfect score "
+        "would look wrong.",
         calibration,
     ),
     Section(

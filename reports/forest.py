@@ -14,10 +14,11 @@ from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import count
 from reports import lookup
-from reports.theme import LIGHT, SIZE, Drawn, axis_of, styled, text
+from reports.theme import LIGHT, SIZE, Drawn, axis_of, note, styled, text
 
 ROW = 26  # px per group
 SMALL_ROW = 20
+WHOLE = {"color": LIGHT["ink"], "width": 1, "dash": "dot"}  # the line of all faces
 MOST = 24  # groups of one figure; a crossing may have more, the table has them all
 COLUMNS = ["group", "metric", "value", "low", "high", "n", "n_subjects", "shrunken", "status"]
 
@@ -86,23 +87,33 @@ def _figure(
     for part, looks in _looks(rows, worst):
         if len(part):
             figure.add_trace(_dots(part, place, metric, **looks))
-    longest = max((len(n) for n in names), default=1)
-    left = min(16 + int(6.8 * min(longest, 40)), 240)
+    left = name_width(names)
     styled(figure, height=ROW * len(names) + 84, margin=(left, 64, 28, 56))
-    figure.update_xaxes(**axis_of(metric), nticks=6, showline=False)
+    figure.update_xaxes(**axis_of(metric), nticks=6)
     figure.update_yaxes(
         showgrid=False,
         range=[0.4, len(names) + 0.6],
         tickvals=list(place.values()),
         ticktext=[text(name) for name in names],
         tickfont={"color": LIGHT["ink"], "size": SIZE},
+        ticks="",
     )
-    _write_n(figure, rows, place)
+    above: dict[str, Any] = {"y": 1, "yref": "paper", "yshift": 14}
+    at_edge: dict[str, Any] = {"xref": "paper", "x": 1, "xshift": 60, "xanchor": "right"}
+    notes = [
+        note(count(n), y=place[str(g)], **at_edge) for g, n in zip(rows.group, rows.n, strict=True)
+    ]
+    notes.append(note("faces", **above, **at_edge))
     if overall is not None:
-        _draw_overall(figure, overall)
-    if METRICS[metric].better == "zero":
-        figure.add_vline(x=0, line={"color": LIGHT["rule"], "width": 1}, layer="below")
-    return figure
+        notes.append(note("all faces", x=overall["value"], **above))
+        figure.add_vline(x=overall["value"], line=WHOLE, layer="below")
+    return figure.update_layout(annotations=notes)
+
+
+def name_width(names: list[str]) -> int:
+    """Margin in px for the names of groups at the left."""
+    longest = max((len(name) for name in names), default=1)
+    return min(24 + int(7.3 * longest), 280)
 
 
 def _looks(rows: pd.DataFrame, worst: str | None) -> list[tuple[pd.DataFrame, dict[str, Any]]]:
@@ -125,7 +136,12 @@ def _dots(
         y=[place[str(g)] for g in rows.group],
         customdata=[str(g) for g in rows.group],
         mode="markers",
-        marker={"color": color, "symbol": symbol, "size": 9, "line": {"width": 1.5}},
+        marker={
+            "color": color,
+            "symbol": symbol,
+            "size": 9,
+            "line": {"width": 1.5, "color": color},
+        },
         error_x={
             "type": "data",
             "symmetric": False,
@@ -138,33 +154,6 @@ def _dots(
         hovertext=hover,
         hoverinfo="text",
         name=METRICS[metric].label,
-    )
-
-
-def _write_n(figure: go.Figure, rows: pd.DataFrame, place: dict[str, int]) -> None:
-    """n flush right at the figure's edge, and `too few` where the value is withheld."""
-    common = {"xref": "paper", "x": 1, "xshift": 60, "xanchor": "right", "showarrow": False}
-    quiet = {"color": LIGHT["quiet"], "size": SIZE - 1}
-    for group, n, value in zip(rows.group, rows.n, rows.value, strict=True):
-        y = place[str(group)]
-        figure.add_annotation(text=count(n), y=y, font=quiet, **common)
-        if pd.isna(value):
-            few = {"xref": "paper", "x": 0.5, "showarrow": False, "font": quiet}
-            figure.add_annotation(text="too few to show", y=y, **few)
-    figure.add_annotation(text="faces", y=1, yref="paper", yshift=14, font=quiet, **common)
-
-
-def _draw_overall(figure: go.Figure, overall: dict[str, Any]) -> None:
-    line = {"color": LIGHT["ink"], "width": 1, "dash": "dot"}
-    figure.add_vline(x=overall["value"], line=line, layer="below")
-    figure.add_annotation(
-        text="all faces",
-        x=overall["value"],
-        y=1,
-        yref="paper",
-        yshift=14,
-        showarrow=False,
-        font={"color": LIGHT["quiet"], "size": SIZE - 1},
     )
 
 

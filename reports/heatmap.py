@@ -9,6 +9,7 @@ from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import count, in_unit, percent
 from reports import lookup
+from reports.forest import name_width
 from reports.theme import LIGHT, SIZE, Drawn, styled, text
 
 ROW = 32  # px
@@ -39,7 +40,9 @@ def crossing(result: AuditResult, *, feature: str, metric: str) -> Drawn:
     dots = established(result, feature, metric)
     for cell in cells:
         mark = " •" if cell["group"] in dots else ""
-        _write(figure, cell, _value(cell, metric) + mark, quiet=cell["status"] != "ok")
+        cell["words"] = _value(cell, metric) + mark
+        cell["hover"] = _hover(cell)
+    _write(figure, cells, quiet=[c["status"] != "ok" for c in cells])
     return Drawn(
         key=f"crossing-{feature}-{metric}",
         heading=lookup.heading(feature),
@@ -48,7 +51,7 @@ def crossing(result: AuditResult, *, feature: str, metric: str) -> Drawn:
         table=rows[COLUMNS],
         figure=figure,
         span="half" if len(sides[across]) <= 3 else "full",
-        min_width=_name_width(sides[down]) + 52 * len(sides[across]),
+        min_width=name_width(sides[down]) + 52 * len(sides[across]),
     )
 
 
@@ -72,7 +75,7 @@ def confusion(result: AuditResult, *, head: str) -> Drawn | None:
     read = [x for x in true if x in set(rows.predicted)]
     read += [x for x in dict.fromkeys(rows.predicted.astype(str)) if x not in set(true)]
     totals = rows.groupby("true").n.sum()
-    figure = _grid(read, true)
+    figure = _grid(read, true, axis="called" if head == "gender" else "age group read")
     cells = []
     for record in lookup.records(rows):
         share = record["n"] / totals[record["true"]] if totals[record["true"]] else 0.0
@@ -81,9 +84,11 @@ def confusion(result: AuditResult, *, head: str) -> Drawn | None:
     z = _matrix(cells, len(read), len(true))
     figure.add_trace(_heat(z, SEQUENTIAL, low=0, high=1))
     for cell in cells:
-        _write(figure, cell, count(cell["n"]), quiet=cell["n"] == 0)
-    figure.update_xaxes(title_text="called" if head == "gender" else "age group, read")
-    figure.update_layout(margin_b=48)
+        cell["words"] = count(cell["n"])
+        cell["hover"] = text(
+            f"{cell['true']} read as {cell['predicted']}: {count(cell['n'])} faces"
+        )
+    _write(figure, cells, quiet=[c["n"] == 0 for c in cells])
     what = "Gender, labelled against called" if head == "gender" else "Age group, true against read"
     words = [f"{r['true']} read as {r['predicted']}: {count(r['n'])}" for r in cells if r["n"]]
     return Drawn(
@@ -93,7 +98,7 @@ def confusion(result: AuditResult, *, head: str) -> Drawn | None:
         table=rows[["true", "predicted", "n"]],
         figure=figure,
         span="half" if len(read) <= 3 else "full",
-        min_width=_name_width(true) + 44 * len(read),
+        min_width=name_width(true) + 44 * len(read),
     )
 
 
@@ -109,31 +114,34 @@ def _confusion_title(result: AuditResult, head: str, what: str, rows: pd.DataFra
     return f"{what}: most often {most['true']} read as {most.predicted}, {count(most.n)} faces"
 
 
-def _grid(across: list[str], down: list[str]) -> go.Figure:
+def _grid(across: list[str], down: list[str], *, axis: str = "") -> go.Figure:
     """Empty axes of a grid: columns named above, rows at the left, first row on top."""
     figure = go.Figure()
     top = 32 if max(map(len, across), default=0) <= 9 else 72
-    styled(figure, height=ROW * len(down) + top + 16, margin=(_name_width(down), 0, top, 12))
-    common = {"showgrid": False, "tickfont": {"color": LIGHT["ink"], "size": SIZE}, "ticks": ""}
+    top += 20 if axis else 0
+    styled(figure, height=ROW * len(down) + top + 8, margin=(name_width(down), 0, top, 8))
+    common = {
+        "showgrid": False,
+        "showline": False,
+        "tickfont": {"color": LIGHT["ink"], "size": SIZE},
+        "ticks": "",
+    }
     figure.update_xaxes(
         side="top",
         range=[-0.5, len(across) - 0.5],
         tickvals=list(range(len(across))),
         ticktext=[text(x, longest=16) for x in across],
-        tickangle=0 if top == 32 else -35,
+        tickangle=0 if top < 72 else -35,
+        title_text=axis,
         **common,
     )
     figure.update_yaxes(
         range=[len(down) - 0.5, -0.5],
         tickvals=list(range(len(down))),
-        ticktext=[text(x, longest=20) + "  " for x in down],
+        ticktext=[text(x, longest=32) for x in down],
         **common,
     )
     return figure
-
-
-def _name_width(names: list[str]) -> int:
-    return 16 + int(7.2 * min(max(map(len, names), default=1), 20))
 
 
 def _matrix(cells: list[dict[str, Any]], across: int, down: int) -> list[list[float | None]]:
@@ -206,15 +214,23 @@ def _hatch(figure: go.Figure, cells: list[dict[str, Any]]) -> None:
         )
 
 
-def _write(figure: go.Figure, cell: dict[str, Any], words: str, *, quiet: bool) -> None:
-    colour = LIGHT["quiet"] if quiet else LIGHT["ink"]
-    figure.add_annotation(
-        x=cell["x"],
-        y=cell["y"],
-        text=words,
-        showarrow=False,
-        font={"color": colour, "size": SIZE},
-        hovertext=_hover(cell) if "metric" in cell else None,
+def _write(figure: go.Figure, cells: list[dict[str, Any]], *, quiet: list[bool]) -> None:
+    """The words of every cell, and what a pointer on it shows."""
+    figure.add_trace(
+        go.Scatter(
+            x=[c["x"] for c in cells],
+            y=[c["y"] for c in cells],
+            text=[c["words"] for c in cells],
+            mode="text",
+            textfont={
+                "color": [LIGHT["quiet"] if q else LIGHT["ink"] for q in quiet],
+                "size": SIZE,
+            },
+            customdata=[c["group"] for c in cells],
+            hovertext=[c["hover"] for c in cells],
+            hoverinfo="text",
+            cliponaxis=False,
+        )
     )
 
 

@@ -24,7 +24,8 @@ class Tile:
     value: str
     unit: str
     interval: str
-    worst: str
+    worst_group: str
+    worst_figures: str
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def _finding(row: dict[str, Any]) -> Finding:
         parts.append(f"adjusted {p_value(row['p_adjusted'])}")
     elif words["feature"]:
         parts.append("not tested")
+    parts = [part.replace(" ", "\u00a0") for part in parts]
     return Finding(
         sentence=str(row["sentence"]),
         kind=str(row["kind"]),
@@ -141,11 +143,11 @@ def _tile(result: AuditResult, metric: str) -> Tile:
     elif found.unit == "share":
         value, unit = value.removesuffix("\u00a0%"), "%"
     ends = "" if pd.isna(row["low"]) else interval(row["low"], row["high"], found.unit)
-    return Tile(metric, found.label, value, unit, ends, _worst(result, metric))
+    return Tile(metric, found.label, value, unit, ends, *_worst(result, metric))
 
 
-def _worst(result: AuditResult, metric: str) -> str:
-    """`Furthest: 70+, 10.7 years [9.5, 11.9]`: among single features' compared groups."""
+def _worst(result: AuditResult, metric: str) -> tuple[str, str]:
+    """`Highest: 70+` and `10.7 years [9.5, 11.9]`, among single features' compared groups."""
     found = METRICS[metric]
     candidates = []
     for feature in lookup.features(result):
@@ -153,11 +155,11 @@ def _worst(result: AuditResult, metric: str) -> str:
         rows = lookup.subgroup_rows(result, feature, metric)
         candidates += lookup.records(rows[rows.group == group])
     if not candidates:
-        return "No groups large enough to compare"
+        return "No groups large enough to compare", ""
     sign = -1 if found.better == "higher" else 1
     worst = max(candidates, key=lambda r: sign * r["value"])
     side = "Lowest" if sign < 0 else "Highest"
-    return f"{side}: {worst['group']}, {lookup.figure_words(worst)}"
+    return f"{side}: {worst['group']}", lookup.figure_words(worst)
 
 
 def _left_out(result: AuditResult) -> list[str]:

@@ -1,12 +1,15 @@
 """Is what the model states what is observed? P(female) per group, and the age intervals."""
 
+from typing import Any
+
 import pandas as pd
 import plotly.graph_objects as go
 
 from audit.result import AuditResult
 from audit.words import count, interval, percent, score, years
 from reports import lookup
-from reports.theme import LIGHT, Drawn, styled, text
+from reports.forest import ROW, WHOLE, name_width
+from reports.theme import LIGHT, SIZE, Drawn, note, styled, text
 
 COLUMNS = ["group", "bin", "predicted", "observed", "low", "high", "band_low", "band_high", "n"]
 LEAST = 100  # faces: below, fifteen bins say nothing; the table of scores has the group still
@@ -63,7 +66,7 @@ def _one(
     return Drawn(
         key=f"reliability-{feature}-{group}",
         heading=lookup.heading(feature),
-        title=f"{'All faces' if group == lookup.OVERALL else group}, {n} faces"
+        title=f"{'All' if group == lookup.OVERALL else group}, {n} faces"
         + _error_words(result, feature, group),
         alt=f"{group}, {n} faces: stated against observed share of females. "
         + "; ".join(words)
@@ -81,8 +84,28 @@ def _error_words(result: AuditResult, feature: str, group: str) -> str:
     if rows.empty or pd.isna(rows.ece.iloc[0]):
         return ""
     null = rows.ece_null.iloc[0]
-    beside = "" if pd.isna(null) else f" (chance alone: up to {score(null)})"
-    return f": calibration error {score(rows.ece.iloc[0])}{beside}"
+    beside = "" if pd.isna(null) else f" (chance {score(null)})"
+    return f": ECE {score(rows.ece.iloc[0])}{beside}"
+
+
+def score_table(result: AuditResult, *, feature: str) -> Drawn | None:
+    """Brier score and its parts, and the calibration error beside what chance shows, per group."""
+    rows = result.scores[(result.scores.feature == feature) & result.scores.brier.notna()]
+    if rows.empty:
+        return None
+    columns = ["group", "n", "brier", "miscalibration", "discrimination", "uncertainty"]
+    words = [
+        f"{r.group} {score(r.brier)} = {score(r.miscalibration)} - {score(r.discrimination)} + "
+        f"{score(r.uncertainty)}"
+        for r in lookup.each(rows)
+    ]
+    return Drawn(
+        key=f"scores-{feature}",
+        heading=lookup.heading(feature),
+        title="Brier score = miscalibration − discrimination + uncertainty",
+        alt="Brier score = miscalibration - discrimination + uncertainty. " + "; ".join(words),
+        table=rows[[*columns, "ece", "ece_null"]],
+    )
 
 
 def _diagonal() -> go.Scatter:
@@ -161,32 +184,25 @@ def interval_coverage(result: AuditResult, *, feature: str) -> Drawn | None:
     names = ["all faces" if g == lookup.OVERALL else str(g) for g in rows.group]
     place = list(range(len(rows), 0, -1))
     figure = go.Figure(_coverage_dots(rows, names, place))
-    left = min(16 + int(6.8 * min(max(map(len, names)), 40)), 240)
-    styled(figure, height=26 * len(rows) + 84, margin=(left, 72, 28, 56))
+    styled(figure, height=ROW * len(rows) + 84, margin=(name_width(names), 72, 28, 56))
     stated = float(rows.level.iloc[0])
-    figure.add_vline(x=stated, line={"color": LIGHT["ink"], "width": 1, "dash": "dot"})
-    quiet = {"color": LIGHT["quiet"], "size": 12}
-    above = {"y": 1, "yref": "paper", "yshift": 14, "showarrow": False, "font": quiet}
-    figure.add_annotation(text=f"stated {stated:.0%}", x=stated, **above)
-    figure.add_annotation(text="± years", xref="paper", x=1, xshift=68, xanchor="right", **above)
-    for y, width in zip(place, rows.width, strict=True):
-        figure.add_annotation(
-            text="" if pd.isna(width) else years(width / 2),
-            xref="paper",
-            x=1,
-            xshift=68,
-            xanchor="right",
-            y=y,
-            showarrow=False,
-            font=quiet,
-        )
+    figure.add_vline(x=stated, line=WHOLE)
+    above: dict[str, Any] = {"y": 1, "yref": "paper", "yshift": 14}
+    at_edge: dict[str, Any] = {"xref": "paper", "x": 1, "xshift": 68, "xanchor": "right"}
+    notes = [note(f"stated {stated:.0%}", x=stated, **above), note("± years", **above, **at_edge)]
+    notes += [
+        note("" if pd.isna(width) else years(width / 2), y=y, **at_edge)
+        for y, width in zip(place, rows.width, strict=True)
+    ]
+    figure.update_layout(annotations=notes)
     figure.update_xaxes(title_text="ages inside their interval", tickformat=".0%", nticks=6)
     figure.update_yaxes(
         showgrid=False,
         range=[0.4, len(rows) + 0.6],
         tickvals=place,
         ticktext=[text(name) for name in names],
-        tickfont={"color": LIGHT["ink"], "size": 13},
+        tickfont={"color": LIGHT["ink"], "size": SIZE},
+        ticks="",
     )
     own = rows[rows.feature == feature]
     least = own.iloc[int(own.coverage.argmin())]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from audit import words
 from audit.metrics import METRICS
+from reports import lookup
 
 # What a column is called, in the tables people read.
 HEADINGS: Mapping[str, str] = {
@@ -24,10 +25,11 @@ HEADINGS: Mapping[str, str] = {
     "ratio": "Ratio",
     "lowest_group": "Lowest",
     "highest_group": "Highest",
-    "noise_gap": "Expected from noise",
+    "noise_gap": "From noise alone",
     "groups_compared": "Groups",
     "p_adjusted": "Adjusted p",
-    "detectable": "Would have been seen from",
+    "comparison": "Comparison",
+    "detectable": "Seen from",
     "verdict": "Verdict",
     "bin": "Bin",
     "predicted": "Predicted",
@@ -47,7 +49,7 @@ HEADINGS: Mapping[str, str] = {
     "discrimination": "Discrimination",
     "uncertainty": "Uncertainty",
     "ece": "ECE",
-    "ece_null": "ECE of a calibrated score, 95 % point",
+    "ece_null": "ECE by chance",
     "mean_score": "Mean P(female)",
     "rank": "Rank",
     "image": "Picture",
@@ -95,13 +97,29 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
     errors are years. Columns that hold nothing but nulls, other than verdicts, are left out.
     """
     columns: dict[str, list[str]] = {}
+    table = _compared(table)
     rows = table.to_dict("records")
     for column in _order(table):
         low, high = _PAIRS.get(column, (column, column))
+        if column == "metric" and "comparison" in table.columns:
+            continue  # said in that column; kept for its unit
         if column != "verdict" and table[low].isna().all() and table[high].isna().all():
             continue
         columns[HEADINGS.get(column, column.replace("_", " "))] = [_cell(column, r) for r in rows]
     return pd.DataFrame(columns, dtype="str")
+
+
+def _compared(table: pd.DataFrame) -> pd.DataFrame:
+    """Metric and feature of a comparison as one column, so that the table fits a page."""
+    if not {"feature", "metric", "difference"} <= set(table.columns):
+        return table
+    words = [
+        f"{metric_words(m)} {lookup.heading(f).lower() if f else ''}".strip()
+        for f, m in zip(table.feature, table.metric, strict=True)
+    ]
+    return table.drop(columns="feature").assign(comparison=words)[
+        ["comparison", *(c for c in table.columns if c != "feature")]
+    ]
 
 
 def is_number(heading: str) -> bool:
@@ -112,7 +130,7 @@ def is_number(heading: str) -> bool:
 _WORDS = {
     HEADINGS[c]
     for c in (
-        "feature group metric status lowest_group highest_group verdict bin true image groups help "
+        "comparison feature group metric status lowest_group highest_group verdict bin true image groups help "
         "age gender"
     ).split()
 } - {"Predicted"}

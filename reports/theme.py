@@ -79,6 +79,8 @@ def styled(figure: go.Figure, *, height: int, margin: tuple[int, int, int, int])
         "gridcolor": LIGHT["line"],
         "gridwidth": 1,
         "zeroline": False,
+        "zerolinecolor": LIGHT["rule"],
+        "zerolinewidth": 1,
         "linecolor": LIGHT["rule"],
         "tickcolor": LIGHT["rule"],
         "tickfont": {"color": LIGHT["quiet"], "size": SIZE - 1},
@@ -157,6 +159,12 @@ def _short(value: Any) -> Any:
     return value
 
 
+def note(words: str, *, x: float, y: float, **looks: Any) -> dict[str, Any]:
+    """A small word on a figure, in context grey; `annotations` takes a list of them at once."""
+    font = {"color": LIGHT["quiet"], "size": SIZE - 1} | looks.pop("font", {})
+    return {"text": words, "x": x, "y": y, "showarrow": False, "font": font, **looks}
+
+
 def text(words: str, *, longest: int = 40) -> str:
     """A name from the data as plotly shows it: markup stays text, long names end in an ellipsis."""
     words = " ".join(words.split())
@@ -170,7 +178,7 @@ def axis_of(metric: str) -> dict[str, Any]:
     if found.unit == "share":
         return {"title": {"text": found.label}, "tickformat": ".0%", "hoverformat": ".1%"}
     if found.better == "zero":
-        words = f"← read too young · {found.label.lower()}, years · read too old →"
+        words = "← too young · years · too old →"
         return {"title": {"text": words}, "tickformat": "+", "zeroline": True}
     unit = ", years" if found.unit == "years" else ""
     return {"title": {"text": found.label + unit}}
