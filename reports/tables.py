@@ -130,8 +130,8 @@ def is_number(heading: str) -> bool:
 _WORDS = {
     HEADINGS[c]
     for c in (
-        "comparison feature group metric status lowest_group highest_group verdict bin true image groups help "
-        "age gender"
+        "comparison feature group metric status lowest_group highest_group verdict bin true image "
+        "groups help age gender"
     ).split()
 } - {"Predicted"}
 
