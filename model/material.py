@@ -1,0 +1,85 @@
+"""What a training works on: pictures, labels and who is train, valid and test."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from audit.errors import InputError
+from audit.files import write_text
+from model.faces import FaceTable, split_faces
+from model.pictures import open_cache
+from model.settings import TrainSettings
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Material:
+    """Row by row: `pictures` uint8 [n, S, S, 3], `age` in years and `female` (0/1) float32 [n].
+
+    `rows` holds the row numbers of each split; `digest` names faces, labels and split.
+    """
+
+    pictures: npt.NDArray[np.uint8]
+    age: npt.NDArray[np.float32]
+    female: npt.NDArray[np.float32]
+    rows: dict[str, npt.NDArray[np.int64]]
+    digest: str
+
+
+def prepare(table: FaceTable, *, out: Path, settings: TrainSettings, progress: bool) -> Material:
+    """Split the faces, decode their pictures into `out/cache`, write `out/split.csv`.
+
+    Raises InputError when a part of the split is empty.
+    """
+    faces = table.faces
+    split = split_faces(faces, seed=settings.seed, test=settings.test, valid=settings.valid)
+    split = split.reset_index(drop=True)
+    faces = faces.reset_index(drop=True)
+    used = ~faces["conflict"].to_numpy(dtype=bool) if "conflict" in faces else np.ones(len(faces), bool)
+    rows = {
+        name: np.flatnonzero(((split == name) & used).to_numpy()).astype(np.int64)
+        for name in SPLITS
+    }
+    for name in SPLITS:
+        if len(rows[name]) < 2:
+            raise InputError(
+                f"{table.root}: {len(faces)} faces leave {len(rows[name])} for {name}; "
+                "more faces are needed"
+            )
+    who = faces[["image", "content_hash", "subject_id"]].assign(split=split)
+    text = who.to_csv(index=False, lineterminator="\n")
+    labels = faces[["image", "age", "gender"]].to_csv(index=False, lineterminator="\n")
+    if not (out / "split.csv").is_file() or (out / "split.csv").read_text("utf-8") != text:
+        write_text(out / "split.csv", text)
+    pictures = open_cache(
+        faces, root=table.root, size=settings.size, folder=out / "cache", progress=progress
+    )
+    return Material(
+        pictures=pictures,
+        age=faces["age"].to_numpy(dtype=np.float32),
+        female=(faces["gender"] == "female").to_numpy(dtype=np.float32),
+        rows=rows,
+        digest=hashlib.sha256((text + labels).encode()).hexdigest()[:16],
+    )
+
+
+def split_counts(rows: dict[str, npt.NDArray[np.int64]]) -> dict[str, int]:
+    """How many faces each part has."""
+    return {name: len(part) for name, part in rows.items()}
+
+
+def read_split(path: Path) -> pd.DataFrame:
+    """`split.csv` of a run: image, content_hash, subject_id, split. InputError when unreadable."""
+    try:
+        split = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    lacking = [name for name in ("content_hash", "subject_id", "split") if name not in split]
+    if lacking:
+        raise InputError(f"{path} lacks the column {lacking[0]}")
+    return split

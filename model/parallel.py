@@ -1,0 +1,74 @@
+"""One process, or several under `torchrun`: who I am, how we share work, who writes."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from audit.errors import InputError
+
+
+@dataclass(frozen=True)
+class World:
+    """Rank `rank` of `size` processes; `device` is where this one computes."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and prints."""
+        return self.rank == 0
+
+    def share(self, n: int) -> slice:
+        """This process's part of `n` things: every size-th from its rank on."""
+        return slice(self.rank, n, self.size)
+
+    def gather(self, mine: Any) -> list[Any]:
+        """What every process has, in the order of ranks, on every process."""
+        if self.size == 1:
+            return [mine]
+        parts: list[Any] = [None] * self.size
+        dist.all_gather_object(parts, mine)
+        return parts
+
+    def from_first(self, value: Any) -> Any:
+        """The first process's `value`, on every process."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is the GPU if there is one. InputError without a GPU."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch sees no GPU here; use --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device(name)
+
+
+@contextmanager
+def world(device: str) -> Iterator[World]:
+    """The world `torchrun` set up (gloo on the CPU, nccl on GPUs), or just this process."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    chosen = choose_device(device)
+    if size == 1:
+        yield World(0, 1, chosen)
+        return
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), size, chosen)
+    finally:
+        dist.destroy_process_group()

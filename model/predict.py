@@ -1,0 +1,212 @@
+"""Faces in, the contract's predictions table out: decode, score, read, write.
+
+Pictures are decoded in threads while the network works on the batch before. Each face is scored
+with its mirror image. A face that the run was trained on keeps that split wherever it lies now:
+it is known by its content, and so are its copies.
+"""
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from audit.errors import InputError
+from audit.files import write_atomic, write_text
+from model.decode import Floats, apply_rule
+from model.evaluate import Pixels, score
+from model.faces import FaceTable
+from model.material import SPLITS, read_split
+from model.parallel import choose_device
+from model.pictures import PictureError, read_picture
+from model.run_folder import Run, load_run
+from model.threads import cores, tracked
+
+BATCH = 64
+_AHEAD = 4  # batches decoded ahead of the network: bounds memory
+COLUMNS = (
+    "sample_id", "subject_id", "image", "age_true", "age_pred", "age_low", "age_high",
+    "gender_true", "gender_score", "split", "race",
+)  # fmt: skip
+_OWN = {  # columns of a face table that describe the file, not the face
+    "image", "age", "gender", "race", "subject_id", "content_hash", "dhash", "width", "height",
+    "bytes", "duplicate_of", "group", "conflict", "split", "sample_id", *COLUMNS,
+}  # fmt: skip
+
+
+def predict(
+    run: Path,
+    table: FaceTable,
+    *,
+    out: Path,
+    split: str = "all",
+    device: str = "auto",
+    threads: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Write the predictions of the run in folder `run` for the faces of `table` to `out`.
+
+    `out` is a `.parquet` (with page checksums; its metadata name the model) or a `.csv`.
+    `split` keeps one part only. Faces that cannot be decoded are listed in `left_out.csv` beside
+    `out`. Raises InputError for a wrong or damaged run folder and when no face is left.
+    """
+    if out.suffix not in {".parquet", ".csv"}:
+        raise InputError(f"--out {out}: must end in .parquet or .csv")
+    loaded = load_run(run)
+    faces = table.faces.reset_index(drop=True)
+    faces = faces.assign(split=known_split(faces, read_split(run / "split.csv")))
+    if split != "all":
+        if split not in SPLITS:
+            raise InputError(f"split {split!r}: must be all, {', '.join(SPLITS)}")
+        faces = faces[faces["split"] == split].reset_index(drop=True)
+    if not len(faces):
+        raise InputError(f"{table.root}: no face to predict (split {split})")
+    torch.set_num_threads(threads or cores())
+    age, gender, faults = _score_faces(
+        loaded, faces, root=table.root, device=choose_device(device), progress=progress
+    )
+    kept = np.array([fault is None for fault in faults])
+    _write_left_out(table, faces, faults, out=out)
+    if not kept.any():
+        raise InputError(f"{table.root}: none of {len(faces)} faces can be decoded: {faults[0]}")
+    rows = _table(faces[kept], age, gender, loaded.config["decode"])
+    return write_predictions(rows, out, run=loaded)
+
+
+def known_split(faces: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:
+    """`train`, `valid` or `test` for each face: what the run did with it or with a copy of it.
+
+    A copy has the same content hash, or belongs to the same subject of `faces` as a face that
+    has. Where copies were in several parts, `train` goes before `valid` before `test`; a face the
+    run never saw is `test`.
+    """
+    order = {name: number for number, name in enumerate(SPLITS)}
+    known = trained["split"].map(order).groupby(trained["content_hash"]).min()
+    own = faces["content_hash"].map(known).fillna(order["test"])
+    whole = own.groupby(faces["subject_id"]).transform("min")
+    return whole.astype(int).map(dict(enumerate(SPLITS)))
+
+
+def _score_faces(
+    run: Run, faces: pd.DataFrame, *, root: Path, device: torch.device, progress: bool
+) -> tuple[Floats, Floats, list[str | None]]:
+    """Age outputs and P(female) of the faces that could be decoded, and each face's fault."""
+    config = run.config
+    network = run.network.to(device, memory_format=torch.channels_last)
+    mean = torch.tensor(config["mean"], device=device)
+    std = torch.tensor(config["std"], device=device)
+    ages, genders, faults = [], [], list[str | None]()
+    batches = _decoded([str(root / image) for image in faces["image"]], size=config["size"])
+    shown = tracked(batches, total=len(faces), label="faces read:", show=progress, step=BATCH)
+    for pictures, problems in shown:
+        faults += problems
+        if len(pictures):
+            age, gender = score(
+                network,
+                pictures,
+                mean=mean,
+                std=std,
+                device=device,
+                precision=config["precision"],
+                flip=True,
+            )
+            ages.append(age)
+            genders.append(gender)
+    if not ages:
+        return np.empty((0,)), np.empty((0,)), faults
+    return np.concatenate(ages), np.concatenate(genders), faults
+
+
+def _decoded(paths: list[str], *, size: int) -> Iterator[tuple[Pixels, list[str | None]]]:
+    """Batches of pictures and, picture by picture, why one is missing; in order, a few ahead."""
+
+    def read(path: str) -> Pixels | str:
+        try:
+            return read_picture(path, size=size)
+        except PictureError as error:
+            return str(error)
+
+    def decode(part: list[str]) -> tuple[Pixels, list[str | None]]:
+        found = [read(path) for path in part]
+        pictures = [picture for picture in found if not isinstance(picture, str)]
+        faults = [picture if isinstance(picture, str) else None for picture in found]
+        stacked = np.stack(pictures) if pictures else np.empty((0, size, size, 3), np.uint8)
+        return stacked, faults
+
+    waiting: deque[Future[tuple[Pixels, list[str | None]]]] = deque()
+    with ThreadPoolExecutor(cores()) as pool:
+        for start in range(0, len(paths), BATCH):
+            waiting.append(pool.submit(decode, paths[start : start + BATCH]))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _table(
+    faces: pd.DataFrame, age: Floats, gender: Floats, rule: dict[str, Any]
+) -> pd.DataFrame:
+    """The contract's columns, then whatever else the labels say; years to 1/1000."""
+    years, low, high = (np.round(part, 3) for part in apply_rule(age, rule))
+    rows = pd.DataFrame(
+        {
+            "sample_id": faces["image"].to_numpy(),
+            "subject_id": faces["subject_id"].to_numpy(),
+            "image": faces["image"].to_numpy(),
+            "age_true": faces["age"].to_numpy(dtype=np.float64),
+            "age_pred": years,
+            "age_low": low,
+            "age_high": high,
+            "gender_true": faces["gender"].to_numpy(),
+            "gender_score": np.round(gender.astype(np.float64), 6),
+            "split": faces["split"].to_numpy(),
+        }
+    )
+    if "race" in faces and faces["race"].notna().any():
+        rows["race"] = faces["race"].to_numpy()
+    for name in faces.columns:
+        if name not in _OWN:
+            rows[name] = faces[name].to_numpy()
+    return rows
+
+
+def write_predictions(rows: pd.DataFrame, out: Path, *, run: Run) -> Path:
+    """Write `rows` to `out` (.parquet or .csv), atomically; the metadata name model and run."""
+    if out.suffix == ".csv":
+        return write_text(out, rows.to_csv(index=False, lineterminator="\n"))
+    about = {
+        "model": f"{run.config['network']} {run.config['run_id']}",
+        "run": run.config["run_id"],
+        "decode": json.dumps(run.config["decode"]),
+        "rows_sha256": hashlib.sha256(
+            pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()
+        ).hexdigest(),
+    }
+    arrow = pa.Table.from_pandas(rows, preserve_index=False)
+    metadata = {**(arrow.schema.metadata or {}), b"faceaudit": json.dumps(about).encode()}
+    arrow = arrow.replace_schema_metadata({**metadata, b"faceaudit.model": about["model"].encode()})
+    return write_atomic(
+        out, lambda beside: pq.write_table(arrow, beside, write_page_checksum=True)
+    )
+
+
+def _write_left_out(
+    table: FaceTable, faces: pd.DataFrame, faults: list[str | None], *, out: Path
+) -> None:
+    """`left_out.csv` beside `out`: what the scan left out, and what could not be decoded now."""
+    now = pd.DataFrame(
+        [(i, f) for i, f in zip(faces["image"], faults, strict=True) if f],
+        columns=["image", "reason"],
+    )
+    left_out = pd.concat([table.left_out[["image", "reason"]], now], ignore_index=True)
+    path = out.with_name("left_out.csv")
+    if len(left_out) or path.exists():
+        write_text(path, left_out.to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,188 @@
+"""A run folder: its lock, its checkpoint, and the finished model that it holds in the end.
+
+`settings.json` what was asked for · `split.csv` who is train, valid, test · `history.csv` a row per
+epoch · `checkpoint.pt` where to go on · `model.safetensors` and `config.json` the finished model.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from audit.errors import InputError
+from audit.files import write_atomic, write_text
+from model.network import build_network, load_weights, read_weights
+
+FORMAT = 1  # of checkpoint.pt and config.json
+OURS = {  # what a training leaves in its folder
+    "settings.json", "split.csv", "history.csv", "checkpoint.pt", "model.safetensors",
+    "config.json", "train.lock", "cache", "tensorboard", "learning_curves.svg", "left_out.csv",
+}  # fmt: skip
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder/train.lock`: a second training in the same folder is refused by name.
+
+    The operating system holds the lock for the process, so that a killed one leaves none behind.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "train.lock"
+    with path.open("a+", encoding="utf-8") as handle:
+        try:
+            _lock(handle.fileno())
+        except OSError as error:
+            handle.seek(0)
+            holder = handle.read().strip() or "unknown"
+            raise InputError(
+                f"{folder}: another training (pid {holder}) is at work here; wait for it, stop it, "
+                "or choose another --out"
+            ) from error
+        handle.truncate(0)
+        handle.write(f"{os.getpid()}\n")
+        handle.flush()
+        yield
+        handle.truncate(0)
+
+
+def _lock(handle: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415 - exists on Windows only
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl  # noqa: PLC0415 - exists everywhere else
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def refuse_used(folder: Path) -> None:
+    """Raise InputError when a fresh training would run over files that are there."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if "checkpoint.pt" in names or "config.json" in names:
+        raise InputError(f"{folder} holds a training: go on with --resume, or choose another --out")
+    foreign = [name for name in names if name not in OURS]
+    if foreign:
+        raise InputError(
+            f"{folder} is not empty ({len(foreign)} entries, first {foreign[0]!r}); "
+            "choose another --out"
+        )
+
+
+# The checkpoint ------------------------------------------------------------------------------
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Write `checkpoint.pt` atomically: `state` is made of dicts, lists, tensors and plain values."""
+    whole = {"format": FORMAT, "state": state, "digest": _digest(state)}
+    write_atomic(folder / "checkpoint.pt", lambda beside: torch.save(whole, beside))
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any]:
+    """What `save_checkpoint` wrote, on the CPU. InputError when it is missing, cut or altered."""
+    path = folder / "checkpoint.pt"
+    if not path.is_file():
+        raise InputError(f"--resume: no checkpoint.pt in {folder}; leave --resume away to start")
+    try:
+        whole = torch.load(path, map_location="cpu", weights_only=True)
+        state, intact = whole["state"], whole["digest"] == _digest(whole["state"])
+    except Exception as error:  # noqa: BLE001 - torch.load raises a dozen kinds for a bad file
+        raise InputError(f"{path} is cut or no checkpoint; train anew in another --out") from error
+    if whole["format"] != FORMAT or not intact:
+        raise InputError(f"{path} was altered since it was written; train anew in another --out")
+    loaded: dict[str, Any] = state
+    return loaded
+
+
+def _digest(state: Any) -> str:
+    """SHA-256 over names, types and bytes of everything in `state`, whatever the nesting."""
+    digest = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, Tensor):
+            plain = value.detach().cpu().contiguous()
+            digest.update(f"{plain.dtype}{tuple(plain.shape)}".encode())
+            digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                digest.update(f"{key!r}:".encode())
+                add(inner)
+        elif isinstance(value, list | tuple):
+            digest.update(f"{len(value)}[".encode())
+            for inner in value:
+                add(inner)
+        else:
+            digest.update(repr(value).encode())
+
+    add(state)
+    return digest.hexdigest()
+
+
+# The finished model --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training, ready to use: `network` in evaluation mode on the CPU."""
+
+    folder: Path
+    config: dict[str, Any]
+    network: nn.Module
+
+
+def save_model(folder: Path, weights: dict[str, Tensor], config: dict[str, Any]) -> None:
+    """Write the weights, then `config.json` with their SHA-256: the run counts as finished."""
+    path = folder / "model.safetensors"
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    write_atomic(path, lambda beside: save_file(plain, beside))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    whole = {"format": FORMAT, **config, "weights_sha256": digest}
+    write_text(folder / "config.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+
+
+def load_run(folder: Path) -> Run:
+    """The finished training in `folder`, its weights checked bit by bit before use.
+
+    Raises InputError: no such folder, no or unfinished training, missing or altered files.
+    """
+    config = read_config(folder)
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise InputError(f"{folder} lacks model.safetensors, the trained weights")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != config["weights_sha256"]:
+        raise InputError(
+            f"{path} is not the file its training wrote (SHA-256 differs): "
+            "copy it again or train anew"
+        )
+    network = build_network(config["network"], size=config["size"])
+    load_weights(network, read_weights(path), source=str(path))
+    return Run(folder, config, network.eval())
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a finished run, with every key that its use needs. Raises InputError."""
+    path = folder / "config.json"
+    if not path.is_file():
+        if (folder / "checkpoint.pt").is_file():
+            raise InputError(f"the training in {folder} is not finished: go on with --resume")
+        raise InputError(f"{folder} is no run folder (no config.json): `faceaudit train` makes one")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not whole: {error}") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise InputError(f"{path}: not a config of format {FORMAT}; train anew")
+    needed = ("network", "size", "mean", "std", "decode", "weights_sha256", "precision", "run_id")
+    lacking = [key for key in needed if key not in config]
+    if lacking:
+        raise InputError(f"{path} lacks {', '.join(lacking)}")
+    return config

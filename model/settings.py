@@ -1,0 +1,219 @@
+"""The settings of a training: recipes as data, and the command-line options that change them."""
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from audit.errors import InputError
+from audit.files import write_text
+
+TORCHVISION = ("mobilenet_v3_large", "efficientnet_b0", "resnet18", "convnext_tiny")
+NETWORKS = ("compact", "notebook", *TORCHVISION)
+PRECISIONS = ("auto", "float32", "bfloat16")
+DEMO_FACES = 3000
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far each change may go; 0 switches it off. Drawn uniformly, anew for each picture."""
+
+    flip: float = 0.5  # share of pictures mirrored
+    rotate: float = 15.0  # degrees either way
+    zoom: float = 0.15  # natural logarithm of the scale, either way
+    shift: float = 0.06  # of the side, either way
+    light: float = 0.2  # brightness, of the full range of a pixel, either way
+    contrast: float = 0.3  # natural logarithm of the factor, either way
+    tint: float = 0.05  # brightness of each colour alone
+    grey: float = 0.1  # share of pictures without colour
+    erase: float = 0.4  # share of pictures with a grey box of 10–40 % of the side
+
+
+NO_CHANGE = Augmentation(*(0.0,) * len(dataclasses.fields(Augmentation)))
+FLIP_ONLY = dataclasses.replace(NO_CHANGE, flip=0.5)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Everything a training depends on besides the faces. A wrong value raises InputError.
+
+    network: one of NETWORKS.
+    size: side of the square pictures in pixels, a multiple of 16.
+    epochs, batch: how long, and how many faces a step (over all processes).
+    learning_rate: the peak of AdamW's warm-up and cosine (the notebook's Adam starts with it).
+    weight_decay, clip, average: AdamW's decay of weights (not of biases and norms); the largest
+        norm of a gradient; the decay of the running average of weights. Not the notebook's.
+    warmup: share of the steps in which the rate rises.
+    growth: (share of the epochs, size) pairs: the first share trains on pictures of that size.
+    augment: how batches are changed.
+    test, valid: shares of subjects kept for the last measurement and for choosing.
+    precision: `auto` times both and keeps the faster; `float32`; `bfloat16`.
+    device: `auto`, `cpu`, `cuda`.
+    threads: cores used on the CPU; None: all.
+    pretrained, weights: where a torchvision network starts.
+    """
+
+    network: str = "compact"
+    size: int = 128
+    epochs: int = 40
+    batch: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    clip: float = 5.0
+    average: float = 0.998
+    warmup: float = 0.05
+    growth: tuple[tuple[float, int], ...] = ()
+    augment: Augmentation = field(default_factory=Augmentation)
+    seed: int = 0
+    test: float = 0.2
+    valid: float = 0.1
+    precision: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+    pretrained: bool = False
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no training could be run with."""
+        _require(self.network in NETWORKS, "--network", self.network, f"one of {NETWORKS}")
+        _require(self.size >= 32 and self.size % 16 == 0, "--size", self.size, "16·k, at least 32")
+        _require(self.epochs >= 1, "--epochs", self.epochs, "at least 1")
+        _require(self.batch >= 2, "--batch", self.batch, "at least 2")
+        _require(0 < self.learning_rate < 10, "--learning-rate", self.learning_rate, "in (0, 10)")
+        _require(0 < self.test < 0.9, "--holdout", self.test, "a share in (0, 0.9)")
+        _require(0 < self.valid < 0.9 - self.test, "--valid", self.valid, "a share in (0, 0.9)")
+        _require(self.precision in PRECISIONS, "--precision", self.precision, f"{PRECISIONS}")
+        _require(self.seed >= 0, "--seed", self.seed, "at least 0")
+        _require(self.threads is None or self.threads >= 1, "--threads", self.threads, "≥ 1")
+        given = self.pretrained and self.weights is not None
+        _require(not given, "--pretrained", "with --weights", "one of the two")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, as `config.json` and the checkpoint hold them."""
+        words: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return words
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """What `to_dict` wrote."""
+        changed = dict(values)
+        changed["augment"] = Augmentation(**changed["augment"])
+        changed["growth"] = tuple((float(a), int(b)) for a, b in changed["growth"])
+        return cls(**changed)
+
+
+def _require(holds: bool, option: str, value: object, needed: str) -> None:  # noqa: FBT001
+    if not holds:
+        raise InputError(f"{option} {value}: must be {needed}")
+
+
+GROWTH = ((0.35, 96), (0.6, 112))  # small pictures first: the same figures in two thirds of the time
+
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "compact": {"growth": GROWTH},
+    "notebook": {  # the notebook's own optimiser, losses and schedules: see model/notebook.py
+        "epochs": 300,
+        "learning_rate": 0.01,
+        "weight_decay": 0.0,
+        "clip": 0.0,
+        "average": 0.0,
+        "warmup": 0.0,
+        "augment": FLIP_ONLY,
+    },
+    **{name: {"epochs": 30, "learning_rate": 1e-3} for name in TORCHVISION},
+}
+QUICK: Mapping[str, Mapping[str, Any]] = {
+    "compact": {"epochs": 16, "growth": ((0.5, 96), (0.75, 112))},
+    "notebook": {"epochs": 10},
+    **{name: {"epochs": 8} for name in TORCHVISION},
+}
+
+
+def settings_for(network: str = "compact", *, quick: bool = False, **changed: Any) -> TrainSettings:
+    """The recipe of `network` (a short one with `quick`), with single settings `changed`."""
+    _require(network in NETWORKS, "--network", network, f"one of {', '.join(NETWORKS)}")
+    recipe = {**RECIPES[network], **(QUICK[network] if quick else {}), **changed}
+    if "size" in changed and "growth" not in changed:  # growth is towards the recipe's own size
+        recipe["growth"] = ()
+    return TrainSettings(network=network, **recipe)
+
+
+def demo_settings(*, seed: int = 0) -> TrainSettings:
+    """About a minute on two cores for DEMO_FACES drawn faces."""
+    return settings_for(size=64, epochs=16, learning_rate=3e-3, average=0.99, seed=seed)
+
+
+_OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("--network", "network", {"choices": NETWORKS, "help": "which network (compact)"}),
+    ("--epochs", "epochs", {"type": int, "help": "times through the faces (the network's own)"}),
+    ("--batch", "batch", {"type": int, "help": "faces per step (64)"}),
+    ("--learning-rate", "learning_rate", {"type": float, "help": "peak rate (the network's own)"}),
+    ("--size", "size", {"type": int, "help": "side of the pictures in pixels (128)"}),
+    ("--holdout", "test", {"type": float, "metavar": "FRACTION", "help": "test share (0.2)"}),
+    ("--valid", "valid", {"type": float, "metavar": "FRACTION", "help": "validation share (0.1)"}),
+    ("--precision", "precision", {"choices": PRECISIONS, "help": "(auto: the faster)"}),
+    ("--device", "device", {"choices": ("auto", "cpu", "cuda"), "help": "(auto)"}),
+    ("--weights", "weights", {"metavar": "FILE", "help": "start from these weights"}),
+)
+
+
+def add_train_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a training to `parser`; what is not given stays None."""
+    group = parser.add_argument_group("training")
+    for option, name, how in _OPTIONS:
+        group.add_argument(option, dest=f"train_{name}", **how)
+    group.add_argument("--pretrained", action="store_true", help="start from ImageNet weights")
+    group.add_argument("--quick", action="store_true", help="a short recipe, under ten minutes")
+    group.add_argument("--resume", action="store_true", help="go on where a training was stopped")
+    group.add_argument("--seed", type=int, help="seed of split, order, weights and changes (0)")
+
+
+def train_settings_from(args: argparse.Namespace) -> TrainSettings:
+    """The settings that the options ask for.
+
+    With `--resume` those of the stopped training, and InputError for an option that differs.
+    """
+    given = {n: getattr(args, f"train_{n}") for _, n, _ in _OPTIONS}
+    given |= {"seed": args.seed, "pretrained": args.pretrained or None}
+    given = {name: value for name, value in given.items() if value is not None}
+    folder = args.out / "run" if getattr(args, "command", None) == "run" else args.out
+    stored = read_settings(folder) if args.resume else None
+    if stored is None:
+        return settings_for(given.pop("network", "compact"), quick=args.quick, **given)
+    refuse_changed(stored, given, folder=folder)
+    return stored
+
+
+def read_settings(folder: Path) -> TrainSettings | None:
+    """The settings a training in `folder` was started with; None when there was none."""
+    path = folder / "settings.json"
+    if not path.is_file():
+        return None
+    try:
+        return TrainSettings.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} cannot be read ({error}); train anew in another --out") from error
+
+
+def write_settings(settings: TrainSettings, folder: Path) -> None:
+    """Write `settings.json`, which `--resume` and `read_settings` read."""
+    write_text(folder / "settings.json", json.dumps(settings.to_dict(), indent=1) + "\n")
+
+
+def refuse_changed(stored: TrainSettings, given: Mapping[str, Any], *, folder: Path) -> None:
+    """Raise InputError that names what of `given` is not as `stored`: such a run is not the same."""
+    options = {name: option for option, name, _ in _OPTIONS}
+    was = stored.to_dict()
+    changed = [
+        f"{options.get(name, '--' + name.replace('_', '-'))} {value} (was {was[name]})"
+        for name, value in given.items()
+        if was[name] != value
+    ]
+    if changed:
+        raise InputError(
+            f"--resume in {folder}: {'; '.join(changed)}: leave it as it was, "
+            "or train anew in another --out"
+        )
