@@ -21,7 +21,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "disparities": tuple(
         "feature metric control control_group difference ratio lowest_group highest_group spread "
         "spread_low spread_high p_value p_adjusted detectable margin standardised_difference "
-        "standardised_p composition verdict noise_gap groups_compared".split()
+        "standardised_p composition verdict noise_gap groups_compared "
+        "outlying_group outlying_difference outlying_low outlying_high".split()
     ),
     "slices": tuple(
         "feature group metric value complement_value difference low high n n_confirm p_adjusted "

@@ -23,11 +23,11 @@ from audit.counts import (
     within_years,
 )
 from audit.coverage import NOMINAL, coverage_table
+from audit.disparity import Asked, weigh_disparities
 from audit.errors import InputError
 from audit.fairness import (
     audited_metrics,
     disaggregate,
-    disparity_table,
     metrics_of,
     subgroup_table,
 )
@@ -38,6 +38,7 @@ from audit.metrics import METRICS
 from audit.predictions import Predictions, open_predictions, write_normalised
 from audit.result import COLUMNS, AuditResult, table
 from audit.tally import Tally, tally_predictions
+from audit.weakness import slice_table
 from audit.worst import worst_faces
 
 UNNAMED = "unnamed model"
@@ -86,8 +87,8 @@ def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFr
     """Every table that follows from sums alone (all but `worst`, `history` and `findings`)."""
     lean = collapse(tally)
     keys = audited_metrics(gather(lean, ()))
-    margins = {key: settings.margin(key) for key in METRICS}
     records: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
+    asked = []
     for parts in crossings(tally.features, depth=settings.depth):
         groups = gather(lean, parts)
         found = disaggregate(groups, metrics_of(groups, keys))
@@ -95,15 +96,23 @@ def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFr
         records["subgroups"] += mine
         records["coverage"] += coverage_table(mine)
         if parts:
-            records["disparities"] += disparity_table(groups, found, margins=margins)
+            asked.append(Asked(groups, found, _by_age(lean, parts)))
         if "gender_true" not in groups.parts and "gender_brier" in keys:
             records["scores"] += score_table(groups)
         if len(parts) < 2:
             _add_pictures_of(groups, parts, tally, keys, records)
+    records["disparities"] += weigh_disparities(asked, settings=settings)
+    records["slices"] += slice_table(lean, settings=settings)
     records["confusion"] += age_confusion(tally)
     records["histograms"] += age_counts(tally, edges=settings.age_groups)
     skip = ("worst", "history", "findings")
     return {name: table(name, rows) for name, rows in records.items() if name not in skip}
+
+
+def _by_age(tally: Tally, parts: tuple[Feature, ...]) -> Groups | None:
+    """The groups of `parts` by age; None where ages are one of the parts or unknown."""
+    age = next((f for f in tally.features if f.name == "age_group"), None)
+    return None if age is None or age in parts else gather(tally, (*parts, age))
 
 
 def _add_pictures_of(

@@ -1,0 +1,196 @@
+"""From a test to a verdict: rare events, many tests, spread of groups, what could be missed."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from audit.intervals import paule_mandel
+from audit.metrics import Floats
+
+DISPARITY = "disparity"
+NONE_FOUND = "no disparity found"
+UNDECIDED = "insufficient evidence"
+Verdict = Literal["disparity", "no disparity found", "insufficient evidence"]
+
+RECORDS_SHARE = 0.8  # of alpha goes to the disparity records, the rest to slices
+RARE = 10  # expected events below which a share is tested exactly
+POWER = 0.84  # normal quantile of 80 %
+
+
+def holm(p_values: Floats) -> Floats:
+    """Holm's adjusted p-values (1979); NaN stays NaN and does not count as a test."""
+    p = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(len(p), np.nan)
+    order = np.flatnonzero(~np.isnan(p))[np.argsort(p[~np.isnan(p)], kind="stable")]
+    factor = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * factor), 1)
+    return adjusted
+
+
+def verdict(
+    p_adjusted: float, low: Floats, high: Floats, *, margin: float, alpha: float
+) -> Verdict:
+    """What may be said of one record.
+
+    `disparity`: p_adjusted < alpha. `no disparity found`: p above it and every simultaneous
+    interval low..high of a group's difference from the rest lies inside +-margin. Else
+    `insufficient evidence`.
+    """
+    if p_adjusted < alpha:
+        return "disparity"
+    inside = len(low) > 0 and bool((low >= -margin).all() and (high <= margin).all())
+    return "no disparity found" if inside else "insufficient evidence"
+
+
+def rare(hits: Floats, rows: Floats) -> NDArray[np.bool_]:
+    """Groups whose events, or non-events, are too few to resample [group].
+
+    Seen or expected (at the share of all) below RARE. hits, rows: effective counts.
+    """
+    share = hits.sum() / rows.sum()
+    fewest = np.minimum.reduce([hits, rows - hits, rows * share, rows * (1 - share)])
+    return np.asarray(fewest < RARE)
+
+
+def exact_p(hits: Floats, rows: Floats, rest_hits: Floats, rest_rows: Floats) -> Floats:
+    """Fisher's exact test of each group against its rest, twice the smaller tail [group].
+
+    Hypergeometric, given the events of both together. Counts are rounded to whole numbers, so
+    that effective counts of repeated subjects may be given.
+    """
+    x, n, y, m = (np.rint(a) for a in (hits, rows, rest_hits, rest_rows))
+    law = stats.hypergeom(n + m, x + y, n)
+    return np.asarray(np.minimum(1.0, 2 * np.minimum(law.cdf(x), law.sf(x - 1))))
+
+
+def newcombe(
+    share: Floats, rows: Floats, rest: Floats, rest_rows: Floats, *, alpha: float
+) -> tuple[Floats, Floats]:
+    """Interval of share - rest from two Wilson intervals (Newcombe 1998, method 10)."""
+    low, high = _wilson(share, rows, alpha)
+    rest_low, rest_high = _wilson(rest, rest_rows, alpha)
+    d = share - rest
+    return (
+        d - np.hypot(share - low, rest_high - rest),
+        d + np.hypot(high - share, rest - rest_low),
+    )
+
+
+def _wilson(p: Floats, n: Floats, alpha: float) -> tuple[Floats, Floats]:
+    z = stats.norm.ppf(1 - alpha / 2)
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return centre - half, centre + half
+
+
+def joined_p(together: float, exact: Floats, *, groups: int) -> float:
+    """One p for a record of which some groups were tested together, the others one by one.
+
+    Every group has an equal part of the error: the `groups - len(exact)` resampled ones share
+    theirs in the max-T p `together` (NaN if there are none), each exact p spends its own.
+    """
+    resampled = groups - len(exact)
+    ps = [groups * p for p in exact]
+    if resampled:
+        ps.append(together * groups / resampled)
+    return float(min(1.0, *ps)) if len(ps) > 1 else float(min(1.0, ps[0]))
+
+
+def beyond(critical: float, *, groups: int, alpha: float, share: float) -> float:
+    """The critical value of max-T at the level `share`, from the one seen at `alpha`.
+
+    Levels of one test in a hundred lie beyond 1,000 replicates, so the value is carried along the
+    normal curve of `groups` two-sided tests.
+    """
+    normal = stats.norm.isf(np.array([alpha, share]) / (2 * groups))
+    return float(critical * normal[1] / normal[0])
+
+
+def detectable(se: Floats, values: Floats, *, critical: float, grows: bool) -> float:
+    """The least difference from the rest that would be found in any group 80 times in 100.
+
+    k * se with k = critical + .84; where the error grows with the value itself (`grows`: MAE,
+    RMSE), delta = k * se * (1 + delta / value), so k * se / (1 - k * se / value). The largest over
+    groups; NaN where no difference is large enough.
+    """
+    gap = (critical + POWER) * se
+    if grows:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gap = np.where(gap < values, gap / (1 - gap / values), np.nan)
+    return float(gap.max()) if len(gap) else float("nan")
+
+
+def cochran(values: Floats, se: Floats) -> tuple[float, float]:
+    """Cochran's Q of group values with standard errors, and its chi-squared p-value."""
+    q = _q(values, se**2, 0.0)
+    return q, float(stats.chi2.sf(q, len(values) - 1))
+
+
+def spread(
+    values: Floats, se: Floats, *, noise: tuple[Floats, Floats] | None = None, alpha: float = 0.05
+) -> tuple[float, float, float]:
+    """(tau, low, high): the standard deviation of the groups' true values, with its interval.
+
+    tau by Paule & Mandel (1982), the interval by the Q profile (Viechtbauer 2007): all tau at which
+    Q lies inside its null quantiles. Those are chi-squared's, or with `noise` (replicates of the
+    values about themselves and their standard errors [replicate, group], for small groups) those
+    of Q over the replicates. Two groups: no interval (NaN). NaN throughout below two groups or
+    where a group has no spread.
+    """
+    usable = np.isfinite(values) & (se > 0)
+    if len(values) < 2 or not usable.all():
+        return float("nan"), float("nan"), float("nan")
+    tau = float(np.sqrt(paule_mandel(values, se**2)))
+    if len(values) == 2:
+        return tau, float("nan"), float("nan")
+    if noise is None:
+        ends = stats.chi2.ppf([alpha / 2, 1 - alpha / 2], len(values) - 1)
+    else:
+        ends = np.quantile(_q_of_noise(*noise), [alpha / 2, 1 - alpha / 2])
+    variances = se**2
+    low, high = (_solve(lambda t2: _q(values, variances, t2), float(q)) for q in ends[::-1])
+    return tau, min(np.sqrt(low), tau), max(np.sqrt(high), tau)
+
+
+def _q(values: Floats, variances: Floats, tau2: float) -> float:
+    weights = 1 / (variances + tau2)
+    mean = (weights * values).sum() / weights.sum()
+    return float((weights * (values - mean) ** 2).sum())
+
+
+def _q_of_noise(own: Floats, own_se: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = 1 / own_se.astype(np.float64) ** 2
+        mean = (weights * own).sum(axis=1, keepdims=True) / weights.sum(axis=1, keepdims=True)
+        q = (weights * (own - mean) ** 2).sum(axis=1)
+    return np.asarray(np.where(np.isfinite(q), q, np.inf))
+
+
+def _solve(falling: Callable[[float], float], target: float) -> float:
+    """Where a falling function of tau squared meets `target`; 0 where it starts below."""
+    if falling(0.0) <= target:
+        return 0.0
+    high = 1e-12
+    while falling(high) > target:
+        high *= 4
+        if high > 1e18:  # target 0: no tau is large enough
+            return high
+    low = 0.0
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if falling(middle) > target else (low, middle)
+    return (low + high) / 2
+
+
+def alphas(alpha: float) -> tuple[float, float]:
+    """(records, slices): alpha split so that all claims of an audit together keep to it."""
+    return alpha * RECORDS_SHARE, alpha * (1 - RECORDS_SHARE)
+
+
+def normal_p(t: Floats, freedom: Sequence[float] | Floats) -> float:
+    """Bonferroni over groups of two-sided Student p-values, for values without replicates."""
+    p = 2 * stats.t.sf(np.abs(t), freedom)
+    return float(min(1.0, len(p) * p.min()))

@@ -1,0 +1,359 @@
+"""Replicates of a tally: is any group served differently from the rest, and by how much?
+
+Shards are resampled, so that all photos of a person go together. Every record of an audit meets
+the same replicates, and one matrix product serves them all.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audit.metrics import Floats
+
+Singles = NDArray[np.float32]
+
+CHUNK = 1000  # replicates drawn at a time; every record gets this many
+LOOK_AGAIN = 0.02  # records with a smaller p are given more replicates
+MORE, MOST = 20_000, 50_000  # so many, and so many beyond MANY tests
+MANY = 100
+COLUMNS_AT_ONCE = 6000  # bounds memory: 6000 columns of 1000 replicates are 24 MB
+_EXACT = 2**24  # whole numbers up to here are exact in float32, whatever order they are added in
+
+
+@dataclass(frozen=True)
+class Ratios:
+    """One record to test: a metric `top / bottom / scale` (or its root) in every group.
+
+    top, bottom: sums [group, shard] of *all* groups, the small ones included: they belong to the
+    rest that a group is compared with. compared: which groups are tested [group]. `kind` says how
+    the standard error is made: `share` (of trials), `mean`, or `root` (of a mean). `design`: how
+    many times a share's variance exceeds the binomial [group], 1 where rows are people.
+    """
+
+    top: Floats
+    bottom: Floats
+    compared: NDArray[np.bool_]
+    kind: Literal["share", "mean", "root"] = "mean"
+    scale: float = 1.0
+    design: Floats | float = 1.0
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One record whose differences are given with their influence per shard [compared, shard].
+
+    A difference moves by the sum of W_s * influence when shard s counts W_s times; influences of
+    a group sum to 0.
+    """
+
+    difference: Floats
+    influence: Floats
+
+
+Record = Ratios | Linear
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """What resampling says of one record; arrays are over its *compared* groups.
+
+    difference: group minus rest, se: its standard error, both in the metric's unit.
+    t_high and t_low: largest and smallest t of every replicate [replicate], rising.
+    own: replicates of the groups' own values about their values, own_se: their standard errors
+    [replicate, compared]; empty for Linear records.
+    """
+
+    difference: Floats
+    se: Floats
+    t_high: Floats
+    t_low: Floats
+    own: Singles = field(repr=False)
+    own_se: Singles = field(repr=False)
+
+    @property
+    def t(self) -> Floats:
+        """Observed t of every compared group: difference over standard error."""
+        return _over(self.difference, self.se)
+
+    @property
+    def p_value(self) -> float:
+        """Twice the smaller tail of the largest and smallest t: one p for all groups together.
+
+        (1 + how many replicates reach it) / (replicates + 1), Davison & Hinkley (1997, 4.2).
+        """
+        B, t = len(self.t_high), self.t
+        above = B - np.searchsorted(self.t_high, t.max(), side="left")
+        below = np.searchsorted(self.t_low, t.min(), side="right")
+        return float(min(1.0, 2 * (1 + min(above, below)) / (B + 1)))
+
+    def interval(self, alpha: float) -> tuple[Floats, Floats]:
+        """Simultaneous bootstrap-t intervals of all differences: all hold their truth 1 - alpha.
+
+        They belong to `p_value`: some interval leaves out 0 just where p <= alpha (up to the
+        rounding of a quantile to a replicate).
+        """
+        high = _quantile(self.t_high, 1 - alpha / 2)
+        low = _quantile(self.t_low, alpha / 2)
+        return self.difference - high * self.se, self.difference - low * self.se
+
+    def critical(self, alpha: float) -> float:
+        """The larger of the two critical values of the largest |t| at `alpha`."""
+        ends = _quantile(self.t_high, 1 - alpha / 2), -_quantile(self.t_low, alpha / 2)
+        return float(max(*ends))
+
+    @property
+    def noise_gap(self) -> float:
+        """Largest minus smallest group value that noise alone would show on average.
+
+        The mean over replicates of the range of values about their own values: with no true
+        difference, max - min is this large.
+        """
+        return float(np.ptp(self.own, axis=1).mean()) if self.own.size else float("nan")
+
+
+def weights(chunk: int, *, shards: int, seed: int) -> Singles:
+    """How often each shard counts in replicates [CHUNK, shards]: multinomial, rows sum to shards.
+
+    Chunk `chunk` of `seed` is always the same, whichever chunks were drawn before.
+    """
+    return _weights(chunk, shards, seed)
+
+
+@lru_cache(maxsize=2)  # the first chunk serves every block of records
+def _weights(chunk: int, shards: int, seed: int) -> Singles:
+    rng = np.random.default_rng([seed, shards, chunk])
+    drawn = rng.integers(0, shards, size=(CHUNK, shards), dtype=np.uint16).astype(np.int64)
+    drawn += np.arange(CHUNK)[:, None] * shards
+    counts = np.bincount(drawn.ravel(), minlength=CHUNK * shards)
+    return counts.reshape(CHUNK, shards).astype(np.float32)
+
+
+def replicate(records: Sequence[Record], *, seed: int = 0) -> list[Replicates]:
+    """Test every record: CHUNK replicates each, more for those with a small p.
+
+    Records with p < LOOK_AGAIN go on to MORE replicates (MOST beyond MANY records), without which
+    nothing could stay significant after a correction for many tests. Records need one compared
+    group or more, and sums over the same shards. Results do not depend on the number of threads,
+    nor on which other records are tested beside.
+    """
+    found = [r for block in _blocks(records) for r in _run(block, [0], seed=seed)]
+    again = [i for i, r in enumerate(found) if r.p_value < LOOK_AGAIN]
+    rest = range(1, (MOST if len(records) > MANY else MORE) // CHUNK)
+    place = iter(again)
+    for block in _blocks([records[i] for i in again]):
+        for more in _run(block, rest, seed=seed):
+            i = next(place)
+            found[i] = _joined(found[i], more)
+    return found
+
+
+def _joined(first: Replicates, more: Replicates) -> Replicates:
+    return Replicates(
+        first.difference,
+        first.se,
+        np.sort(np.concatenate([first.t_high, more.t_high])),
+        np.sort(np.concatenate([first.t_low, more.t_low])),
+        first.own,
+        first.own_se,
+    )
+
+
+def _blocks(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Records in order, as many at a time as COLUMNS_AT_ONCE allows."""
+    block: list[Record] = []
+    size = 0
+    for record in records:
+        own = (
+            2 * len(record.influence) if isinstance(record, Linear) else 12 * record.compared.sum()
+        )
+        if block and size + own > COLUMNS_AT_ONCE:
+            yield block
+            block, size = [], 0
+        block.append(record)
+        size += int(own)
+    if block:
+        yield block
+
+
+def _run(block: Sequence[Record], chunks: Sequence[int], *, seed: int) -> list[Replicates]:
+    """Replicates of the records of one block, over `chunks` of weights."""
+    columns = _Columns()
+    plans = [
+        _LinearPlan(r, columns) if isinstance(r, Linear) else _RatioPlan(r, columns) for r in block
+    ]
+    matrix = columns.matrix()
+    shards = len(matrix)
+    t_high = [np.empty((len(chunks), CHUNK)) for _ in plans]
+    t_low = [np.empty((len(chunks), CHUNK)) for _ in plans]
+    own = [(np.empty((0, 0), np.float32),) * 2 for _ in plans]
+    for c, chunk in enumerate(chunks):
+        product = columns.sums(weights(chunk, shards=shards, seed=seed) @ matrix)
+        for i, plan in enumerate(plans):
+            t, *mine = plan.t(product)
+            # a replicate that lacks a group altogether speaks for neither side
+            t_high[i][c] = np.where(np.isnan(t), np.inf, t).max(axis=1)
+            t_low[i][c] = np.where(np.isnan(t), -np.inf, t).min(axis=1)
+            if chunk == 0 and mine:
+                own[i] = (mine[0], mine[1])
+    return [
+        Replicates(p.difference, p.se, np.sort(high.ravel()), np.sort(low.ravel()), *mine)
+        for p, high, low, mine in zip(plans, t_high, t_low, own, strict=True)
+    ]
+
+
+class _Columns:
+    """Columns of one matrix product, scaled to whole numbers so small that float32 adds them
+    exactly: sums are then the same for any number of threads and any kernel.
+
+    With limit L = 2^24 / shards a column is right to 1 part in 2 L of its largest entry, and the
+    sum over shards (weights add up to their number) stays below 2^24.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[Singles] = []
+        self._scales: list[Floats] = []
+        self._known: dict[tuple[int, bytes], slice] = {}
+        self._size = 0
+
+    def add(self, values: Floats) -> slice:
+        """Put columns [column, shard] in; the place of their sums in the product."""
+        limit = (_EXACT - 1) // values.shape[1]
+        peak = np.abs(values).max(axis=1, initial=0.0)
+        whole = (peak <= limit) & (np.rint(values) == values).all(axis=1)
+        scale = np.where(whole | (peak == 0), 1.0, np.where(peak > 0, peak, 1.0) / limit)
+        rounded = np.rint(values / scale[:, None])
+        self._parts.append(rounded.astype(np.float32))
+        self._scales.append(scale)
+        place = slice(self._size, self._size + len(values))
+        self._size = place.stop
+        return place
+
+    def add_once(self, values: Floats, *, of: Floats, kind: bytes) -> slice:
+        """As `add`, but the columns made from the array `of` in one way only once."""
+        key = (id(of), kind)
+        if key not in self._known:
+            self._known[key] = self.add(values)
+        return self._known[key]
+
+    def matrix(self) -> Singles:
+        """All columns [shard, column]."""
+        return np.ascontiguousarray(np.concatenate(self._parts).T)
+
+    def sums(self, product: Singles) -> Singles:
+        """The product in the columns' own units."""
+        product *= np.concatenate(self._scales).astype(np.float32)
+        return product
+
+
+class _Side:
+    """Groups (or their rests) about their own ratio: columns in, replicate deviation and se out."""
+
+    def __init__(
+        self, top: Floats, bottom: Floats, record: Ratios, columns: _Columns, *, rest: bool
+    ):
+        self.kind, self.scale = record.kind, record.scale
+        n = bottom.sum(axis=1)
+        self.ratio = top.sum(axis=1) / n
+        residual = top - self.ratio[:, None] * bottom
+        name = (b"rest" if rest else b"own") + record.compared.tobytes()
+        self._residual = columns.add(residual)
+        self._rows = columns.add_once(bottom, of=record.bottom, kind=name)
+        if record.kind == "share":
+            rows = record.bottom.sum(axis=1)
+            design = np.broadcast_to(np.asarray(record.design, np.float64), len(rows))
+            of_all = np.full(len(n), (design * rows).sum() / rows.sum())
+            self.design = of_all if rest else design[record.compared]
+            self.variance = self._of_share(self.ratio * n, n, self.design)
+            return
+        square, cross = residual**2, residual * bottom
+        self._square, self._cross = columns.add(square), columns.add(cross)
+        self._rows2 = columns.add_once(bottom**2, of=record.bottom, kind=name + b"2")
+        occupied = (bottom > 0).sum(axis=1)
+        self.variance = square.sum(axis=1) / n**2 * occupied / np.maximum(occupied - 1, 1)
+
+    @staticmethod
+    def _of_share(x: NDArray, n: NDArray, design: NDArray) -> NDArray:
+        p = (x + 1) / (n + 2)
+        return p * (1 - p) / (n + 2) * design
+
+    @property
+    def value(self) -> Floats:
+        """The metric in the sample, in its unit."""
+        return (np.sqrt(self.ratio) if self.kind == "root" else self.ratio) / self.scale
+
+    @property
+    def value_variance(self) -> Floats:
+        """Squared standard error of `value`."""
+        return self._delta(self.variance, self.ratio) / self.scale**2
+
+    def replicate(self, sums: Singles) -> tuple[Singles, Singles]:
+        """Deviation of the replicates' value from the sample's, and its variance."""
+        n = sums[:, self._rows]
+        shift = sums[:, self._residual] / n
+        ratio = self.ratio.astype(np.float32)
+        if self.kind == "share":
+            variance = self._of_share((ratio + shift) * n, n, self.design.astype(np.float32))
+            return shift / np.float32(self.scale), variance / np.float32(self.scale**2)
+        square = sums[:, self._square] - 2 * shift * sums[:, self._cross]
+        variance = np.maximum(square + shift**2 * sums[:, self._rows2], 0) / n**2
+        if self.kind == "root":
+            now = np.maximum(ratio + shift, 0)
+            variance = self._delta(variance, now)
+            shift = np.sqrt(now) - np.sqrt(ratio)
+        return shift / np.float32(self.scale), variance / np.float32(self.scale**2)
+
+    def _delta(self, variance: NDArray, ratio: NDArray) -> NDArray:
+        """Delta method: the root of a mean m has variance var(m) / (4 m)."""
+        if self.kind != "root":
+            return variance
+        return np.divide(variance, 4 * ratio, out=np.zeros_like(variance), where=ratio > 0)
+
+
+class _RatioPlan:
+    def __init__(self, record: Ratios, columns: _Columns) -> None:
+        top, bottom = record.top[record.compared], record.bottom[record.compared]
+        self.own = _Side(top, bottom, record, columns, rest=False)
+        rest = record.top.sum(axis=0) - top, record.bottom.sum(axis=0) - bottom
+        self.rest = _Side(*rest, record, columns, rest=True)
+        self.difference = self.own.value - self.rest.value
+        self.se = np.sqrt(self.own.value_variance + self.rest.value_variance)
+
+    def t(self, sums: Singles) -> tuple[Singles, ...]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            own, own_variance = self.own.replicate(sums)
+            rest, rest_variance = self.rest.replicate(sums)
+            t = _over(own - rest, np.sqrt(own_variance + rest_variance))
+            return t, own, np.sqrt(own_variance)
+
+
+class _LinearPlan:
+    def __init__(self, record: Linear, columns: _Columns) -> None:
+        self.difference = record.difference
+        self._shards = record.influence.shape[1]
+        self._first = columns.add(record.influence)
+        self._second = columns.add(record.influence**2)
+        square = (record.influence**2).sum(axis=1)
+        self.se = np.sqrt(square * self._shards / (self._shards - 1))
+
+    def t(self, sums: Singles) -> tuple[Singles, ...]:
+        shift = sums[:, self._first]
+        variance = sums[:, self._second] - shift**2 / self._shards
+        return (_over(shift, np.sqrt(np.maximum(variance, 0))),)
+
+
+def _over(difference: NDArray, se: NDArray) -> NDArray:
+    """difference / se; 0 where nothing differs, however small the error."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(difference == 0, 0, difference / se)
+
+
+def _quantile(rising: Floats, share: float) -> float:
+    """The order statistic that makes intervals match `p_value`: rank (B + 1) * share."""
+    B = len(rising)
+    rank = (B + 1) * share
+    place = int(np.ceil(rank - 1e-9)) if share > 0.5 else int(np.floor(rank + 1e-9))
+    return float(rising[min(max(place, 1), B) - 1])
