@@ -1,17 +1,29 @@
-"""Features: the columns whose levels split the faces, with the codes of their levels in SQL."""
+"""Features: which columns split the faces into groups, and how."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from typing import Any
 
+from audit.contract import CONTRACT, Table
 from audit.errors import InputError
-from audit.source import Column, Source, quoted
+from audit.levels import (
+    UNKNOWN,
+    code_sql,
+    cut_labels,
+    cut_sql,
+    nearest,
+    number_of,
+    quintiles,
+    read_words,
+    sorted_levels,
+    words_of,
+)
+from audit.metrics import SUMS
+from audit.source import Column, Source
 
-UNKNOWN = "unknown"
-QUINTILES = (0.2, 0.4, 0.6, 0.8)
-_MISSING = {"", "nan", "<na>", "inf", "-inf"}  # "none" and "na" may be levels of their own
-EXACT_ROWS = 5_000_000  # up to here order statistics and distinct counts hold all values
+# Names that the tables of a tally use beside its features.
+RESERVED = frozenset({*SUMS, "age_group_pred", "shard", "bin", "n", "female", "score", "overall"})
 
 
 @dataclass(frozen=True)
@@ -30,196 +42,130 @@ class Feature:
 
 @dataclass(frozen=True)
 class Coded:
-    """A feature with the SQL of its codes (TINYINT or SMALLINT: positions in `levels`)."""
+    """A feature with the SQL of its codes: positions in `levels`, SMALLINT."""
 
     feature: Feature
     sql: str
 
 
-def words_of(
-    source: Source, column: Column, where: str, *, most: int
-) -> list[tuple[str | None, int]] | None:
-    """Distinct raw texts of a column and their rows, or None where they are far more than `most`.
+def choose_features(table: Table, rows: str) -> tuple[list[Coded], list[str]]:
+    """The features asked for, or those the table offers; and notes on columns that are none.
 
-    The gate is the engine's sketch (bounded memory, right within a few percent): four times `most`
-    in the sketch is more than `most` for sure. Nothing else depends on it.
+    With `by`: exactly those and `control`. Else the table's own columns of 2 to `max_groups`
+    levels in table order, then gender_true, age_group. `rows` is what follows FROM, on `typed`.
     """
-    sketch = source.one(f"SELECT approx_count_distinct({column.sql}) AS n FROM raw WHERE {where}")
-    if sketch["n"] > 4 * most + 20:
-        return None
-    rows = source.rows(
-        f"SELECT {column.text} AS word, count(*) FROM raw WHERE {where} GROUP BY 1 ORDER BY 1"
-    )
-    return [(word, n) for word, n in rows]
+    settings, own, made = table.settings, table.own, _made_features(table)
+    for name in settings.cuts:
+        if name not in own:
+            raise InputError(f"--cuts names {name!r}; {nearest(name, list(own))}")
+    asked = (*(settings.by or ()), *settings.control)
+    names = asked if settings.by else (*own, *made, *settings.control)
+    coded, notes = [], []
+    for name in dict.fromkeys(names):
+        if name in made:
+            coded.append(made[name])
+            continue
+        if name in RESERVED or name not in own:
+            if name in asked:
+                raise _no_feature(table, name, (*own, *made))
+            notes.append(f"{name!r} is a name of faceaudit's own: the column is no feature.")
+            continue
+        cuts, most = settings.cuts.get(name), settings.max_groups
+        found = own_feature(
+            table.source, own[name], rows, cuts=cuts, most=most, asked=name in asked
+        )
+        if isinstance(found, str):
+            if name in asked:
+                raise InputError(f"feature {found}")
+            notes.append(f"{found}.")
+        elif name in asked or len(found.feature.levels) > 1:
+            coded.append(found)
+        else:
+            notes.append(f"{name!r} holds one level only: it is no feature.")
+    return coded, notes
 
 
-def read_words(words: Sequence[str | None]) -> dict[str | None, str]:
-    """Each raw text -> its level: `1`, `1.0` and `01` are one level in a column of numbers.
-
-    A column is of numbers when all its non-missing texts are; `True`/`true` are one level when
-    all are truth values. So a level does not depend on the type its file happened to use.
-    """
-    given = {w: w.strip() for w in words if w is not None and not is_missing(w)}
-    numbers = {w: _number(t) for w, t in given.items()}
-    if given and all(x is not None for x in numbers.values()):
-        levels = {w: _shown(x) for w, x in numbers.items() if x is not None}
-    elif given and {t.lower() for t in given.values()} <= {"true", "false"}:
-        levels = {w: t.lower() for w, t in given.items()}
-    else:
-        levels = given
-    return {w: levels.get(w, UNKNOWN) for w in words}
+def _made_features(table: Table) -> dict[str, Coded]:
+    """`gender_true` and `age_group`, where the table has their columns."""
+    made = {}
+    if table.has("gender_true"):
+        made["gender_true"] = Coded(Feature("gender_true", table.genders), "gender_level")
+    if table.has("age_true"):
+        feature = Feature("age_group", table.settings.age_labels, ordered=True)
+        made["age_group"] = Coded(feature, cut_sql("age_true", table.settings.age_groups[1:]))
+    return made
 
 
-def is_missing(word: str | None) -> bool:
-    """Whether a text stands for no level at all."""
-    return word is None or word.strip().lower() in _MISSING
-
-
-def sorted_levels(levels: set[str]) -> tuple[str, ...]:
-    """Levels in their own order: numbers by size, words by spelling, `unknown` last."""
-    known = levels - {UNKNOWN}
-    numbers = {level: _number(level) for level in known}
-    if all(x is not None for x in numbers.values()):
-        ranked = sorted(known, key=lambda level: numbers[level] or 0.0)
-    else:
-        ranked = sorted(known)
-    return (*ranked, *(levels & {UNKNOWN}))
-
-
-def code_sql(column: Column, words: Mapping[str | None, str], levels: Sequence[str]) -> str:
-    """SQL of the position in `levels` of a column's raw text (a lookup, quick on dictionaries)."""
-    position = {level: i for i, level in enumerate(levels)}
-    listed = [w for w in words if w is not None]
-    texts = ", ".join(map(quoted, listed))
-    codes = ", ".join(str(position[words[w]]) for w in listed)
-    missing = position.get(UNKNOWN, 0)
-    if not listed:
-        return f"{missing}::SMALLINT"
-    return f"coalesce(([{codes}])[list_position([{texts}], {column.text})], {missing})::SMALLINT"
-
-
-def cut_sql(number: str, cuts: Sequence[float], *, unknown: int | None = None) -> str:
-    """SQL of the left-closed bin of a number: how many inner edges it has reached."""
-    steps = (
-        " + ".join(f"({number} >= {edge!r}::DOUBLE)::SMALLINT" for edge in cuts) or "0::SMALLINT"
-    )
-    if unknown is None:
-        return f"({steps})"
-    return f"CASE WHEN isfinite({number}) THEN {steps} ELSE {unknown} END::SMALLINT"
-
-
-def cut_labels(cuts: Sequence[float]) -> tuple[str, ...]:
-    """`< 10`, `10–20`, `≥ 20`: names of left-closed bins, with as few digits as tell them apart."""
-    for digits in range(3, 18):
-        shown = [f"{edge:.{digits}g}" for edge in cuts]
-        if len(set(shown)) == len(shown):
-            break
-    inner = [f"{low}–{high}" for low, high in zip(shown, shown[1:], strict=False)]
-    return (f"< {shown[0]}", *inner, f"≥ {shown[-1]}")
+def _no_feature(table: Table, name: str, known: Sequence[str]) -> InputError:
+    ours = {c.name: n for n, c in table.columns.items()}
+    if name in RESERVED:
+        return InputError(f"no feature can be named {name!r}, a name of faceaudit's own; rename it")
+    if ours.get(name) in known:
+        return InputError(f"{name!r} is read as {ours[name]}; name that as the feature")
+    if name in ours or name in CONTRACT:
+        return InputError(f"{name!r} cannot be a feature; there are: {', '.join(known)}")
+    return InputError(f"{table.source.label} has no feature {name!r}; {nearest(name, known)}")
 
 
 def own_feature(
     source: Source,
     column: Column,
-    where: str,
+    rows: str,
     *,
     cuts: Sequence[float] | None,
     most: int,
-    rows: int,
     asked: bool,
 ) -> Coded | str:
-    """A column of the table as a feature, or why it is none.
+    """A column of the table as a feature, or the reason why it is none.
 
     Numbers given `cuts` are cut there; whole numbers and text of at most `most` levels are levels;
-    other numbers are cut at the quintiles of the rows of `where`. With `asked`, a text of more
-    levels is an InputError, not a reason.
+    other numbers are cut at the quintiles of `rows` (what follows FROM). With `asked`, a text of
+    more levels is an InputError, not a reason.
     """
-    words = None if cuts else words_of(source, column, where, most=most)
-    levels = read_words([w for w, _ in words]) if words is not None else {}
-    numeric = _is_numeric(source, column, where, levels)
-    whole = all(_is_whole(v) for v in levels.values() if v != UNKNOWN)
+    words = words_of(source, column, rows, most=most)
+    levels = None if words is None else read_words(list(words))
+    numeric = _is_numeric(source, column, rows, levels)
     if cuts is not None:
         if not numeric:
             raise InputError(f"--cuts names {column.name!r}, which holds words, not numbers")
-        return _cut(source, column, where, list(cuts))
-    if words is None or (numeric and not whole) or len(set(levels.values())) > most:
+        return _cut(source, column, rows, tuple(map(float, cuts)))
+    known = set((levels or {}).values())
+    whole = all(_is_whole(level) for level in known - {UNKNOWN})
+    if levels is None or len(known) > most or (numeric and not whole):
         if numeric:
-            return _cut(source, column, where, quintiles(source, column, where, rows=rows))
-        count = f"more than {most}" if words is None else str(len(set(levels.values())))
+            return _cut(source, column, rows, quintiles(source, column, rows))
+        count = len(known) if levels is not None else f"more than {most}"
+        words_ = f"{column.name!r} has {count} levels, at most {most} are compared"
         if asked:
-            raise InputError(
-                f"feature {column.name!r} has {count} levels, at most {most} are compared; "
-                "group them, or raise --max-groups"
-            )
-        return f"{column.name!r} has {count} levels and is no feature (--max-groups, --by)"
-    ranked = sorted_levels(set(levels.values()))
-    feature = Feature(column.name, ranked)
-    return Coded(feature, code_sql(column, levels, ranked))
+            raise InputError(f"feature {words_}; group them, or raise --max-groups")
+        return f"{words_}: it is no feature"
+    ranked = sorted_levels(known)
+    return Coded(Feature(column.name, ranked), code_sql(column, levels, ranked))
 
 
-def _is_numeric(
-    source: Source, column: Column, where: str, levels: Mapping[str | None, str]
-) -> bool:
-    if column.kind != "text":
-        return True
-    if levels:
-        known = [v for v in levels.values() if v != UNKNOWN]
-        return bool(known) and all(_number(v) is not None for v in known)
-    x = column.number
-    return bool(
-        source.one(
-            f"SELECT coalesce(bool_and(isfinite(x) OR isnan(x)), false) AS yes FROM "
-            f"(SELECT {x} AS x FROM raw WHERE {where}) WHERE x IS NOT NULL"
-        )["yes"]
-    )
-
-
-def quintiles(source: Source, column: Column, where: str, *, rows: int) -> list[float]:
-    """Inner edges at the sample quintiles: the ⌈pn⌉-th smallest finite values, ties made one.
-
-    Order statistics are exact, so that they depend neither on the order of the rows nor on the
-    engine.
-    """
-    del rows
-    inner = f"SELECT {column.number} AS x FROM raw WHERE {where}"
-    got = source.one(
-        f"SELECT quantile_disc(x, {list(QUINTILES)}) AS q, min(x) AS low "
-        f"FROM ({inner}) WHERE isfinite(x)"
-    )
-    return sorted({float(q) for q in got["q"] or () if q > got["low"]})
-
-
-def _cut(source: Source, column: Column, where: str, cuts: list[float]) -> Coded | str:
+def _cut(source: Source, column: Column, rows: str, cuts: tuple[float, ...]) -> Coded | str:
     if not cuts:
-        return f"{column.name!r} holds one number only and is no feature"
-    missing = source.one(
-        f"SELECT count(*) FILTER (NOT coalesce(isfinite(x), false)) AS n "
-        f"FROM (SELECT {column.number} AS x FROM raw WHERE {where})"
-    )["n"]
+        return f"{column.name!r} holds one number only: it is no feature"
+    holds = f"count(*) FILTER (NOT coalesce(isfinite({column.number}), false))"
+    missing = source.one(f"SELECT {holds} AS n FROM {rows}")["n"]
     labels = cut_labels(cuts)
     levels = (*labels, UNKNOWN) if missing else labels
-    feature = Feature(column.name, levels, ordered=True, cuts=tuple(cuts))
+    feature = Feature(column.name, levels, ordered=True, cuts=cuts)
     return Coded(feature, cut_sql(column.number, cuts, unknown=len(labels)))
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """`did you mean 'race'?`, or the list of what there is."""
-    near = get_close_matches(name, list(known), n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
-
-
-def _number(text: str) -> float | None:
-    try:
-        x = float(text)
-    except ValueError:
-        return None
-    return x if math.isfinite(x) else None
+def _is_numeric(
+    source: Source, column: Column, rows: str, levels: Mapping[Any, str] | None
+) -> bool:
+    if column.kind != "text":
+        return True
+    if levels is not None:
+        known = set(levels.values()) - {UNKNOWN}
+        return bool(known) and all(number_of(level) is not None for level in known)
+    x = f"(SELECT {column.number} AS x FROM {rows}) WHERE x IS NOT NULL"
+    return bool(source.one(f"SELECT coalesce(bool_and(isfinite(x)), false) AS yes FROM {x}")["yes"])
 
 
 def _is_whole(text: str) -> bool:
-    x = _number(text)
+    x = number_of(text)
     return x is None or x == math.floor(x)
-
-
-def _shown(x: float) -> str:
-    return str(int(x)) if x == math.floor(x) else repr(x)

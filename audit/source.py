@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import duckdb
 import numpy as np
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from audit.errors import InputError, MachineError
 
-Kind = Literal["text", "whole", "number", "single"]
+Kind = Literal["text", "other", "whole", "number", "single"]
 
 # A CSV up to this size is parsed once and held (text, about twice its size in memory); a larger one
 # is parsed again in each scan, so that memory stays flat.
@@ -33,7 +33,8 @@ _DELIMITERS = (",", ";", "\t", "|")
 class Column:
     """A column of the table: its name there, its name in `raw`, what its values are.
 
-    `single` is a 32-bit float; `comma` marks text whose decimals are written with a comma.
+    `single` is a 32-bit float, `other` what is read as its text (truth values, dates); `comma`
+    marks text whose decimals are written with a comma.
     """
 
     name: str
@@ -54,11 +55,11 @@ class Column:
         """
         if self.kind == "single":
             return f"CAST(CAST({self.sql} AS VARCHAR) AS DOUBLE)"
-        if self.kind != "text":
+        if self.kind in {"whole", "number"}:
             return f"CAST({self.sql} AS DOUBLE)"
-        text = f"replace({self.sql}, ',', '.')" if self.comma else self.sql
+        text = f"replace({self.text}, ',', '.')" if self.comma else self.text
         return (
-            f"CASE WHEN {self.sql} IS NULL OR lower(trim({self.sql})) IN {EMPTY_WORDS} THEN NULL "
+            f"CASE WHEN coalesce(lower(trim({self.text})) IN {EMPTY_WORDS}, true) THEN NULL "
             f"ELSE coalesce(TRY_CAST({text} AS DOUBLE), 'inf'::DOUBLE) END"
         )
 
@@ -70,8 +71,8 @@ EMPTY_WORDS = ("", "na", "n/a", "nan", "null", "none", "<na>")  # in columns of 
 class Source:
     """The relation `raw` of connection `con`: columns `c0, c1, ...` and `row_at`, the row's place.
 
-    `row_at` counts rows from 0 in the order of the files; with several Parquet files the number of the
-    file stands above bit 40. `metadata` is the key-value metadata of the first Parquet file.
+    `row_at` counts rows from 0 in the order of the files; with several Parquet files the number of
+    the file stands above bit 40. `metadata` is the key-value metadata of the first Parquet file.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -258,8 +259,7 @@ def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str)
 def _header(path: Path) -> tuple[list[str], str]:
     """Names in the first line of a CSV, and the delimiter that parts most of them."""
     try:
-        opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
-        with opened as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as lines:
+        with _opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as lines:
             first = lines.readline(2**20)
             delimiter = max(_DELIMITERS, key=re.sub(r'"[^"]*"', "", first).count)
             rest = io.StringIO(first)
@@ -273,6 +273,10 @@ def _header(path: Path) -> tuple[list[str], str]:
         raise InputError(f"{path.name} has no rows: the file is empty")
     _refuse_twins(names)
     return names, delimiter
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast("BinaryIO", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 def _open_frame(con: duckdb.DuckDBPyConnection, frame: pd.DataFrame) -> Source:
@@ -295,7 +299,7 @@ def _array(values: "pd.Series[Any]") -> pa.Array | pa.ChunkedArray:
     try:
         array = pa.array(values, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
-        text = [None if v is None or v is pd.NA or v != v else str(v) for v in values]
+        text = [None if pd.isna(v) else str(v) for v in values]
         array = pa.array(text, pa.string())
     return array.cast(pa.string()) if pa.types.is_null(array.type) else array
 
@@ -317,7 +321,7 @@ def _columns(schema: Sequence[tuple[str, str]]) -> tuple[tuple[Column, ...], tup
         elif kind == "VARCHAR":
             columns.append(Column(name, sql, "text"))
         elif kind.startswith(_TEXT):
-            columns.append(Column(name, f"CAST({sql} AS VARCHAR)", "text"))
+            columns.append(Column(name, sql, "other"))
         else:
             skipped.append(f"column {name!r} (of type {kind})")
     return tuple(columns), tuple(skipped)

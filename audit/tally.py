@@ -3,28 +3,28 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from audit.config import AuditSettings
+from audit.contract import EXACT_ROWS
 from audit.errors import InputError
-from audit.features import EXACT_ROWS, Feature, sorted_levels
+from audit.features import Feature
+from audit.levels import sorted_levels
 from audit.metrics import SUMS
 from audit.predictions import Predictions
+from audit.shards import SHARDS, sharded
 from audit.source import Source
 
-__all__ = ["SHARDS", "Feature", "Tally", "merge_tallies", "shard_of", "tally_predictions"]
-
-SHARDS = 1000
+__all__ = ["SHARDS", "Feature", "Tally", "merge_tallies", "score_edges", "tally_predictions"]
 
 LOGIT_STEP = 0.05  # width of a score bin, in logit units
 LOGIT_END = 12.0  # scores beyond share the outermost bins; exactly 0 and 1 have bins of their own
 SCORE_BINS = 2 * round(LOGIT_END / LOGIT_STEP) + 2
 
-# Odd multipliers of the mix, small enough that each sum of products stays below 2^63.
-_MIX = (2654435761, 2246822519, 1640531527, 668265263)
 _ONE_IN = 64  # above EXACT_ROWS, persons are counted on this share of their mixes
 
 
@@ -70,7 +70,8 @@ def tally_predictions(predictions: Predictions, settings: AuditSettings) -> Tall
     keys = list(zip(names, predictions.codes, sizes, strict=True))
     pred = ("age_group_pred", "age_group_pred + 1", len(predictions.age_groups) + 1)
     shard = ("shard", "shard", SHARDS)
-    cells = _grouped(predictions.source, [*keys, pred, shard], _SUM_SQL, f"({_ROWS})")
+    rows = sharded("faces", predictions.subject_key)
+    cells = _grouped(predictions.source, [*keys, pred, shard], _SUM_SQL, rows)
     cells["age_group_pred"] -= 1
     far = 10 * 10_000 + 1
     errors = _grouped(
@@ -137,48 +138,6 @@ def score_edges() -> NDArray[np.float64]:
     """
     inner = np.arange(1, SCORE_BINS - 2) * LOGIT_STEP - LOGIT_END
     return np.concatenate([[0.0, 0.0], 1 / (1 + np.exp(-inner)), [1.0, 1.0]])
-
-
-def shard_of(key: int) -> int:
-    """The shard of a person: of the id where it is a number of up to 18 digits, else of the first
-    60 bits of its md5.
-
-    A multiply-shift mix inside 63 bits, the same in every engine, so that a person falls in the
-    same shard wherever the row is scanned.
-    """
-    a, b, c, d = _MIX
-    h = (key & (2**30 - 1)) * a + (key >> 30) * b
-    h ^= h >> 31
-    h = (h & (2**31 - 1)) * c + (h >> 31) * d
-    h ^= h >> 29
-    return (h >> 12) % SHARDS
-
-
-def subjects_in(rows: int, shards: int, *, subjects_are_rows: bool) -> int:
-    """Persons in a group of `rows` faces that occupy `shards` different shards.
-
-    The rows, where every person has one photo; else −S·ln(1 − occupied/S) (linear counting: how
-    many balls fill that many of S boxes), rounded, at least `shards` and at most `rows`.
-    """
-    if subjects_are_rows:
-        return rows
-    if shards >= SHARDS:
-        return rows
-    estimate = round(-SHARDS * float(np.log1p(-shards / SHARDS)))
-    return min(max(estimate, shards), rows)
-
-
-# The rows of `faces` with their shard: `shard_of` as SQL, one step a layer.
-_ROWS = f"""
-  SELECT *, ((xor(h3, h3 >> 29)) >> 12) % {SHARDS} AS shard FROM (
-    SELECT *, (h2 & 2147483647) * {_MIX[2]} + (h2 >> 31) * {_MIX[3]} AS h3 FROM (
-      SELECT *, xor(h1, h1 >> 31) AS h2 FROM (
-        SELECT *, (subject_key & 1073741823) * {_MIX[0]} + (subject_key >> 30) * {_MIX[1]} AS h1
-        FROM faces
-      )
-    )
-  )
-"""
 
 
 def _flag(condition: str) -> str:
@@ -249,7 +208,7 @@ def _grouped(
     values = ", ".join(f"{sql} AS s{i}" for i, sql in enumerate(sums.values()))
     got = source.frame(f"SELECT {keys_sql}, {values} FROM {rows} GROUP BY {by}")
     order = np.lexsort([got[f"k{i}"].to_numpy() for i in reversed(range(len(packs)))])
-    out: dict[str, NDArray[np.int64 | np.int32 | np.int16]] = {}
+    out: dict[str, NDArray[Any]] = {}
     for i, pack in enumerate(packs):
         rest = got[f"k{i}"].to_numpy()[order]
         parts = {}
@@ -268,15 +227,14 @@ def _subjects(predictions: Predictions, settings: AuditSettings) -> tuple[int, b
     rows = predictions.rows_audited
     if predictions.subjects_assumed:
         return rows, True
+    key = predictions.subject_key
     if rows <= EXACT_ROWS or settings.check_ids:
-        n = predictions.source.one("SELECT count(DISTINCT subject_key) AS n FROM faces")["n"]
-        return int(n), int(n) == rows
-    # A fair sample of the persons themselves (by their mix), counted exactly: right to 1 %.
-    part = f"SELECT subject_key FROM ({_ROWS}) WHERE h3 % {_ONE_IN} = 0"
-    got = predictions.source.one(
-        f"SELECT count(DISTINCT subject_key) AS n, count(*) AS rows FROM ({part})"
-    )
-    if got["n"] == got["rows"]:
+        n = int(predictions.source.one(f"SELECT count(DISTINCT {key}) AS n FROM faces")["n"])
+        return n, n == rows
+    # A fair sample of the persons themselves (by their mix), counted exactly: right to about 1 %.
+    part = f"{sharded('faces', key)} WHERE mixed % {_ONE_IN} = 0"
+    got = predictions.source.one(f"SELECT count(DISTINCT key) AS n, count(*) AS r FROM {part}")
+    if got["n"] == got["r"]:
         return rows, True
     return min(int(got["n"]) * _ONE_IN, rows), False
 

@@ -15,57 +15,46 @@ SAMPLED = 24  # faces of the random list
 def worst_faces(
     predictions: Predictions, settings: AuditSettings, *, top: int = 200
 ) -> pd.DataFrame:
-    """The table `worst` of a result: up to `top` faces a list, best-known columns of each.
+    """The table `worst` of a result: up to `top` faces a list, ranked from 1.
 
     Lists: `age_error` (largest absolute error), `gender_wrong` (called wrongly, the surest call
-    first), `sample` (SAMPLED faces drawn by lot from the seed). Ties go by sample_id; the lot is
-    drawn on the ids, so that it depends neither on the order of rows nor on the engine.
+    first), `sample` (SAMPLED faces drawn by lot from the seed). Ties go by sample_id, the lot by
+    its md5, so that neither the order of the rows nor the engine decides. `groups` joins the levels
+    of the features by ` × `. Memory is bounded: each list is one scan that keeps its best.
     """
-    lot = f"md5(sample_id || {quoted(f'#{settings.seed}')})"
+    lot = f"md5({quoted(f'{settings.seed}:')} || sample_id)"
     surety = f"abs(gender_score - {settings.threshold!r}::DOUBLE)"
     lists = [
-        ("age_error", "error IS NOT NULL", "abs(error) DESC, sample_id", top),
-        ("gender_wrong", "y <> called", f"{surety} DESC NULLS LAST, sample_id", top),
+        ("age_error", "error IS NOT NULL", "-abs(error)", top),
+        ("gender_wrong", "y <> called", f"-coalesce({surety}, 0)", top),
         ("sample", "true", lot, SAMPLED),
     ]
-    parts = [
-        f"(SELECT {quoted(name)} AS list, row_number() OVER (ORDER BY {order}) AS rank, * "
-        f"FROM (SELECT * FROM faces WHERE {where} ORDER BY {order} LIMIT {most}))"
-        for name, where, order, most in lists
-    ]
-    chosen = ", ".join(
-        (
-            "error / 100 AS error"
-            if c == "error"
-            else f"{_groups(predictions)} AS groups"
-            if c == "groups"
-            else f"{_gender(predictions)} AS gender_true"
-            if c == "gender_true"
-            else f"{_CALLED} AS gender_pred"
-            if c == "gender_pred"
-            else c
-        )
-        for c in COLUMNS["worst"]
-    )
+    columns = _columns(predictions)
     frames = [
-        predictions.source.frame(f"SELECT {chosen} FROM {part} ORDER BY rank") for part in parts
+        predictions.source.frame(
+            f"SELECT {quoted(name)} AS list, row_number() OVER (ORDER BY best, sample_id) AS rank, "
+            f"* EXCLUDE (best) FROM (SELECT {columns}, {best} AS best FROM faces WHERE {where} "
+            f"ORDER BY best, sample_id LIMIT {most}) ORDER BY rank"
+        )
+        for name, where, best, most in lists
     ]
-    return pd.concat(frames, ignore_index=True)
+    # A column that is empty in one list (no score, say) must not decide the type of all.
+    held = [frame for frame in frames if len(frame)]
+    return pd.concat(held, ignore_index=True)[list(COLUMNS["worst"])]
 
 
-_CALLED = "CASE called WHEN 1 THEN 'female' WHEN 0 THEN 'male' END"
-
-
-def _gender(predictions: Predictions) -> str:
-    return _level(predictions.gender_levels, "gender_level")
-
-
-def _level(levels: Sequence[str], code: str) -> str:
-    listed = ", ".join(map(quoted, levels))
-    return f"([{listed}])[{code} + 1]" if levels else "NULL::VARCHAR"
-
-
-def _groups(predictions: Predictions) -> str:
+def _columns(predictions: Predictions) -> str:
+    """SQL of the columns of `worst` beside list and rank."""
     pairs = zip(predictions.features, predictions.codes, strict=True)
-    parts = [_level(f.levels, code) for f, code in pairs]
-    return "concat_ws(' × ', " + ", ".join(parts) + ")" if parts else "NULL::VARCHAR"
+    groups = [_word(feature.levels, code) for feature, code in pairs]
+    made = {
+        "gender_true": _word(predictions.gender_levels, "gender_level"),
+        "gender_pred": _word(("male", "female"), "called"),
+        "error": "error / 100",
+        "groups": f"concat_ws(' × ', {', '.join(groups)})" if groups else "NULL::VARCHAR",
+    }
+    return ", ".join(f"{made.get(c, c)} AS {c}" for c in COLUMNS["worst"][2:])
+
+
+def _word(levels: Sequence[str], code: str) -> str:
+    return f"([{', '.join(map(quoted, levels))}])[{code} + 1]" if levels else "NULL::VARCHAR"

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [  # a module may import only modules of an earlier line
     {"audit.errors"},
     {"audit.files", "audit.words", "audit.metrics", "audit.config"},
-    {"audit.result", "audit.intervals", "audit.resample", "audit.synthetic", "audit.source"},
+    {"audit.result", "audit.intervals", "audit.resample", "audit.synthetic", "audit.source", "audit.shards"},
+    {"audit.levels"},
+    {"audit.contract"},
     {"audit.features"},
     {"audit.predictions", "audit.standardise"},
     {"audit.tally", "audit.worst"},

@@ -1,0 +1,323 @@
+"""The contract of the predictions table: its names, its words for gender, what breaks it.
+
+Everything here turns the relation `raw` into `typed`: one row a face, in the contract's columns,
+with numbers that are finite, infinite (no number at all) or NULL (empty).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from audit.config import OLDEST, AuditSettings
+from audit.errors import InputError
+from audit.levels import (
+    UNKNOWN,
+    code_sql,
+    is_missing,
+    nearest,
+    read_words,
+    sorted_levels,
+    words_of,
+)
+from audit.source import Column, Source, quoted
+
+NUMBERS = ("age_true", "age_pred", "age_low", "age_high", "age_std", "gender_score")
+CONTRACT = (
+    *("sample_id", "subject_id", "image", "split", "gender_true", "gender_pred"),
+    *NUMBERS,
+)
+FEMALE = frozenset({"1", "f", "female", "woman"})
+MALE = frozenset({"0", "m", "male", "man"})
+EXACT_ROWS = 5_000_000  # up to here ids and persons are counted exactly without being asked to
+
+
+@dataclass(frozen=True)
+class Table:
+    """A source with its names mapped: contract name -> column of `raw`.
+
+    genders: levels of gender_true (female and male first). genders_true, genders_pred: raw text ->
+    level. splits: raw text -> part. Filled by `map_names` and `read_genders`.
+    """
+
+    source: Source
+    settings: AuditSettings
+    columns: Mapping[str, Column]
+    genders: tuple[str, ...] = ()
+    words: Mapping[str, Mapping[str | None, str]] = field(default_factory=dict)
+
+    def has(self, *names: str) -> bool:
+        """Whether the table has all these columns of the contract."""
+        return all(name in self.columns for name in names)
+
+    @property
+    def own(self) -> dict[str, Column]:
+        """The table's own columns: neither of the contract nor mapped away, in table order."""
+        taken = {c.sql for c in self.columns.values()}
+        return {
+            c.name: c for c in self.source.columns if c.sql not in taken and c.name not in CONTRACT
+        }
+
+
+def map_names(source: Source, settings: AuditSettings) -> Table:
+    """The columns of the contract, by their own names or by `settings.columns`.
+
+    Raises InputError for a name on either side that does not exist, with the nearest that does,
+    and for a table of which neither head can be read.
+    """
+    theirs = {c.name: c for c in source.columns}
+    for name, their in settings.columns.items():
+        asked = f"--column {name}={their}"
+        if name not in CONTRACT:
+            raise InputError(f"{asked}: there is no column {name!r}; {nearest(name, CONTRACT)}")
+        if their not in theirs:
+            found = nearest(their, list(theirs))
+            raise InputError(f"{asked}: {source.label} has no column {their!r}; {found}")
+    taken = set(settings.columns.values())
+    plain = {n: theirs[n] for n in CONTRACT if n in theirs and n not in taken}
+    mapped = plain | {name: theirs[their] for name, their in settings.columns.items()}
+    table = Table(source, settings, mapped)
+    gender = table.has("gender_true") and (table.has("gender_score") or table.has("gender_pred"))
+    if not (gender or table.has("age_true", "age_pred")):
+        raise InputError(
+            f"{source.label} has neither age_true and age_pred nor gender_true and gender_score "
+            f"(or gender_pred); found: {', '.join(theirs) or 'no column'}; map a foreign name "
+            "with --column age_pred=THEIRS"
+        )
+    return table
+
+
+def read_words_of(table: Table) -> Table:
+    """The table with the words of its genders and splits read.
+
+    Raises InputError where a gender column holds no word for female or male, is coded 1 and 2, or
+    holds more words than `max_groups`; where `settings.split` names a part that does not exist.
+    """
+    words = {n: _gender_words(table, n) for n in ("gender_true", "gender_pred") if table.has(n)}
+    others = set(words.get("gender_true", {}).values()) - {"female", "male"}
+    genders = ("female", "male", *sorted_levels(others)) if table.has("gender_true") else ()
+    if table.has("split"):
+        words["split"] = _split_words(table)
+    elif table.settings.split not in {None, "all"}:
+        raise InputError(
+            f"--split {table.settings.split}: {table.source.label} has no column 'split'"
+        )
+    return Table(table.source, table.settings, table.columns, genders, words)
+
+
+def lay_typed(table: Table) -> None:
+    """Create the view `typed`: `raw` in the contract's columns, and the table's own beside them.
+
+    row_at, sample_id, subject_id, image, split, the numbers, gender_level (code into
+    `table.genders`), y (1 true female, 0 true male, else NULL), called (the same for the call: by
+    the score, else by gender_pred) and called_pred (by gender_pred alone).
+    """
+    parts = ["row_at", *(c.sql for c in table.own.values())]
+    for name in ("sample_id", "subject_id", "image", "split"):
+        column = table.columns.get(name)
+        id_ = column is not None and name.endswith("_id")
+        text = "NULL::VARCHAR" if column is None else id_text(table, name) if id_ else column.text
+        parts.append(f"{text} AS {name}")
+    for name in NUMBERS:
+        column = table.columns.get(name)
+        number = "NULL::DOUBLE" if column is None else f"nullif({column.number}, 'nan'::DOUBLE)"
+        parts.append(f"{number} AS {name}")
+    level = "NULL::SMALLINT"
+    if table.has("gender_true"):
+        level = code_sql(table.columns["gender_true"], table.words["gender_true"], table.genders)
+    parts.append(f"{level} AS gender_level")
+    parts.append(f"{_two_way(table, 'gender_true')} AS y")
+    parts.append(f"{_two_way(table, 'gender_pred')} AS called_pred")
+    threshold = f"{table.settings.threshold!r}::DOUBLE"
+    table.source.con.execute(
+        f"CREATE VIEW typed AS SELECT *, coalesce(CASE WHEN isfinite(gender_score) "
+        f"THEN (gender_score >= {threshold})::TINYINT END, called_pred) AS called "
+        f"FROM (SELECT {', '.join(parts)} FROM raw)"
+    )
+
+
+def reasons(table: Table) -> list[tuple[str, str]]:
+    """Why a row is left out: words, and SQL on `typed`; a row has the first reason that holds."""
+    found = []
+    for part in _parts_left_out(table):
+        words = [w for w, p in table.words["split"].items() if p == part]
+        found.append((f"split is {part}", _is_word("split", words)))
+    heads = []
+    if table.has("age_true", "age_pred"):
+        heads.append("coalesce(isfinite(age_pred), false)")
+    if table.has("age_true"):
+        found.append(("age_true is empty", "age_true IS NULL"))
+        found.append(
+            (f"age_true is not from 0 to {OLDEST}", f"NOT age_true BETWEEN 0 AND {OLDEST}")
+        )
+    if table.has("gender_true"):
+        heads.append("(y IS NOT NULL AND called IS NOT NULL)")
+    found.append(("no finite age and no gender call", f"NOT ({' OR '.join(heads)})"))
+    return found
+
+
+@dataclass(frozen=True)
+class Breach:
+    """Rows that make the whole table wrong: SQL on `typed`, and the words for (rows, place, value).
+
+    `value` is SQL of what to show of the first such row.
+    """
+
+    sql: str
+    value: str
+    words: Callable[[str, str, str], str]
+
+
+def breaches(table: Table) -> dict[str, Breach]:
+    """What the contract forbids, for the columns that the table has."""
+    found = {
+        "gender_score": Breach(
+            "NOT gender_score BETWEEN 0 AND 1",
+            "gender_score",
+            lambda n, at, value: (
+                f"gender_score is not from 0 to 1 in {n} (first: {at}, {value}); it is P(female): "
+                "turn logits by 1 / (1 + exp(-x)), divide percent by 100"
+            ),
+        ),
+        "age_low": Breach(
+            "age_low > age_high",
+            "age_low || ' to ' || age_high",
+            lambda n, at, value: (
+                f"age_low is above age_high in {n} (first: {at}, {value}); are the two swapped?"
+            ),
+        ),
+        "age_std": Breach(
+            "NOT (age_std > 0 AND isfinite(age_std))",
+            "age_std",
+            lambda n, at, value: (
+                f"age_std is not above 0 in {n} (first: {at}, {value}); "
+                "it is a standard deviation in years, empty where there is none"
+            ),
+        ),
+        "sample_id": Breach(
+            no_id("sample_id"),
+            "sample_id",
+            lambda n, at, _: (
+                f"sample_id is empty in {n} (first: {at}); give every face its own, "
+                "or leave the whole column out"
+            ),
+        ),
+    }
+    return {name: breach for name, breach in found.items() if table.has(name)}
+
+
+def refuse(table: Table, name: str, rows: int) -> InputError:
+    """The error for `rows` rows that breach the contract in column `name`."""
+    breach = breaches(table)[name]
+    at, value = table.source.rows(
+        f"SELECT row_at, {breach.value} FROM typed WHERE {breach.sql} ORDER BY row_at LIMIT 1"
+    )[0]
+    many = f"{rows:,} row{'s' if rows > 1 else ''}"
+    words = breach.words(many, table.source.place(at), str(value))
+    return InputError(f"{table.source.label}: {words}")
+
+
+def check_ids(table: Table, rows: int) -> bool:
+    """Whether `sample_id` is known to be unique; False where the table is too long to look.
+
+    Raises InputError that lists the first ten ids which are not.
+    """
+    if not table.has("sample_id"):
+        return True
+    if rows > EXACT_ROWS and not table.settings.check_ids:
+        return False
+    # Equal ids have equal hashes: as many hashes as rows is proof, and cheaper than the ids.
+    if table.source.one("SELECT count(DISTINCT hash(sample_id)) AS n FROM typed")["n"] == rows:
+        return True
+    twins = table.source.rows(
+        "SELECT sample_id, count(*), count(*) OVER () FROM typed GROUP BY 1 HAVING count(*) > 1 "
+        "ORDER BY 1 LIMIT 10"
+    )
+    if not twins:
+        return True
+    shown = ", ".join(f"{word} ({n} times)" for word, n, _ in twins)
+    ids = twins[0][2]
+    more = f" and {ids - len(twins):,} more" if ids > len(twins) else ""
+    raise InputError(
+        f"{table.source.label}: sample_id is not unique, {ids:,} stand in several rows: "
+        f"{shown}{more}; give every face its own (a person goes in subject_id)"
+    )
+
+
+def id_text(table: Table, name: str) -> str:
+    """SQL of an id of `raw` as text: 12, '12' and 12.0 (pandas, where some are missing) are one."""
+    column = table.columns[name]
+    if column.kind == "whole":
+        return column.text
+    if column.kind not in {"number", "single"}:
+        rows = table.source.rows(f"SELECT {column.text} FROM raw WHERE {column.sql} <> '' LIMIT 99")
+        if not all(w.endswith(".0") and w[:-2].isdecimal() for (w,) in rows if not is_missing(w)):
+            return column.text
+    return f"regexp_replace({column.text}, '^([0-9]+)\\.0$', '\\1')"
+
+
+def no_id(name: str) -> str:
+    """SQL: whether an id is missing."""
+    return f"coalesce(trim({name}) = '' OR lower(trim({name})) IN ('nan', '<na>'), true)"
+
+
+def _gender_words(table: Table, name: str) -> dict[str | None, str]:
+    """Raw text -> `female`, `male`, `unknown` or the word itself."""
+    most = table.settings.max_groups
+    rows = words_of(table.source, table.columns[name], "raw", most=most)
+    if rows is None or len(rows) > most:
+        raise InputError(f"{name} holds more than {most} different words; is it the right column?")
+    words = {w: _gender(level) for w, level in read_words(list(rows)).items()}
+    given = sorted(set(words.values()) - {UNKNOWN})
+    if given and not {"female", "male"} & set(given):
+        shown = ", ".join(map(repr, given[:5]))
+        raise InputError(
+            f"{name} holds no word for female or male, only {shown}; it reads female/male, F/M, "
+            "woman/man and 1/0, in any case"
+        )
+    if given == ["2", "female"]:
+        raise InputError(
+            f"{name} holds 1 and 2; it reads 1 as female and 0 as male: recode the column"
+        )
+    return words
+
+
+def _gender(level: str) -> str:
+    lower = level.lower()
+    return "female" if lower in FEMALE else "male" if lower in MALE else level
+
+
+def _two_way(table: Table, name: str) -> str:
+    """SQL: 1 for female, 0 for male, NULL for anything else in column `name` of `raw`."""
+    if not table.has(name):
+        return "NULL::TINYINT"
+    digit = {"male": "0", "female": "1"}
+    words = {w: digit.get(level, UNKNOWN) for w, level in table.words[name].items()}
+    code = code_sql(table.columns[name], words, ("0", "1", UNKNOWN))
+    return f"nullif({code}, 2)::TINYINT"
+
+
+def _split_words(table: Table) -> dict[str | None, str]:
+    rows = words_of(table.source, table.columns["split"], "raw", most=table.settings.max_groups)
+    if rows is None:
+        raise InputError("split holds hundreds of different words; is it the right column?")
+    parts = {w: UNKNOWN if w is None or is_missing(w) else w.strip().lower() for w in rows}
+    chosen = table.settings.split
+    if chosen not in {None, "all"} and chosen not in parts.values():
+        found = ", ".join(sorted(set(parts.values())))
+        raise InputError(f"--split {chosen}: {table.source.label} has no such rows; split: {found}")
+    return parts
+
+
+def _parts_left_out(table: Table) -> list[str]:
+    chosen = table.settings.split
+    found = sorted(set(table.words.get("split", {}).values()))
+    if chosen == "all":
+        return []
+    return [p for p in found if (p == "train" if chosen is None else p != chosen)]
+
+
+def _is_word(name: str, words: Sequence[str | None]) -> str:
+    texts = ", ".join(quoted(w) for w in words if w is not None)
+    tests = [f"{name} IN ({texts})"] if texts else []
+    if None in words:
+        tests.append(f"{name} IS NULL")
+    return f"coalesce({' OR '.join(tests)}, false)"

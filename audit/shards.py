@@ -1,0 +1,65 @@
+"""Shards: every person falls into one of a thousand, the same in any engine and any part."""
+
+import hashlib
+
+import numpy as np
+
+SHARDS = 1000
+
+# Odd multipliers, small enough that each sum of two products below stays under 2^63.
+_A, _B, _C, _D = 2654435761, 2246822519, 1640531527, 668265263
+_LOW30, _LOW31 = 2**30 - 1, 2**31 - 1
+
+
+def key_of(person: str) -> int:
+    """A person's id as an integer below 2^60: itself up to 18 digits, else the head of its md5."""
+    if len(person) <= 18 and person.isascii() and person.isdecimal():
+        return int(person)
+    return int(hashlib.md5(person.encode(), usedforsecurity=False).hexdigest()[:15], 16)
+
+
+def key_sql(name: str) -> str:
+    """`key_of` as SQL, for a column of text."""
+    return (
+        f"CASE WHEN regexp_full_match({name}, '[0-9]{{1,18}}') THEN TRY_CAST({name} AS BIGINT) "
+        f"ELSE ('0x' || left(md5({name}), 15))::BIGINT END"
+    )
+
+
+def shard_of(key: int) -> int:
+    """The shard of a person's key (an integer below 2^60).
+
+    A multiply-shift mix inside 63 bits: no engine overflows on it, none has a hash of its own in
+    it, so that tallies of parts add up wherever they were made.
+    """
+    h = (key & _LOW30) * _A + (key >> 30) * _B
+    h ^= h >> 31
+    h = (h & _LOW31) * _C + (h >> 31) * _D
+    h ^= h >> 29
+    return (h >> 12) % SHARDS
+
+
+def sharded(rows: str, key: str) -> str:
+    """SQL of `rows` (what follows FROM) with `mixed` (63 bits) and `shard`: `shard_of`, in layers.
+
+    `key` is SQL of the person's key.
+    """
+    return (
+        f"(SELECT *, (mixed >> 12) % {SHARDS} AS shard FROM (SELECT *, xor(h2, h2 >> 29) AS mixed "
+        f"FROM (SELECT *, (h1 & {_LOW31}) * {_C} + (h1 >> 31) * {_D} AS h2 "
+        f"FROM (SELECT *, xor(h0, h0 >> 31) AS h1 "
+        f"FROM (SELECT *, (key & {_LOW30}) * {_A} + (key >> 30) * {_B} AS h0 "
+        f"FROM (SELECT *, {key} AS key FROM {rows}))))))"
+    )
+
+
+def subjects_in(rows: int, shards: int, *, subjects_are_rows: bool) -> int:
+    """Persons in a group of `rows` faces that occupy `shards` different shards.
+
+    The rows, where every person has one photo; else −S·ln(1 − occupied/S) (linear counting: how
+    many balls fill that many of S boxes), rounded, at least `shards` and at most `rows`.
+    """
+    if subjects_are_rows or shards >= SHARDS:
+        return rows
+    estimate = round(-SHARDS * float(np.log1p(-shards / SHARDS)))
+    return min(max(estimate, shards), rows)
