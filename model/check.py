@@ -59,12 +59,17 @@ def check_faces(
 
 
 def _left_out(left_out: pd.DataFrame) -> Record:
-    first = left_out.drop_duplicates("status").set_index("status")["reason"]
+    first = left_out.drop_duplicates("status").set_index("status")
     counts = left_out["status"].value_counts()
     return {
         "n": len(left_out),
         "by_status": [
-            {"status": status, "n": int(counts[status]), "first": first[status]}
+            {
+                "status": status,
+                "n": int(counts[status]),
+                "image": first["image"][status],
+                "reason": first["reason"][status],
+            }
             for status in sorted(counts.index, key=lambda name: (-counts[name], name))
         ],
         "files": left_out.head(LISTED).to_dict("records"),
@@ -254,7 +259,8 @@ def check_words(data: Record) -> str:
     lines = [f"faces      {data['faces']:,}, {data['subjects']:,} {people}"]
     lines.append(f"left out   {left['n']:,}")
     lines += [
-        f"             {row['n']:,} {row['status']}: {row['first']}" for row in left["by_status"]
+        f"             {row['n']:,} {row['status']}: {row['image']!r}: {row['reason']}"
+        for row in left["by_status"]
     ]
     lines.append(
         f"cells      {' × '.join(cells['features'])}: {cells['empty']} empty, {cells['sparse']} "
