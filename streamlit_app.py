@@ -24,7 +24,7 @@ from reports.filters import (
     read_url,
     write_url,
 )
-from reports.view import View, images_folder
+from reports.view import View, images_folder, stamp_of
 
 PAGES: Mapping[str, tuple[str, Callable[[View], None]]] = {
     "overview": ("Overview", pages.overview_page),
@@ -50,20 +50,11 @@ def load_rows(folder: Path, stamp: tuple[int, int]) -> FaceRows:
     return open_rows(folder)
 
 
-def stamp(path: Path) -> tuple[int, int]:
-    """What changes when a file is written again; zeros where there is none."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return 0, 0
-    return stat.st_mtime_ns, stat.st_size
-
-
 def main(folder: Path) -> None:
     """One run of the script: one look of one viewer."""
     frame.set_up(folder)
     try:
-        written = stamp(folder / "result.json")
+        written = stamp_of(folder / "result.json")
         result = load_result(folder, written)
         rows, why = _rows(folder)
         filters = filters_of(result, rows) if rows else ()
@@ -78,6 +69,7 @@ def main(folder: Path) -> None:
         remaining = filter_bar(filters, rows) if rows else 0
         look["view"] = View(
             folder=folder,
+            stamp=written,
             result=result,
             rows=rows,
             why_no_rows=why,
@@ -97,7 +89,7 @@ def main(folder: Path) -> None:
 def _rows(folder: Path) -> tuple[FaceRows | None, str]:
     """The faces of the audit, or why there are none: its figures can be read without them."""
     try:
-        return load_rows(folder, stamp(folder / "predictions.parquet")), ""
+        return load_rows(folder, stamp_of(folder / "predictions.parquet")), ""
     except InputError as error:
         return None, str(error)
 

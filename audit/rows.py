@@ -127,6 +127,18 @@ def page_of_rows(
     return _ask(rows.path, query, values)
 
 
+def rows_of(rows: FaceRows, sample_ids: Sequence[str]) -> pd.DataFrame:
+    """The faces of these ids, in their order; ids that are not there are passed over."""
+    if not sample_ids:
+        return _ask(rows.path, "SELECT * FROM faces LIMIT 0")
+    marks = ", ".join("?" * len(sample_ids))
+    query = f"SELECT * FROM faces WHERE sample_id IN ({marks})"
+    found = _ask(rows.path, query, list(sample_ids)).drop_duplicates("sample_id")
+    return found.set_index("sample_id", drop=False).reindex(
+        [i for i in sample_ids if i in set(found["sample_id"])]
+    )
+
+
 @dataclass(frozen=True)
 class FacePlace:
     """One face, its neighbours in an order (None at the ends), and its place in it from 1.
@@ -183,7 +195,8 @@ def _order(sort: str) -> str:
 
 def _condition(rows: FaceRows, where: Where) -> tuple[str, list[str]]:
     """The SQL of `where` with a placeholder per level: names are quoted, levels never spliced."""
-    parts, values = ["true"], []
+    parts = ["true"]
+    values: list[str] = []
     for column, levels in where.items():
         if column in DERIVED:
             expression = DERIVED[column].sql

@@ -1,5 +1,6 @@
 """The Errors page: a gallery of faces in an order, and one face in full."""
 
+import math
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -8,7 +9,7 @@ import streamlit as st
 
 from audit.rows import SORTS, FacePlace, count_rows, find_row, page_of_rows, sorts_of
 from audit.words import count, percent, score, years
-from reports.filters import clear, first_page, label_of, narrow
+from reports.filters import ask_for, clear, first_page, label_of, narrow
 from reports.gallery import age_words, error_words, gallery, gender_words, opened
 from reports.thumbnails import LARGE_SIDE, thumbnails
 from reports.view import View
@@ -84,8 +85,20 @@ def _faces(view: View) -> None:
             _pager(page, pages, total, where="bottom")
 
 
-def draw_faces(view: View, rows: list[dict[Any, Any]], *, key: str) -> None:
-    """The gallery of `rows`, with pictures unless they are hidden; a click opens the face."""
+def draw_faces(
+    view: View, rows: list[dict[Any, Any]], *, key: str, elsewhere: bool = False
+) -> None:
+    """The gallery of `rows`, with pictures unless they are hidden; a click opens the face.
+
+    `elsewhere`: the gallery stands on another page than Errors, where an opened face is shown.
+    """
+
+    def show() -> None:
+        if elsewhere:
+            clear(view.filters)
+            ask_for("errors")
+        _open(opened(key))
+
     names = [_name(row.get("image")) for row in rows]
     images = None if view.hide_pictures else view.images
     gallery(
@@ -94,7 +107,7 @@ def draw_faces(view: View, rows: list[dict[Any, Any]], *, key: str) -> None:
         features=[f.column for f in view.filters if f.column in rows[0] and _is_group(f.column)],
         missing=view.missing,
         key=key,
-        on_open=lambda: _open(opened(key)),
+        on_open=show,
     )
 
 
@@ -161,12 +174,10 @@ def _one_face(view: View, place: FacePlace) -> None:
     picture = thumbnails(images, [name], cache=None, side=LARGE_SIDE)[0]
     left, right = st.columns([2, 3], gap="large")
     with left:
-        words = escape(view.missing)
-        st.html(
-            f'<div class="large"><img src="{picture}" alt="The face as the model was given it"></div>'
-            if picture
-            else f'<div class="large none">{words}</div>'
-        )
+        if picture:
+            st.html(f'<div class="large"><img src="{picture}" alt="The face"></div>')
+        else:
+            st.html(f'<div class="large none">{escape(view.missing)}</div>')
     with right:
         st.html(_face_words(row, place))
     others = {f.column: str(row[f.column]) for f in view.filters if row.get(f.column) is not None}
@@ -195,15 +206,13 @@ def _face_words(row: Mapping[str, Any], place: FacePlace) -> str:
     """The face's figures as a heading and a table, as HTML: every word escaped."""
     facts: list[tuple[str, str]] = []
     if row.get("age_low") is not None and row.get("age_high") is not None:
-        inside = "holds" if row["age_low"] <= (row.get("age_true") or 0) <= row["age_high"] else ""
-        facts.append(
-            (
-                "Age interval",
-                f"{years(row['age_low'])} to {years(row['age_high'])} years, "
-                f"{inside or 'misses'} the true age",
-            )
+        low, high, truth = row["age_low"], row["age_high"], row.get("age_true")
+        holds = truth is not None and low <= truth <= high
+        words = (
+            f"{years(low)} to {years(high)} years, {'holds' if holds else 'misses'} the true age"
         )
-    if place.larger_than == place.larger_than:  # noqa: PLR0124  (not NaN)
+        facts.append(("Age interval", words))
+    if not math.isnan(place.larger_than):
         facts.append(("Error", f"larger than that of {percent(place.larger_than)} of all faces"))
     if row.get("gender_true") is not None:
         facts.append(("Gender on the label", str(row["gender_true"])))

@@ -64,9 +64,14 @@ def filters_of(result: AuditResult, rows: FaceRows) -> tuple[Filter, ...]:
 
 
 def label_of(feature: str) -> str:
-    """A feature's name as people read it: `gender_true` is the gender on the label."""
-    names = {"gender_true": "gender", "age_group": "age group", "age_group_pred": "age as read"}
-    return CROSS.join(names.get(part, part) for part in feature.split(CROSS))
+    """A feature's name as people read it, in the report's words: `gender_true` is a label."""
+    names = {
+        "gender_true": "labelled gender",
+        "age_group": "true age",
+        "age_group_pred": "predicted age",
+    }
+    parts = (names.get(part, part.replace("_", " ")) for part in feature.split(CROSS))
+    return CROSS.join(parts)
 
 
 # The URL -------------------------------------------------------------------------------------

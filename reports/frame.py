@@ -10,20 +10,22 @@ import streamlit as st
 from audit.result import AuditResult
 from audit.words import count
 from reports.filters import HIDE
+from reports.opening import date
+from reports.theme import PALETTE
 from reports.view import View
 
 SIDEBAR = 240  # px
 _WRITTEN = "audit as first seen"
-_CONSENT = (
-    "Faces are people. These pictures are shown to find out where a model errs, and for nothing "
-    "else: do not try to find out who someone is, do not copy or send pictures on, and keep the "
-    "audit's folder where only those who need it can read it.",
-    "Look at faces only of people who agreed to this use, or whose data you may use this way under "
-    "the law and the licence of the data set. The labels are other people's judgement of age and "
-    "gender, not facts about a person.",
-    "Nothing leaves this machine: the dashboard answers this machine only, and sends no figures "
-    "about its use to anyone. “Hide pictures” in the side bar hides them on every page.",
-)
+_CONSENT = """
+<p class="wide">Faces are people. These pictures are shown to find out where a model errs, and for
+nothing else: do not try to find out who someone is, do not copy or send pictures on, and keep the
+audit's folder where only those who need it can read it.</p>
+<p class="wide">Look at faces only of people who agreed to this use, or whose data you may use this
+way under the law and the licence of the data set. The labels are other people's judgement of age
+and gender, not facts about a person.</p>
+<p class="wide">Nothing leaves this machine: the dashboard answers this machine only, and tells
+nobody about its use. "Hide pictures" in the side bar hides them on every page.</p>
+"""
 
 
 def set_up(folder: Path) -> None:
@@ -33,7 +35,13 @@ def set_up(folder: Path) -> None:
         page_title=f"{name} · faceaudit", layout="wide", initial_sidebar_state=SIDEBAR
     )
     css = files("reports").joinpath("dashboard.css").read_text(encoding="utf-8")
-    st.html(f"<style>{css}</style>")
+    st.html(f"<style>{tokens()}{css}</style>")
+
+
+def tokens() -> str:
+    """The report's colours by name, for whichever of light and dark the viewer has chosen."""
+    pairs = "; ".join(f"--{n}: light-dark({light}, {dark})" for n, (light, dark) in PALETTE.items())
+    return f".stApp {{ {pairs}; }}\n"
 
 
 def sidebar(view: View) -> None:
@@ -51,15 +59,14 @@ def about(result: AuditResult, folder: Path) -> str:
     parts = [str(info.get("model") or "unnamed model"), f"{count(info['rows_audited'])} faces"]
     if info.get("subjects") and not info.get("subjects_assumed"):
         parts.append(f"{count(info['subjects'])} people")
-    created = str((info.get("run") or {}).get("created") or "")[:10]
-    parts += [f"audited {created}"] * bool(created) + [folder.resolve().name]
+    parts += [date(result), folder.resolve().name]
     return "<br>".join(map(escape, parts))
 
 
 @st.dialog("Use and consent")
 def consent() -> None:
     """The notice on use, one click away on every page."""
-    st.html("".join(f'<p class="wide">{escape(text)}</p><br>' for text in _CONSENT))
+    st.html(_CONSENT)
 
 
 def say_if_changed(written: tuple[int, int]) -> None:

@@ -80,9 +80,16 @@ def card(
         "gender": gender,
         "score": score_words(row),
         "wrong": wrong,
-        "groups": ", ".join(str(row[f]) for f in features if row.get(f) is not None),
+        "groups": _groups(row, features),
         "spoken": spoken(row),
     }
+
+
+def _groups(row: Mapping[str, Any], features: Sequence[str]) -> str:
+    """The face's levels; rows of the result's `worst` table bring them joined."""
+    if "groups" in row:
+        return str(row["groups"] or "")
+    return ", ".join(str(row[f]) for f in features if row.get(f) is not None)
 
 
 def age_words(row: Mapping[str, Any]) -> str:

@@ -1,12 +1,245 @@
 """The dashboard's pages: each takes a view of an audit and draws. No loading, no arithmetic."""
 
-from reports.faces_page import errors_page  # noqa: F401
-from reports.view import View
+from collections.abc import Sequence
+from html import escape
+
+import pandas as pd
 import streamlit as st
+
+from audit.rows import rows_of
+from audit.words import count
+from reports import lookup
+from reports.charts import Pointed, draw_section, figures, finding_forest, open_faces
+from reports.faces_page import draw_faces, empty, errors_page
+from reports.filters import ask_for, label_of
+from reports.opening import Finding, Tile, opening
+from reports.tables import in_words
+from reports.theme import Drawn
+from reports.view import View
+
+__all__ = [
+    "PAGE_SECTIONS",
+    "calibration_page",
+    "data_page",
+    "errors_page",
+    "overview_page",
+    "slices_page",
+    "subgroups_page",
+]
+
+# Where each section of the report stands in the dashboard.
+PAGE_SECTIONS = {
+    "overview": ("overall",),
+    "subgroups": ("age", "subgroups", "crossings", "spread", "disparities"),
+    "calibration": ("calibration", "coverage"),
+    "data": ("confusion", "training"),
+}
 
 
 def overview_page(view: View) -> None:
-    st.write("overview")
+    """The first screen of the report, in the same words; no picture of a face."""
+    first = opening(view.result)
+    tiles = "".join(map(_tile, first.tiles))
+    st.html(
+        f'<h1 class="audit">{escape(first.title)}</h1><p class="about">{escape(first.about)}</p>'
+        f'<p class="verdict">{escape(first.verdict)}</p><div class="tiles">{tiles}</div>'
+    )
+    st.html("<h2>Findings</h2>" + ("" if first.findings else "<p>No other finding.</p>"))
+    for i, finding in enumerate(first.findings):
+        _finding(view, finding, place=i)
+    for title, lines in (
+        ("What was left out, and what was assumed", first.left_out),
+        ("What cannot be concluded", first.limits),
+    ):
+        items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+        st.html(f"<h3>{title}</h3><ul>{items}</ul>")
+    draw_section(view, "overall")
 
 
-subgroups_page = calibration_page = slices_page = data_page = overview_page
+def _tile(tile: Tile) -> str:
+    unit = f' <span class="unit">{escape(tile.unit)}</span>' if tile.unit else ""
+    return (
+        f'<div class="tile"><div class="what">{escape(tile.label)}</div>'
+        f'<div class="value">{escape(tile.value)}{unit}</div>'
+        f'<div class="range">{escape(tile.interval)}</div>'
+        f'<div class="worst">{escape(tile.worst_group)}</div>'
+        f'<div class="range">{escape(tile.worst_figures)}</div></div>'
+    )
+
+
+def _finding(view: View, finding: Finding, *, place: int) -> None:
+    """A sentence with its numbers, the groups it compares, and a way to the faces behind it."""
+    with st.container(key=f"finding_{place}"):
+        words, picture = st.columns([3, 2], gap="medium")
+        with words:
+            st.html(
+                f'<p class="finding">{escape(finding.sentence)}</p>'
+                f'<p class="how">{escape(finding.figures)}</p>'
+            )
+            if view.rows is not None and finding.feature and finding.group:
+                found = Pointed(finding.feature, finding.group, finding.metric)
+                st.button(
+                    "See the faces",
+                    key=f"finding {place}",
+                    type="tertiary",
+                    on_click=open_faces,
+                    args=(view, found),
+                )
+        with picture:
+            st.html(finding_forest(view, finding))
+
+
+def subgroups_page(view: View) -> None:
+    """One feature or crossing at a time, by every metric; then all comparisons."""
+    st.html("<h1>Subgroups</h1>")
+    _whole_audit(view)
+    named = [*lookup.features(view.result), *_crossings(view)]
+    if not named:
+        empty(
+            "The audit compares no groups.",
+            "Its table has no column of 2 to 50 levels. Add one, such as race or site, or name one "
+            "with --by, and run the audit again.",
+        )
+        return
+    feature = _by(named, page="subgroups")
+    for key in ("age", "subgroups", "crossings", "spread"):
+        draw_section(view, key, [d for d in figures(view, key) if _is_of(d, feature)])
+    draw_section(view, "disparities")
+
+
+def calibration_page(view: View) -> None:
+    """Whether what the model states is what is observed: scores, then intervals."""
+    st.html("<h1>Calibration</h1>")
+    _whole_audit(view)
+    scores, intervals = figures(view, "calibration"), figures(view, "coverage")
+    if not scores and not intervals:
+        empty(
+            "The model states no probability and no interval.",
+            "Calibration needs a column gender_score (the model's P(female)), or age_low and "
+            "age_high. Add them to the predictions table and run the audit again.",
+        )
+        return
+    named = [f for f in lookup.features(view.result) if any(_is_of(d, f) for d in scores)]
+    feature = _by(named, page="calibration") if named else ""
+    whole = [d for d in scores if _is_of(d, lookup.OVERALL)]
+    draw_section(view, "calibration", whole + [d for d in scores if _is_of(d, feature)])
+    draw_section(view, "coverage")
+
+
+def slices_page(view: View) -> None:
+    """Weak subgroups found on one half of the people and confirmed on the other."""
+    st.html("<h1>Slices</h1>")
+    slices = view.result.slices
+    confirmed = slices[slices.confirmed.astype(bool)]
+    st.html(
+        '<p class="how">Groups searched for on one half of the people and tested on the other: '
+        f"{count(len(slices))} nominated, {count(len(confirmed))} confirmed.</p>"
+    )
+    for i, row in enumerate(lookup.records(confirmed)):
+        words = f"{row['group']}: {lookup.figure_words(row)}"
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.html(f"<p>{escape(words)}</p>")
+            found = Pointed(str(row["feature"]), str(row["group"]), str(row["metric"]))
+            st.button("See the faces", key=f"slice {i}", on_click=open_faces, args=(view, found))
+    st.dataframe(in_words(slices), hide_index=True)
+
+
+def data_page(view: View) -> None:
+    """What was audited and what was left out; labels against calls; training; some faces."""
+    st.html("<h1>Data</h1>")
+    _whole_audit(view)
+    st.html(_counts(view))
+    _groups(view)
+    draw_section(view, "confusion")
+    draw_section(view, "training")
+    _sample(view)
+
+
+# Parts ---------------------------------------------------------------------------------------
+
+
+def _whole_audit(view: View) -> None:
+    """Say that figures do not follow the filter, where one is set."""
+    if view.rows is None or not view.where:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.html(
+            '<p class="note">Figures show the whole audit, '
+            f"{count(view.result.info['rows_audited'])} faces. The filter holds for the faces on "
+            "Errors.</p>"
+        )
+        st.button(
+            f"See {count(view.remaining)} faces", on_click=ask_for, args=("errors",), key="see"
+        )
+
+
+def _by(named: Sequence[str], *, page: str) -> str:
+    """The feature to show, chosen on the page and kept for the session."""
+    key = f"by {page}"
+    if len(named) == 1:
+        return named[0]
+    if st.session_state.get(key) not in named:
+        st.session_state[key] = named[0]
+    st.segmented_control(
+        "By", named, key=key, format_func=label_of, required=True, persist_state="session"
+    )
+    return str(st.session_state[key])
+
+
+def _crossings(view: View) -> list[str]:
+    return [f for n in (2, 3) for f in lookup.features(view.result, crossed=n)]
+
+
+def _is_of(drawn: Drawn, feature: str) -> bool:
+    """Whether a figure shows the groups of `feature`, as its key says."""
+    kind, _, rest = drawn.key.partition("-")
+    if kind == "age":
+        return feature == "age_group"
+    if kind in ("forest", "crossing"):
+        return rest.rpartition("-")[0] == feature
+    return rest == feature or rest.startswith(f"{feature}-")
+
+
+def _counts(view: View) -> str:
+    """Rows read, left out by reason, audited, people: as HTML."""
+    info = view.result.info
+    facts = [("Rows read", count(info["rows_read"]))]
+    facts += [(f"Left out: {why}", count(n)) for why, n in info["rows_left_out"].items()]
+    facts.append(("Faces audited", count(info["rows_audited"])))
+    people = count(info["subjects"])
+    facts.append(
+        (
+            "People",
+            f"{people}, one photo each assumed" * bool(info.get("subjects_assumed")) or people,
+        )
+    )
+    rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts)
+    notes = "".join(f'<p class="how">{escape(str(n))}</p>' for n in info.get("notes") or ())
+    return f'<h2>Audited and left out</h2><dl class="facts">{rows}</dl>{notes}'
+
+
+def _groups(view: View) -> None:
+    """Faces per group of every feature: the distribution before the metrics."""
+    rows = view.result.subgroups
+    st.html("<h2>Faces by group</h2>")
+    named = lookup.features(view.result)
+    for column, feature in zip(st.columns(max(3, len(named))), named, strict=False):
+        held = rows[rows.feature == feature]
+        most = held.groupby("group", sort=False)["n"].max()
+        faces = pd.DataFrame({label_of(feature): most.index, "faces": most.map(count).tolist()})
+        with column:
+            st.dataframe(faces, hide_index=True, height="content")
+
+
+def _sample(view: View) -> None:
+    """The audit's seeded sample of faces, as cards."""
+    sample = view.result.worst[view.result.worst["list"] == "sample"]
+    if sample.empty or view.rows is None:
+        return
+    st.html(
+        '<h2>Some faces</h2><p class="how">A seeded random sample, with what was read. They show '
+        "the data, not the model at its worst.</p>"
+    )
+    rows = rows_of(view.rows, sample.sample_id.astype(str).tolist())
+    if len(rows):
+        draw_faces(view, lookup.records(rows), key="sample_gallery", elsewhere=True)

@@ -24,6 +24,7 @@ ADDRESS = "127.0.0.1"
 HOSTS = ("localhost", "127.0.0.1")
 FIRST_PORT = 8501
 _PORTS_TRIED = 100
+_AHEAD = 2.0  # seconds: the first page comes first, then the figures of the others
 # A page opened by its own address makes Streamlit's script look for the server beneath that page
 # before it looks at the root.
 _BENEATH_A_PAGE = re.compile(r"/[^/]+/_stcore/(health|host-config)")
@@ -104,23 +105,30 @@ def serve(folder: Path, *, port: int | None = None, browser: bool = True) -> int
     Raises InputError when `folder` holds no whole result.json or a given `port` is in use, and
     KeyboardInterrupt when stopped.
     """
-    AuditResult.load(folder)
+    result = AuditResult.load(folder)
     port = _free_port(port)
     url = f"http://{ADDRESS}:{port}"
     script = dashboard_script()
     for name in [n for n in os.environ if n.startswith("STREAMLIT_")]:
         del os.environ[name]  # what the options above do not name stays as shipped
+    os.environ["STREAMLIT_LOGGER_LEVEL"] = "error"  # before the import, which logs
     sys.argv = [str(script), str(folder.resolve())]
 
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from streamlit.starlette import App
 
-    import reports.pages  # noqa: F401  (imported before the first visitor waits for it)
+    from reports.charts import draw_ahead
+    from reports.view import stamp_of
+
+    stamp = stamp_of(folder / "result.json")
 
     @asynccontextmanager
     async def started(_app: App) -> AsyncIterator[None]:
         print(url, flush=True)
+        ahead = threading.Timer(_AHEAD, draw_ahead, args=(folder, stamp, result))
+        ahead.daemon = True
+        ahead.start()
         if browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
         yield
@@ -176,7 +184,7 @@ def _free_port(port: int | None) -> int:
         if _is_free(candidate):
             return candidate
     raise InputError(
-        f"no port from {FIRST_PORT} to {FIRST_PORT + _PORTS_TRIED - 1} is free: give one with --port"
+        f"no port from {FIRST_PORT} to {FIRST_PORT + _PORTS_TRIED - 1} is free: give a --port"
     )
 
 

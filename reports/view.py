@@ -12,12 +12,14 @@ from reports.filters import Filter
 class View:
     """One viewer's look at one audit folder.
 
+    stamp: changes when the audit is written again.
     rows: None where the folder holds no predictions.parquet (`why_no_rows` says so).
     where: the levels asked for; remaining: how many faces hold them.
     images: the folder of the pictures, None where it is not known or not there.
     """
 
     folder: Path
+    stamp: tuple[int, int]
     result: AuditResult
     rows: FaceRows | None
     why_no_rows: str
@@ -38,6 +40,15 @@ class View:
         if self.hide_pictures:
             return "picture hidden"
         return "no picture" if self.images else "no folder of pictures"
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    """What changes when a file is written again; zeros where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size
 
 
 def images_folder(result: AuditResult, folder: Path) -> Path | None:

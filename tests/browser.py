@@ -69,21 +69,16 @@ def open_browser(*, width: int = 1280, height: int = 900, dark: bool = False) ->
 def open_dashboard(folder: Path, *, cwd: Path | None = None) -> Iterator[str]:
     """`faceaudit dashboard FOLDER` in a process of its own; yields the URL it printed."""
     command = [sys.executable, "-m", "audit", "dashboard", str(folder), "--no-browser"]
-    errors = tempfile.TemporaryFile("w+")
-    process = subprocess.Popen(
-        command, cwd=cwd, stdout=subprocess.PIPE, stderr=errors, text=True, env=clean_environment()
-    )
-    try:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        if not re.fullmatch(r"http://127\.0\.0\.1:\d+", url):
-            errors.seek(0)
-            raise AssertionError(f"no URL but {url!r}; stderr: {errors.read()}")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(SECONDS)
-        errors.close()
+    out = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=cwd, env=clean_environment(), **out) as process:
+        try:
+            url = process.stdout.readline().strip()
+            if not re.fullmatch(r"http://127\.0\.0\.1:\d+", url):
+                raise AssertionError(f"no URL but {url!r}; stderr: {process.stderr.read()}")
+            yield url
+        finally:
+            process.terminate()
+            process.wait(SECONDS)
 
 
 def clean_environment() -> dict[str, str]:

@@ -1,0 +1,211 @@
+"""The report's figures on a dashboard page: a title that says the finding, the table a click away.
+
+A figure is a question one can point at: a click on a group's dot or cell opens its faces.
+"""
+
+import base64
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from html import escape
+from itertools import groupby
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from audit.metrics import METRICS
+from audit.result import AuditResult
+from reports import lookup
+from reports.curves import READ
+from reports.figures import SECTIONS, Section
+from reports.filters import ask_for, label_of, levels_of, narrow
+from reports.forest import alt_words, small_forest
+from reports.opening import Finding
+from reports.tables import in_words, metric_words
+from reports.theme import CONFIG, PALETTE, Drawn, dark
+from reports.view import View
+
+_ACROSS = {"full": 1, "half": 2, "third": 3}  # figures side by side
+_ORDER_OF_HEAD = {"age": "error", "interval": "wide", "gender": "gender", "score": "gender"}
+
+
+def section(key: str) -> Section:
+    """The section of SECTIONS named `key`."""
+    return next(s for s in SECTIONS if s.key == key)
+
+
+def figures(view: View, key: str) -> list[Drawn]:
+    """A section's figures in the colours of the theme in force; drawn once for all viewers."""
+    folder = str(view.folder.resolve())
+    return _figures(folder, view.stamp, key, in_dark=is_dark(), _result=view.result)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _figures(
+    folder: str, stamp: tuple[int, int], key: str, *, in_dark: bool, _result: AuditResult
+) -> list[Drawn]:
+    if not in_dark:
+        return section(key).figures(_result)
+    drawn = _figures(folder, stamp, key, in_dark=False, _result=_result)
+    return [replace(d, figure=None if d.figure is None else dark(d.figure)) for d in drawn]
+
+
+def draw_ahead(folder: Path, stamp: tuple[int, int], result: AuditResult) -> None:
+    """Draw every section's figures before anyone asks, so that no page waits for plotly."""
+    with suppress(Exception):  # the page that needs the figure meets the same fault, and says so
+        for one in SECTIONS:
+            _figures(str(folder.resolve()), stamp, one.key, in_dark=False, _result=result)
+
+
+def is_dark() -> bool:
+    """Whether this viewer's theme is dark."""
+    return st.context.theme.type == "dark"
+
+
+def draw_section(view: View, key: str, drawn: Sequence[Drawn] | None = None) -> None:
+    """Heading, how to read it, and the figures (all of the section's, or those given)."""
+    drawn = figures(view, key) if drawn is None else drawn
+    if not drawn:
+        return
+    found = section(key)
+    st.html(f'<h2>{escape(found.title)}</h2><p class="how">{escape(found.how)}</p>')
+    for span, run in groupby(drawn, key=lambda d: d.span):
+        for row in _rows(list(run), _ACROSS[span]):
+            for column, one in zip(st.columns(_ACROSS[span], gap="medium"), row, strict=False):
+                with column:
+                    _figure(view, one)
+
+
+def _rows(drawn: list[Drawn], size: int) -> Iterator[list[Drawn]]:
+    for start in range(0, len(drawn), size):
+        yield drawn[start : start + size]
+
+
+def _figure(view: View, drawn: Drawn) -> None:
+    st.html(f'<p class="figure-title">{escape(drawn.title)}</p>')
+    if drawn.figure is None:
+        _table(drawn, height=min(36 * (len(drawn.table) + 1) + 4, 420))
+        return
+    clicks = _can_open(drawn) and view.rows is not None
+    key = f"figure {drawn.key}"
+    st.plotly_chart(
+        drawn.figure,
+        theme=None,
+        config=dict(CONFIG),
+        alt=drawn.alt,
+        height=drawn.height,
+        key=key,
+        selection_mode="points",
+        on_select=(lambda: _open(view, drawn, key)) if clicks else "ignore",
+    )
+    behind = st.expander(
+        "The numbers", type="compact", key=f"numbers {drawn.key}", on_change="rerun"
+    )
+    if behind.open:  # a grid costs the browser more than the figure: none until it is asked for
+        with behind:
+            _table(drawn, height="auto")
+
+
+def _table(drawn: Drawn, *, height: int | str) -> None:
+    st.dataframe(
+        _words(drawn.key, drawn.table),
+        hide_index=True,
+        height=height,  # type: ignore[arg-type]
+        alt=drawn.alt,
+    )
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _words(key: str, table: pd.DataFrame) -> pd.DataFrame:
+    del key
+    return in_words(table)
+
+
+_FOREST_STYLE = """
+svg { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
+text { fill: INK; } text.name, text.n { text-anchor: end; } text.n { fill: QUIET; } text.chosen { font-weight: 600; }
+path { fill: none; stroke-width: 1.5; }
+path.whole { stroke: RULE; stroke-width: 1; stroke-dasharray: 1 3; }
+path.one { stroke: ACCENT; } circle.one { fill: ACCENT; }
+path.few { stroke: QUIET; } circle.few { fill: PAPER; stroke: QUIET; stroke-width: 1.5; }
+path.chosen { stroke: GROUP; } path.dot { fill: GROUP; stroke: none; }
+"""
+
+
+def finding_forest(view: View, finding: Finding) -> str:
+    """A finding's small forest plot as an image element; empty where it compares no groups.
+
+    As an image, because Streamlit takes SVG out of HTML.
+    """
+    feature, metric = finding.feature, finding.metric
+    if not feature or not metric or feature == lookup.OVERALL or metric not in METRICS:
+        return ""
+    svg = str(small_forest(view.result, feature=feature, metric=metric, group=finding.group))
+    if not svg:
+        return ""
+    style = _FOREST_STYLE
+    for name in ("ink", "quiet", "rule", "accent", "group", "paper"):
+        style = style.replace(name.upper(), PALETTE[name][is_dark()])
+    head, _, rest = svg.partition(">")
+    svg = f'{head} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{rest}'
+    source = base64.b64encode(svg.encode()).decode("ascii")
+    words = alt_words(lookup.subgroup_rows(view.result, feature, metric), metric)
+    return f'<img class="forest" src="data:image/svg+xml;base64,{source}" alt="{escape(words)}">'
+
+
+# Clicks --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pointed:
+    """What a click on a figure points at: a group of a feature, by a metric where there is one."""
+
+    feature: str
+    group: str
+    metric: str | None
+
+
+def _can_open(drawn: Drawn) -> bool:
+    return drawn.key.split("-", 1)[0] in ("forest", "crossing", "coverage", "age")
+
+
+def pointed_at(drawn: Drawn, point: dict[str, object]) -> Pointed | None:
+    """The group that `point` of a plotly selection stands for, read from its own words.
+
+    The group stands in the point's customdata, never in its position: a figure may be sorted anew.
+    """
+    group = point.get("customdata")
+    if isinstance(group, (list, tuple)):
+        group = group[0] if group else None
+    if not isinstance(group, str):
+        return None
+    kind, _, rest = drawn.key.partition("-")
+    if kind == "coverage":
+        return Pointed(rest, group, "interval_coverage")
+    if kind == "age":
+        assert drawn.figure is not None
+        trace = drawn.figure.data[int(str(point.get("curve_number", 0)))]
+        return Pointed("age_group_pred" if trace.name == READ else "age_group", group, rest)
+    feature, _, metric = rest.rpartition("-")
+    return Pointed(feature, group, metric)
+
+
+def _open(view: View, drawn: Drawn, key: str) -> None:
+    """A click's callback: narrow to the group pointed at, in the order its metric suggests."""
+    points = st.session_state[key].selection.points
+    found = pointed_at(drawn, points[0]) if points else None
+    if found is not None:
+        open_faces(view, found)
+
+
+def open_faces(view: View, found: Pointed) -> None:
+    """Go to the faces of a group on the Errors page; to be called in a callback."""
+    levels = levels_of(view.result, found.feature, found.group)
+    if levels is None:
+        return
+    what = metric_words(found.metric) if found.metric else "group"
+    if found.metric is not None and found.metric in METRICS:
+        st.session_state["sort"] = _ORDER_OF_HEAD[METRICS[found.metric].head]
+    narrow(view.filters, levels, source=f"{what} by {label_of(found.feature)}: {found.group}")
+    ask_for("errors")
