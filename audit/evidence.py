@@ -1,23 +1,42 @@
 """From a test to a verdict: rare events, many tests, spread of groups, what could be missed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from audit.exact_sums import Reals
 from audit.intervals import paule_mandel
 from audit.metrics import Floats
 
-DISPARITY = "disparity"
-NONE_FOUND = "no disparity found"
-UNDECIDED = "insufficient evidence"
 Verdict = Literal["disparity", "no disparity found", "insufficient evidence"]
 
 RECORDS_SHARE = 0.8  # of alpha goes to the disparity records, the rest to slices
 RARE = 10  # expected events below which a share is tested exactly
 POWER = 0.84  # normal quantile of 80 %
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What testing one record gave; arrays are over its compared groups.
+
+    difference: group minus rest, in the metric's unit, with simultaneous intervals low..high and
+    standard error se. p_value: one for all groups. critical: of the largest |t|, at the level of
+    the intervals. noise_gap: max - min that noise alone shows on average. spread: tau and its
+    interval.
+    """
+
+    difference: Floats
+    low: Floats
+    high: Floats
+    se: Floats
+    p_value: float
+    critical: float
+    noise_gap: float
+    spread: tuple[float, float, float]
 
 
 def holm(p_values: Floats) -> Floats:
@@ -105,7 +124,7 @@ def beyond(critical: float, *, groups: int, alpha: float, share: float) -> float
     Levels of one test in a hundred lie beyond 1,000 replicates, so the value is carried along the
     normal curve of `groups` two-sided tests.
     """
-    normal = stats.norm.isf(np.array([alpha, share]) / (2 * groups))
+    normal = np.asarray(stats.norm.isf(np.array([alpha, share]) / (2 * groups)))
     return float(critical * normal[1] / normal[0])
 
 
@@ -130,7 +149,7 @@ def cochran(values: Floats, se: Floats) -> tuple[float, float]:
 
 
 def spread(
-    values: Floats, se: Floats, *, noise: tuple[Floats, Floats] | None = None, alpha: float = 0.05
+    values: Floats, se: Floats, *, noise: tuple[Reals, Reals] | None = None, alpha: float = 0.05
 ) -> tuple[float, float, float]:
     """(tau, low, high): the standard deviation of the groups' true values, with its interval.
 
@@ -147,7 +166,7 @@ def spread(
     if len(values) == 2:
         return tau, float("nan"), float("nan")
     if noise is None:
-        ends = stats.chi2.ppf([alpha / 2, 1 - alpha / 2], len(values) - 1)
+        ends = np.asarray(stats.chi2.ppf([alpha / 2, 1 - alpha / 2], len(values) - 1))
     else:
         ends = np.quantile(_q_of_noise(*noise), [alpha / 2, 1 - alpha / 2])
     variances = se**2
@@ -161,7 +180,7 @@ def _q(values: Floats, variances: Floats, tau2: float) -> float:
     return float((weights * (values - mean) ** 2).sum())
 
 
-def _q_of_noise(own: Floats, own_se: Floats) -> Floats:
+def _q_of_noise(own: Reals, own_se: Reals) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         weights = 1 / own_se.astype(np.float64) ** 2
         mean = (weights * own).sum(axis=1, keepdims=True) / weights.sum(axis=1, keepdims=True)
@@ -188,9 +207,3 @@ def _solve(falling: Callable[[float], float], target: float) -> float:
 def alphas(alpha: float) -> tuple[float, float]:
     """(records, slices): alpha split so that all claims of an audit together keep to it."""
     return alpha * RECORDS_SHARE, alpha * (1 - RECORDS_SHARE)
-
-
-def normal_p(t: Floats, freedom: Sequence[float] | Floats) -> float:
-    """Bonferroni over groups of two-sided Student p-values, for values without replicates."""
-    p = 2 * stats.t.sf(np.abs(t), freedom)
-    return float(min(1.0, len(p) * p.min()))

@@ -12,16 +12,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from audit.exact_sums import ExactColumns, Reals, Singles
 from audit.metrics import Floats
-
-Singles = NDArray[np.float32]
 
 CHUNK = 1000  # replicates drawn at a time; every record gets this many
 LOOK_AGAIN = 0.02  # records with a smaller p are given more replicates
 MORE, MOST = 20_000, 50_000  # so many, and so many beyond MANY tests
 MANY = 100
 COLUMNS_AT_ONCE = 6000  # bounds memory: 6000 columns of 1000 replicates are 24 MB
-_EXACT = 2**24  # whole numbers up to here are exact in float32, whatever order they are added in
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,8 @@ class Replicates:
     difference: group minus rest, se: its standard error, both in the metric's unit.
     t_high and t_low: largest and smallest t of every replicate [replicate], rising.
     own: replicates of the groups' own values about their values, own_se: their standard errors
-    [replicate, compared]; empty for Linear records.
+    [replicate, compared]; value_se: the standard errors of the values [compared]. Empty for
+    Linear records.
     """
 
     difference: Floats
@@ -73,11 +72,12 @@ class Replicates:
     t_low: Floats
     own: Singles = field(repr=False)
     own_se: Singles = field(repr=False)
+    value_se: Floats = field(repr=False)
 
     @property
     def t(self) -> Floats:
         """Observed t of every compared group: difference over standard error."""
-        return _over(self.difference, self.se)
+        return np.asarray(_over(self.difference, self.se), dtype=np.float64)
 
     @property
     def p_value(self) -> float:
@@ -159,6 +159,7 @@ def _joined(first: Replicates, more: Replicates) -> Replicates:
         np.sort(np.concatenate([first.t_low, more.t_low])),
         first.own,
         first.own_se,
+        first.value_se,
     )
 
 
@@ -181,7 +182,7 @@ def _blocks(records: Sequence[Record]) -> Iterator[list[Record]]:
 
 def _run(block: Sequence[Record], chunks: Sequence[int], *, seed: int) -> list[Replicates]:
     """Replicates of the records of one block, over `chunks` of weights."""
-    columns = _Columns()
+    columns = ExactColumns()
     plans = [
         _LinearPlan(r, columns) if isinstance(r, Linear) else _RatioPlan(r, columns) for r in block
     ]
@@ -200,60 +201,18 @@ def _run(block: Sequence[Record], chunks: Sequence[int], *, seed: int) -> list[R
             if chunk == 0 and mine:
                 own[i] = (mine[0], mine[1])
     return [
-        Replicates(p.difference, p.se, np.sort(high.ravel()), np.sort(low.ravel()), *mine)
+        Replicates(
+            p.difference, p.se, np.sort(high.ravel()), np.sort(low.ravel()), *mine, p.value_se
+        )
         for p, high, low, mine in zip(plans, t_high, t_low, own, strict=True)
     ]
-
-
-class _Columns:
-    """Columns of one matrix product, scaled to whole numbers so small that float32 adds them
-    exactly: sums are then the same for any number of threads and any kernel.
-
-    With limit L = 2^24 / shards a column is right to 1 part in 2 L of its largest entry, and the
-    sum over shards (weights add up to their number) stays below 2^24.
-    """
-
-    def __init__(self) -> None:
-        self._parts: list[Singles] = []
-        self._scales: list[Floats] = []
-        self._known: dict[tuple[int, bytes], slice] = {}
-        self._size = 0
-
-    def add(self, values: Floats) -> slice:
-        """Put columns [column, shard] in; the place of their sums in the product."""
-        limit = (_EXACT - 1) // values.shape[1]
-        peak = np.abs(values).max(axis=1, initial=0.0)
-        whole = (peak <= limit) & (np.rint(values) == values).all(axis=1)
-        scale = np.where(whole | (peak == 0), 1.0, np.where(peak > 0, peak, 1.0) / limit)
-        rounded = np.rint(values / scale[:, None])
-        self._parts.append(rounded.astype(np.float32))
-        self._scales.append(scale)
-        place = slice(self._size, self._size + len(values))
-        self._size = place.stop
-        return place
-
-    def add_once(self, values: Floats, *, of: Floats, kind: bytes) -> slice:
-        """As `add`, but the columns made from the array `of` in one way only once."""
-        key = (id(of), kind)
-        if key not in self._known:
-            self._known[key] = self.add(values)
-        return self._known[key]
-
-    def matrix(self) -> Singles:
-        """All columns [shard, column]."""
-        return np.ascontiguousarray(np.concatenate(self._parts).T)
-
-    def sums(self, product: Singles) -> Singles:
-        """The product in the columns' own units."""
-        product *= np.concatenate(self._scales).astype(np.float32)
-        return product
 
 
 class _Side:
     """Groups (or their rests) about their own ratio: columns in, replicate deviation and se out."""
 
     def __init__(
-        self, top: Floats, bottom: Floats, record: Ratios, columns: _Columns, *, rest: bool
+        self, top: Floats, bottom: Floats, record: Ratios, columns: ExactColumns, *, rest: bool
     ):
         self.kind, self.scale = record.kind, record.scale
         n = bottom.sum(axis=1)
@@ -276,21 +235,21 @@ class _Side:
         self.variance = square.sum(axis=1) / n**2 * occupied / np.maximum(occupied - 1, 1)
 
     @staticmethod
-    def _of_share(x: NDArray, n: NDArray, design: NDArray) -> NDArray:
+    def _of_share(x: Reals, n: Reals, design: Reals) -> Reals:
         p = (x + 1) / (n + 2)
         return p * (1 - p) / (n + 2) * design
 
     @property
     def value(self) -> Floats:
         """The metric in the sample, in its unit."""
-        return (np.sqrt(self.ratio) if self.kind == "root" else self.ratio) / self.scale
+        return np.asarray(np.sqrt(self.ratio) if self.kind == "root" else self.ratio) / self.scale
 
     @property
     def value_variance(self) -> Floats:
         """Squared standard error of `value`."""
-        return self._delta(self.variance, self.ratio) / self.scale**2
+        return np.asarray(self._delta(self.variance, self.ratio) / self.scale**2, np.float64)
 
-    def replicate(self, sums: Singles) -> tuple[Singles, Singles]:
+    def replicate(self, sums: Singles) -> tuple[Reals, Reals]:
         """Deviation of the replicates' value from the sample's, and its variance."""
         n = sums[:, self._rows]
         shift = sums[:, self._residual] / n
@@ -306,7 +265,7 @@ class _Side:
             shift = np.sqrt(now) - np.sqrt(ratio)
         return shift / np.float32(self.scale), variance / np.float32(self.scale**2)
 
-    def _delta(self, variance: NDArray, ratio: NDArray) -> NDArray:
+    def _delta(self, variance: Reals, ratio: Reals) -> Reals:
         """Delta method: the root of a mean m has variance var(m) / (4 m)."""
         if self.kind != "root":
             return variance
@@ -314,15 +273,16 @@ class _Side:
 
 
 class _RatioPlan:
-    def __init__(self, record: Ratios, columns: _Columns) -> None:
+    def __init__(self, record: Ratios, columns: ExactColumns) -> None:
         top, bottom = record.top[record.compared], record.bottom[record.compared]
         self.own = _Side(top, bottom, record, columns, rest=False)
         rest = record.top.sum(axis=0) - top, record.bottom.sum(axis=0) - bottom
         self.rest = _Side(*rest, record, columns, rest=True)
         self.difference = self.own.value - self.rest.value
+        self.value_se = np.sqrt(self.own.value_variance)
         self.se = np.sqrt(self.own.value_variance + self.rest.value_variance)
 
-    def t(self, sums: Singles) -> tuple[Singles, ...]:
+    def t(self, sums: Singles) -> tuple[Reals, ...]:
         with np.errstate(divide="ignore", invalid="ignore"):
             own, own_variance = self.own.replicate(sums)
             rest, rest_variance = self.rest.replicate(sums)
@@ -331,21 +291,21 @@ class _RatioPlan:
 
 
 class _LinearPlan:
-    def __init__(self, record: Linear, columns: _Columns) -> None:
-        self.difference = record.difference
+    def __init__(self, record: Linear, columns: ExactColumns) -> None:
+        self.difference, self.value_se = record.difference, np.zeros(0)
         self._shards = record.influence.shape[1]
         self._first = columns.add(record.influence)
         self._second = columns.add(record.influence**2)
         square = (record.influence**2).sum(axis=1)
         self.se = np.sqrt(square * self._shards / (self._shards - 1))
 
-    def t(self, sums: Singles) -> tuple[Singles, ...]:
+    def t(self, sums: Singles) -> tuple[Reals, ...]:
         shift = sums[:, self._first]
         variance = sums[:, self._second] - shift**2 / self._shards
         return (_over(shift, np.sqrt(np.maximum(variance, 0))),)
 
 
-def _over(difference: NDArray, se: NDArray) -> NDArray:
+def _over(difference: Reals, se: Reals) -> Reals:
     """difference / se; 0 where nothing differs, however small the error."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(difference == 0, 0, difference / se)

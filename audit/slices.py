@@ -57,12 +57,10 @@ class Slice:
 
 @dataclass(frozen=True)
 class Lattice:
-    """Every slice of the lattice and its sums by half, [slice, half]."""
+    """Every slice of the lattice and its sums of n, x and xx by half, [3, slice, half]."""
 
     levels: tuple[tuple[tuple[int, int], ...], ...]
-    n: Floats
-    x: Floats
-    xx: Floats
+    sums: Floats
 
 
 def lattice(cells: Cells, *, levels: int = LEVELS) -> Lattice:
@@ -86,8 +84,7 @@ def lattice(cells: Cells, *, levels: int = LEVELS) -> Lattice:
             places = np.stack(np.unravel_index(held, shape), axis=1)
             names += [tuple(zip(parts, map(int, place), strict=True)) for place in places]
             sums.append(np.stack([c[held] for c in columns]))
-    n, x, xx = np.concatenate(sums, axis=1)
-    return Lattice(tuple(names), n, x, xx)
+    return Lattice(tuple(names), np.concatenate(sums, axis=1))
 
 
 def nominate(found: Lattice, *, most: int = NOMINATED) -> list[int]:
@@ -96,36 +93,32 @@ def nominate(found: Lattice, *, most: int = NOMINATED) -> list[int]:
     A slice that joins several features counts only when it is clearly worse than the rest of each
     of its parents: else it is the parent that is weak. A slice as large as its parent is dropped.
     """
-    n, x, xx = found.n[:, 0], found.x[:, 0], found.xx[:, 0]
-    single = [i for i, levels in enumerate(found.levels) if len(levels) == 1]
-    first = [i for i in single if found.levels[i][0][0] == found.levels[single[0]][0][0]]
-    total = tuple(a[first].sum() for a in (n, x, xx))
-    t = welch(n, x, xx, *(whole - a for whole, a in zip(total, (n, x, xx), strict=True)))
-    t[(found.n < LEAST).any(axis=1) | (total[0] - n < LEAST)] = -np.inf
+    sums = found.sums[:, :, 0]
+    one_feature = [i for i, v in enumerate(found.levels) if len(v) == 1 and v[0][0] == 0]
+    total = found.sums[:, one_feature].sum(axis=1)  # the levels of any one feature make the whole
+    t = welch(sums, total[:, :1] - sums)
+    n = found.sums[0]
+    t[((n < LEAST) | (total[0] - n < LEAST)).any(axis=1)] = -np.inf
     place = {levels: i for i, levels in enumerate(found.levels)}
     chosen: list[int] = []
-    for i in np.argsort(-t, kind="stable"):
+    for i in np.argsort(-t, kind="stable").tolist():
         if len(chosen) == most or t[i] <= 0:
             break
         levels = found.levels[i]
-        parents = (
-            [place[p] for p in combinations(levels, len(levels) - 1)] if len(levels) > 1 else []
-        )
-        beside = [
-            welch(n[i], x[i], xx[i], n[p] - n[i], x[p] - x[i], xx[p] - xx[i]) for p in parents
-        ]
-        if all(float(b) > CLEARLY for b in beside):
-            chosen.append(int(i))
+        above = combinations(levels, len(levels) - 1) if len(levels) > 1 else ()
+        parents = [place[p] for p in above]
+        if (welch(sums[:, [i]], sums[:, parents] - sums[:, [i]]) > CLEARLY).all():
+            chosen.append(i)
     return chosen
 
 
-def welch(n: Floats, x: Floats, xx: Floats, m: Floats, y: Floats, yy: Floats) -> Floats:
-    """Welch's t of mean x/n against y/m from sums of squares xx and yy; -inf below two rows."""
-    n, x, xx, m, y, yy = (np.asarray(a, dtype=np.float64) for a in (n, x, xx, m, y, yy))
+def welch(inside: Floats, outside: Floats) -> Floats:
+    """Welch's t of two means from (n, sum, sum of squares) [3, slice]; -inf below two rows."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        v = np.maximum(xx - x**2 / n, 0) / (n - 1) / n + np.maximum(yy - y**2 / m, 0) / (m - 1) / m
-        t = (x / n - y / m) / np.sqrt(v)
-    return np.where((n > 1) & (m > 1) & np.isfinite(t), t, -np.inf)
+        variances = [np.maximum(xx - x**2 / n, 0) / (n - 1) / n for n, x, xx in (inside, outside)]
+        t = (inside[1] / inside[0] - outside[1] / outside[0]) / np.sqrt(sum(variances))
+    usable = (inside[0] > 1) & (outside[0] > 1) & np.isfinite(t)
+    return np.asarray(np.where(usable, t, -np.inf))
 
 
 def confirm(cells: Cells, chosen: Sequence[tuple[tuple[int, int], ...]]) -> list[Slice]:
