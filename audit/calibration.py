@@ -84,8 +84,9 @@ def calibration_error_interval(
         return float("nan"), float("nan"), float("nan")
     z = (_normals() if normals is None else normals)[:, : len(n)]
     error = float(np.abs(females - stated).sum() / n.sum())
-    p = (females + 1) / (n + 2)
-    drawn = np.clip(females / n + z * np.sqrt(p * (1 - p) / (n * shrink)), 0, 1)
+    rows = n * shrink
+    p = (females * shrink + 1) / (rows + 2)
+    drawn = np.clip(females / n + z * np.sqrt(p * (1 - p) / rows), 0, 1)
     errors = np.abs(drawn * n - stated).sum(axis=1) / n.sum()
     tail = (1 - LEVEL) / 2
     below, above = np.quantile(errors, [tail, 1 - tail])

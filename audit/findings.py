@@ -1,107 +1,304 @@
-"""What was found, as ranked sentences, each with its numbers in the same record."""
+"""What was found, as ranked sentences, each with its numbers in the same record.
 
-from collections.abc import Mapping
+A sentence compares a group with everyone else and carries that difference with its simultaneous
+interval; the record's value, low, high and n are the group's own. Nothing is called more than the
+test allows: a difference that was not tested says so.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from audit.fairness import is_tested
 from audit.groups import CROSS, OVERALL
 from audit.metrics import METRICS
 from audit.result import COLUMNS
-from audit.words import count, in_unit, interval, percent, years
+from audit.words import MINUS, count, in_unit, percent, score, years
 
-_KEY = ("feature", "group", "metric")
-MOST = 12  # findings of one kind that a reader is shown
+MOST = 24  # disparities that are told; all of them stand in their table
 STRONG, PLAIN, NOTE = 3, 2, 1  # severity
+DISPARITY, NONE, OPEN = "disparity", "no disparity found", "insufficient evidence"
+
+# Metrics that speak for a head. The others tell the same story another way, and come after.
+FIRST = ("age_mae", "age_me", "gender_accuracy", "gender_tpr", "gender_fpr", "interval_coverage")
+
+
+@dataclass(frozen=True)
+class _Phrase:
+    """How a difference is told: `{what} {by} {more or less} for {group} than for everyone else`."""
+
+    what: str
+    more: str
+    less: str
+
+
+_PHRASES: Mapping[str, _Phrase] = {
+    "age_mae": _Phrase("Age is read", "worse", "better"),
+    "age_me": _Phrase("Age is read", "older", "younger"),
+    "age_rmse": _Phrase("Root mean squared age error is", "higher", "lower"),
+    "age_cs5": _Phrase("Age is read within 5 years", "more often", "less often"),
+    "age_p90": _Phrase("The 90th percentile of age error is", "higher", "lower"),
+    "gender_accuracy": _Phrase("Gender is called as labelled", "more often", "less often"),
+    "gender_tpr": _Phrase("Females are called female", "more often", "less often"),
+    "gender_fpr": _Phrase("Males are called female", "more often", "less often"),
+    "gender_selection": _Phrase("Faces are called female", "more often", "less often"),
+    "gender_brier": _Phrase("The Brier score of gender is", "higher", "lower"),
+    "gender_ece": _Phrase("Calibration error of gender is", "higher", "lower"),
+    "gender_auc": _Phrase("The area under the ROC curve is", "higher", "lower"),
+    "interval_coverage": _Phrase("Age intervals hold the true age", "more often", "less often"),
+    "interval_width": _Phrase("Age intervals are", "wider", "narrower"),
+}
+assert set(_PHRASES) == set(METRICS)
 
 
 def find(tables: Mapping[str, pd.DataFrame], info: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Findings, most important first: one `verdict` (the headline), then differences, then data.
+    """Findings, most important first: the `verdict` (the headline), disparities, slices, the rest.
 
     tables: the audit's tables by name. Where nothing was tested, sentences say so.
     """
-    gaps = untested_gaps(tables["disparities"], tables["subgroups"])
-    data = data_findings(tables["subgroups"], info)
-    head = headline(gaps, tables["subgroups"])
-    return [_record(**r) for r in (head, *gaps[:MOST], *data)]
+    subgroups = {(r["feature"], r["group"], r["metric"]): r for r in _rows(tables["subgroups"])}
+    disparities = _rows(tables["disparities"])
+    tested = [r for r in disparities if r["verdict"] is not None]
+    if any(pd.notna(r["p_adjusted"]) for r in tested):
+        told = told_disparities(tested, subgroups)
+        head = verdict(told, tested)
+    else:
+        told = untested_gaps(disparities, subgroups)
+        head = untested_verdict(told)
+    slices = told_slices(_rows(tables["slices"]))
+    about = [*about_scores(_rows(tables["scores"])), *about_coverage(_rows(tables["coverage"]))]
+    left_out = about_data(tables["subgroups"], info)
+    return [_record(r) for r in (head, *told[:MOST], *slices, *about, *left_out)]
 
 
-def untested_gaps(disparities: pd.DataFrame, subgroups: pd.DataFrame) -> list[dict[str, Any]]:
-    """Largest differences first, in margins of practical importance; nothing below one margin."""
-    seen = [
-        r
-        for r in _rows(disparities)
-        if is_tested(r["feature"].split(CROSS), r["metric"]) and r["difference"] >= r["margin"]
-    ]
-    seen.sort(key=lambda r: -r["difference"] / r["margin"])
-    values = _by_key(subgroups)
+def told_disparities(
+    tested: Iterable[Mapping[str, Any]], subgroups: Mapping[tuple[str, str, str], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Verdicts of disparity as sentences, largest first.
+
+    In the order: single features and crossings that show more than their parts do, then the other
+    crossings; metrics that speak for a head before those that tell the same another way; then by
+    the size of the difference in margins of practical importance.
+    """
+    found = [r for r in tested if r["verdict"] == DISPARITY and pd.notna(r["outlying_difference"])]
+    sizes = {(r["feature"], r["metric"]): _margins(r) for r in found}
+
+    def rank(row: Mapping[str, Any]) -> tuple[bool, bool, float]:
+        parts = row["feature"].split(CROSS)
+        known = max((sizes.get((p, row["metric"]), 0.0) for p in parts), default=0.0)
+        echo = len(parts) > 1 and _margins(row) < known + 1
+        return echo, row["metric"] not in FIRST, -_margins(row)
+
     records = []
-    for row in seen:
-        metric, feature = METRICS[row["metric"]], row["feature"]
-        low = values[feature, row["lowest_group"], metric.key]
-        high = values[feature, row["highest_group"], metric.key]
+    for row in sorted(found, key=rank):
+        own = subgroups[row["feature"], row["outlying_group"], row["metric"]]
+        records.append(
+            {key: own[key] for key in ("feature", "group", "metric", "value", "low", "high", "n")}
+            | {
+                "kind": "disparity",
+                "severity": STRONG if _margins(row) >= 1 else PLAIN,
+                "sentence": difference_sentence(row),
+                "p_adjusted": row["p_adjusted"],
+            }
+        )
+    return records
+
+
+def difference_sentence(row: Mapping[str, Any]) -> str:
+    """`Age is read 4.1 years worse for 70+ than for everyone else [3.4, 4.8].`"""
+    metric, phrase = METRICS[row["metric"]], _PHRASES[row["metric"]]
+    d, low, high = (row[f"outlying_{end}"] for end in ("difference", "low", "high"))
+    way = phrase.more
+    if d < 0:
+        d, low, high, way = -d, -high, -low, phrase.less
+    ends = f"[{_plain(low, metric.unit)}, {_plain(high, metric.unit)}]"
+    small = (
+        "" if d >= row["margin"] else f", within the margin of {_by(row['margin'], metric.unit)}"
+    )
+    group = group_words(row["feature"], row["outlying_group"])
+    told = f"{phrase.what} {_by(d, metric.unit)} {way} for {group} than for everyone else"
+    return f"{told} {ends}{small}."
+
+
+def group_words(feature: str, group: str) -> str:
+    """A group as a reader meets it: a number or `unknown` is nothing without its feature's name."""
+    bare = {"unknown", "other", "yes", "no", "true", "false"}
+    words = [
+        f"{part} {level}" if level.lower() in bare or _is_number(level) else level
+        for part, level in zip(feature.split(CROSS), group.split(CROSS), strict=False)
+    ]
+    return CROSS.join(words)
+
+
+def verdict(told: list[dict[str, Any]], tested: list[dict[str, Any]]) -> dict[str, Any]:
+    """The one sentence for the first screen: the first disparity, or what would have been seen."""
+    n = {word: sum(r["verdict"] == word for r in tested) for word in (DISPARITY, NONE, OPEN)}
+    total = len(tested)
+    if told:
+        first = told[0]
+        tally = (
+            f"{count(n[DISPARITY])} of {count(total)} comparisons show a disparity, "
+            f"{count(n[NONE])} none, {count(n[OPEN])} cannot be decided with this table."
+        )
+        sentence = f"{first['sentence'].removesuffix('.')}; {tally}"
+        return first | {"kind": "verdict", "severity": STRONG, "sentence": sentence}
+    sentence = f"No disparity found in {count(total)} comparisons"
+    if n[OPEN]:
+        sentence += f", {count(n[OPEN])} of which cannot be decided with this table"
+    seen = [w for key in ("age_mae", "gender_accuracy") for w in _would_have_been_seen(tested, key)]
+    sentence += f"; {' and '.join(seen)} would have been seen" if seen else ""
+    return {"kind": "verdict", "severity": STRONG, "sentence": f"{sentence}."}
+
+
+def _would_have_been_seen(tested: list[dict[str, Any]], key: str) -> list[str]:
+    least = [
+        r["detectable"]
+        for r in tested
+        if r["metric"] == key and CROSS not in r["feature"] and pd.notna(r["detectable"])
+    ]
+    if not least:
+        return []
+    what = {"age_mae": "age error", "gender_accuracy": "gender accuracy"}[key]
+    return [f"differences in {what} above {_by(max(least), METRICS[key].unit)}"]
+
+
+def untested_gaps(
+    disparities: Iterable[Mapping[str, Any]],
+    subgroups: Mapping[tuple[str, str, str], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Largest differences where nothing was tested, single features only, one margin or more."""
+    seen = [r for r in disparities if CROSS not in r["feature"] and r["difference"] >= r["margin"]]
+    records = []
+    for row in sorted(seen, key=lambda r: -r["difference"] / r["margin"]):
+        metric = METRICS[row["metric"]]
+        low, high = (
+            subgroups[row["feature"], row[f"{end}_group"], metric.key]
+            for end in ("lowest", "highest")
+        )
         sentence = (
-            f"{metric.label} by {feature} ranges from {_amount(low['value'], metric.key)} "
+            f"{metric.label} by {row['feature']} ranges from {_amount(low['value'], metric.key)} "
             f"({low['group']}) to {_amount(high['value'], metric.key)} ({high['group']}); "
             "whether that is more than chance has not been tested."
         )
         worse = low if metric.better == "higher" else high
-        shown = {key: worse[key] for key in (*_KEY, "value", "low", "high", "n")}
-        records.append(shown | {"kind": "disparity", "severity": PLAIN, "sentence": sentence})
+        keys = ("feature", "group", "metric", "value", "low", "high", "n")
+        records.append(
+            {key: worse[key] for key in keys}
+            | {"kind": "disparity", "severity": PLAIN, "sentence": sentence}
+        )
     return records
+
+
+def untested_verdict(gaps: list[dict[str, Any]]) -> dict[str, Any]:
+    """The headline where nothing could be tested."""
+    if gaps:
+        return gaps[0] | {"kind": "verdict", "severity": STRONG}
+    sentence = "No comparison could be tested: there are not two groups of 30 people or more."
+    return {"kind": "verdict", "severity": STRONG, "sentence": sentence}
+
+
+def told_slices(slices: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Confirmed weak subgroups, as sentences."""
+    records = []
+    for row in slices:
+        if not row["confirmed"]:
+            continue
+        metric = METRICS[row["metric"]]
+        sentence = (
+            f"Weak subgroup, found on one half of the people and confirmed on the other: "
+            f"{metric.label.lower()} is {_amount(row['value'], metric.key)} for "
+            f"{group_words(row['feature'], row['group'])}, "
+            f"{_amount(row['complement_value'], metric.key)} for everyone else "
+            f"(difference {_signed(row['difference'], metric.unit)} "
+            f"[{_signed(row['low'], metric.unit)}, {_signed(row['high'], metric.unit)}])."
+        )
+        keys = ("feature", "group", "metric", "value", "p_adjusted")
+        records.append(
+            {key: row[key] for key in keys}
+            | {"kind": "slice", "severity": PLAIN, "sentence": sentence, "n": row["n_confirm"]}
+        )
+    return records
+
+
+def about_scores(scores: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the score's calibration is over all faces, beside what a perfect score would show."""
+    for row in scores:
+        if row["feature"] == OVERALL and pd.notna(row["ece"]):
+            sentence = (
+                f"Stated P(female) is off by {score(row['ece'])} on average over all faces; with "
+                "as many faces, 95 of 100 perfect scores would show at most "
+                f"{score(row['ece_null'])}."
+            )
+            found = {"feature": OVERALL, "group": OVERALL, "metric": "gender_ece", "n": row["n"]}
+            found |= {"kind": "calibration", "severity": NOTE, "sentence": sentence}
+            return [found | {"value": row["ece"]}]
+    return []
+
+
+def about_coverage(coverage: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How many true ages lie in the stated intervals, over all faces."""
+    for row in coverage:
+        if row["feature"] == OVERALL and pd.notna(row["coverage"]):
+            sentence = (
+                f"The stated age intervals, meant to hold {percent(row['level'])} of true ages, "
+                f"hold {percent(row['coverage'])} [{percent(row['low'])}, {percent(row['high'])}]."
+            )
+            found = {"kind": "coverage", "severity": NOTE, "sentence": sentence}
+            found |= {key: row[key] for key in ("feature", "group", "low", "high", "n")}
+            return [found | {"metric": "interval_coverage", "value": row["coverage"]}]
+    return []
+
+
+def about_data(subgroups: pd.DataFrame, info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was left out, and about whom nothing can be said."""
+    sentences = [
+        (n, f"{count(n)} of {count(info['rows_read'])} rows were left out: {reason}.")
+        for reason, n in info["rows_left_out"].items()
+    ]
+    small = subgroups[subgroups["status"].isin(["few", "suppressed"])]
+    groups = len(small.drop_duplicates(["feature", "group"]))
+    total = len(subgroups.drop_duplicates(["feature", "group"]))
+    if groups:
+        words = (
+            f"{count(groups)} of {count(total)} groups have fewer than 30 people for at least one "
+            "figure: shown where 10 or more, never compared."
+        )
+        sentences.append((groups, words))
+    return [
+        {"kind": "data", "severity": NOTE, "sentence": sentence, "n": n}
+        for n, sentence in sentences
+    ]
+
+
+def _margins(row: Mapping[str, Any]) -> float:
+    return float(abs(row["outlying_difference"]) / row["margin"])
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in r.items()} for r in frame.to_dict("records")]
+    whole = frame.astype(object).where(frame.notna(), None)
+    return [{str(k): v for k, v in r.items()} for r in whole.to_dict("records")]
 
 
-def _by_key(subgroups: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, Any]]:
-    return {(r["feature"], r["group"], r["metric"]): r for r in _rows(subgroups)}
+def _is_number(word: str) -> bool:
+    return word.replace(".", "", 1).isdigit()
 
 
-def headline(gaps: list[dict[str, Any]], subgroups: pd.DataFrame) -> dict[str, Any]:
-    """The one sentence for the first screen while nothing has been tested."""
-    if not gaps:
-        words = "No compared groups differ by more than the margin of practical importance."
-        return {"kind": "verdict", "severity": STRONG, "sentence": f"{words} Nothing was tested."}
-    first = gaps[0]
-    metric = METRICS[first["metric"]]
-    whole = subgroups[(subgroups["feature"] == OVERALL) & (subgroups["metric"] == metric.key)].iloc[
-        0
-    ]
-    shown = interval(first["low"], first["high"], metric.unit, signed=metric.better == "zero")
-    sentence = (
-        f"{metric.label} is {_amount(first['value'], metric.key)} {shown} for "
-        f"{first['group']}, against {_amount(whole['value'], metric.key)} over all "
-        f"{count(whole['n'])} faces: the largest difference seen, not yet tested."
-    )
-    return first | {"kind": "verdict", "severity": STRONG, "sentence": sentence}
+def _plain(x: float, unit: str) -> str:
+    """A difference without its unit: years, points of a hundred, or a score's."""
+    if unit == "share":
+        return years(100 * x)  # one decimal and a true minus sign, as for years
+    return in_unit(x, unit)
 
 
-def data_findings(subgroups: pd.DataFrame, info: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What was left out, and about whom nothing can be said."""
-    left_out = info["rows_left_out"]
-    records = [
-        {
-            "kind": "data",
-            "severity": NOTE,
-            "sentence": f"{count(n)} of {count(info['rows_read'])} rows were left out: {reason}.",
-            "n": n,
-        }
-        for reason, n in left_out.items()
-        if n
-    ]
-    small = subgroups[subgroups["status"].isin(["few", "suppressed"])]
-    groups = small.drop_duplicates(["feature", "group"])
-    if len(groups):
-        total = len(subgroups.drop_duplicates(["feature", "group"]))
-        sentence = (
-            f"{count(len(groups))} of {count(total)} groups have fewer than 30 people for at "
-            "least one figure: shown where 10 or more, never compared."
-        )
-        records.append({"kind": "data", "severity": NOTE, "sentence": sentence, "n": len(groups)})
-    return records
+def _by(x: float, unit: str) -> str:
+    """A difference with its unit: `4.1 years`, `12.3 points`, `.012`."""
+    return _plain(x, unit) + {"years": " years", "share": " points", "score": ""}[unit]
+
+
+def _signed(x: float, unit: str) -> str:
+    plain = _plain(x, unit)
+    return plain if plain.startswith(MINUS) else f"+{plain}"
 
 
 def _amount(value: float, key: str) -> str:
@@ -112,5 +309,5 @@ def _amount(value: float, key: str) -> str:
     return percent(value) if metric.unit == "share" else in_unit(value, metric.unit)
 
 
-def _record(**given: Any) -> dict[str, Any]:
+def _record(given: Mapping[str, Any]) -> dict[str, Any]:
     return {column: given.get(column) for column in COLUMNS["findings"]}

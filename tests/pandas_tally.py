@@ -13,6 +13,7 @@ EDGES = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 AGES = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
 RACES = ("Asian", "Black", "White")
 GENDERS = ("female", "male")
+_SHARD_OF = np.random.default_rng(2026).integers(0, SHARDS, 200_000)
 FEATURES = (
     Feature("race", RACES),
     Feature("gender_true", GENDERS),
@@ -52,7 +53,7 @@ def with_groups(faces: pd.DataFrame) -> pd.DataFrame:
     hundredths = np.floor(f["error"] * 100 + 0.5).astype(int)
     f["age_group"] = np.array(AGES, dtype=object)[np.digitize(f["age_true"], EDGES[1:])]
     f["age_group_pred"] = np.digitize(f["age_true"] + f["error"], EDGES[1:])
-    f["shard"] = f["subject"].to_numpy() * 2654435761 % 2**31 % SHARDS
+    f["shard"] = _SHARD_OF[f["subject"]]
     female, called = f["gender_true"] == "female", f["score"] >= 0.5
     f["age_n"] = 1
     f["age_abs"], f["age_err"], f["age_sq"] = hundredths.abs(), hundredths, hundredths**2

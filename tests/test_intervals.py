@@ -154,3 +154,14 @@ def test_an_unknown_value_stays_unknown_and_moves_no_other():
     more = shrunken(np.append(values, np.nan), np.append(se, np.nan), np.append(n, 5.0))
     np.testing.assert_array_equal(more[:3], shrunken(values, se, n))
     assert np.isnan(more[3])
+
+
+@pytest.mark.parametrize(("n", "least"), [(30, 0.90), (100, 0.925), (1000, 0.925)])
+@pytest.mark.parametrize("law", [stats.norm, stats.t(4)], ids=["normal", "t4"])
+def test_intervals_of_the_mean_absolute_error_cover(law, n, least):
+    rng = np.random.default_rng(n)
+    truth = {"normal": np.sqrt(2 / np.pi), "t4": 1.0}["normal" if law is stats.norm else "t4"]
+    size = np.abs(law.rvs(size=(600, n), random_state=rng))
+    low, high = student(size.mean(axis=1), clustered_se(size, np.ones_like(size)), np.full(600, n))
+    held = np.mean((low <= truth) & (truth <= high))
+    assert least <= held <= 0.975
