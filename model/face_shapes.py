@@ -8,11 +8,12 @@ computed in a window only, and a face does not depend on the faces drawn beside 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]  # float32 at work; the stubs lose sight of it
 Size = Floats | float  # one for each face, [faces, 1, 1], or the same for all
 
 
@@ -59,7 +60,7 @@ class Patch:
 def new_canvas(
     size: int, *, scale: Floats, tilt: Floats, shift_x: Floats, shift_y: Floats
 ) -> Patch:
-    """An empty canvas for the faces whose pose is given, each array [faces, 1, 1], tilt in radians."""
+    """An empty canvas for faces in the given poses: arrays [faces, 1, 1], tilt in radians."""
     axis = (np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / size) - 1
     across = axis[None, None, :] - shift_x
     down = axis[None, :, None] - shift_y
@@ -73,7 +74,7 @@ def new_canvas(
 def ellipse(x: Floats, y: Floats, wide: Size, high: Size) -> Floats:
     """Approximate signed distance to an ellipse about 0 (first order, exact on the outline)."""
     a, b = x / wide, y / high
-    radius = np.sqrt(a * a + b * b)
+    radius: Floats = np.sqrt(a * a + b * b)
     a /= wide
     b /= high
     slope = np.sqrt(a * a + b * b)
@@ -89,7 +90,8 @@ def rounded_box(x: Floats, y: Floats, wide: Size, high: Size, corner: Size) -> F
     inner = np.minimum(np.maximum(a, b), 0.0)
     np.maximum(a, 0.0, out=a)
     np.maximum(b, 0.0, out=b)
-    return np.sqrt(a * a + b * b) + inner - corner
+    outer: Floats = np.sqrt(a * a + b * b)
+    return outer + inner - corner
 
 
 def stroke(
@@ -121,3 +123,8 @@ def glow(x: Floats, y: Floats, wide: Size, high: Size) -> Floats:
     np.maximum(a, 0.0, out=a)
     a *= a
     return a
+
+
+def tint(red: float, green: float, blue: float) -> Floats:
+    """One colour for all faces, or a factor a channel: [1, 3, 1, 1]."""
+    return np.array([red, green, blue], dtype=np.float32)[None, :, None, None]
