@@ -1,7 +1,7 @@
 """SECTIONS: what the report and the dashboard show, in order. Both walk this one list."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -124,11 +124,15 @@ def verdict_counts(rows: pd.DataFrame) -> str:
 def calibration(result: AuditResult) -> list[Drawn]:
     """Reliability of P(female): all faces, then per group of every feature but true gender."""
     drawn: list[Drawn] = []
-    for feature in (lookup.OVERALL, *lookup.features(result)):
+    whole = reliability(result, feature=lookup.OVERALL)
+    for feature in lookup.features(result):
         multiples = reliability(result, feature=feature)
-        scores = score_table(result, feature=feature) if multiples else None
-        drawn += multiples + ([scores] if scores else [])
-    return drawn
+        if not multiples:
+            continue
+        first = [] if drawn else [replace(d, heading=lookup.heading(feature)) for d in whole]
+        scores = score_table(result, feature=feature)
+        drawn += first + multiples + ([scores] if scores else [])
+    return drawn or whole
 
 
 def coverage(result: AuditResult) -> list[Drawn]:

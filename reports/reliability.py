@@ -90,7 +90,8 @@ def _error_words(result: AuditResult, feature: str, group: str) -> str:
 
 def score_table(result: AuditResult, *, feature: str) -> Drawn | None:
     """Brier score and its parts, and the calibration error beside what chance shows, per group."""
-    rows = result.scores[(result.scores.feature == feature) & result.scores.brier.notna()]
+    rows = result.scores[result.scores.feature.isin([lookup.OVERALL, feature])]
+    rows = rows[rows.brier.notna()]
     if rows.empty:
         return None
     columns = ["group", "n", "brier", "miscalibration", "discrimination", "uncertainty"]
@@ -209,8 +210,7 @@ def interval_coverage(result: AuditResult, *, feature: str) -> Drawn | None:
     ends = interval(least.low, least.high, "share")
     return Drawn(
         key=f"coverage-{feature}",
-        heading=lookup.heading(feature),
-        title=f"Least covered: {least.group}, {percent(least.coverage)} {ends}",
+        title=f"{lookup.heading(feature)}: {least.group} least, {percent(least.coverage)} {ends}",
         alt=f"Interval coverage, stated {stated:.0%}. "
         + "; ".join(
             f"{name} {percent(r.coverage)} {interval(r.low, r.high, 'share')}, mean width "

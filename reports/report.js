@@ -25,6 +25,10 @@
     const room = width || plot.parentElement.clientWidth;
     figure.layout.width = Math.max(room, width ? 0 : Number(plot.dataset.least || 0));
     figure.layout.autosize = false;
+    const narrow = room < 480 && figure.layout.meta && figure.layout.meta.narrow;
+    for (const [axis, change] of Object.entries(narrow || {})) {
+      Object.assign(figure.layout[axis], change);
+    }
     plot.dataset.width = room;
     return window.Plotly.react(plot, figure.data, figure.layout, config);
   };
@@ -76,6 +80,7 @@
     }).observe(document.body);
     system.addEventListener("change", () => redraw({}));
     window.addEventListener("beforeprint", () => {
+      page.dataset.figures = "drawn";
       for (const plot of plots) draw(plot, { dark: false, width: onPaper(plot) });
     });
     window.addEventListener("afterprint", () => redraw({}));

@@ -101,8 +101,8 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
     rows = table.to_dict("records")
     for column in _order(table):
         low, high = _PAIRS.get(column, (column, column))
-        if column == "metric" and "comparison" in table.columns:
-            continue  # said in that column; kept for its unit
+        if column in ("metric", "detectable") and "comparison" in table.columns:
+            continue  # said in the comparison and in the verdict
         if column != "verdict" and table[low].isna().all() and table[high].isna().all():
             continue
         columns[HEADINGS.get(column, column.replace("_", " "))] = [_cell(column, r) for r in rows]
@@ -157,7 +157,7 @@ def _cell(column: str, row: Mapping[Hashable, Any]) -> str:
         return f"[{write(low)}, {write(high)}]"
     value = row[column]
     if column == "verdict":
-        return "not tested" if _missing(value) else str(value)
+        return _verdict(row)
     if _missing(value):
         return ""
     if isinstance(value, str):
@@ -194,6 +194,15 @@ def _writer(column: str, row: Mapping[Hashable, Any]) -> Callable[[float], str]:
     if column in ("predicted", "observed", "interval"):
         return words.years if row.get("head") == "age" else words.percent
     return lambda x: f"{x:.4g}"
+
+
+def _verdict(row: Mapping[Hashable, Any]) -> str:
+    """The verdict; where nothing was found, what would have been seen."""
+    if _missing(row["verdict"]):
+        return "not tested"
+    if row["verdict"] == "disparity" or _missing(row.get("detectable")):
+        return str(row["verdict"])
+    return f"{row['verdict']}; seen from {_writer('detectable', row)(row['detectable'])}"
 
 
 def _gap(x: float, unit: str) -> str:
