@@ -131,7 +131,7 @@ def synthetic_predictions(
     )
 
 
-def _words(codes: NDArray[np.int64], words: list[str]) -> pd.Categorical:
+def _words(codes: NDArray[np.int64], words: list[str]) -> "pd.Categorical[str]":
     return pd.Categorical.from_codes(codes, pd.Index(words))
 
 
