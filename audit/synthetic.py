@@ -91,11 +91,9 @@ def synthetic_predictions(
     age = first[age_group] + np.floor(rng.random(people) * years[age_group])
     female = rng.random(people) < 0.5
     columns = {
-        "race": pd.Categorical.from_codes(race[person], [*races]),
-        "gender_true": pd.Categorical.from_codes(
-            female[person].astype(np.int8), ["male", "female"]
-        ),
-        "age_group": pd.Categorical.from_codes(age_group[person], [a[0] for a in AGES]),
+        "race": _words(race[person], [*races]),
+        "gender_true": _words(female[person].astype(np.int64), ["male", "female"]),
+        "age_group": _words(age_group[person], [a[0] for a in AGES]),
     }
     for name, levels in (extra or {}).items():
         words = [chr(ord("a") + i) for i in range(levels)]
