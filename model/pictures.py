@@ -13,13 +13,22 @@ import io
 import json
 import os
 import stat
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import (  # the readers register themselves; left to themselves, they race in threads
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from audit.errors import InputError
 from audit.files import write_atomic
@@ -33,7 +42,14 @@ except ImportError:  # Windows
 Pixels = npt.NDArray[np.uint8]
 
 DECODE_RULE = "pillow rgb, exif upright, fit into square on grey 128, bicubic; 1"
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP")  # none that runs code or needs a helper
+READERS = (  # no format that runs code or needs a helper program
+    JpegImagePlugin.JpegImageFile,  # reads MPO, the two-picture JPEG of phones, too
+    PngImagePlugin.PngImageFile,
+    WebPImagePlugin.WebPImageFile,
+    GifImagePlugin.GifImageFile,
+    BmpImagePlugin.BmpImageFile,
+)
+FORMATS = tuple(reader.format for reader in READERS)
 MAX_PIXELS = 64_000_000  # from the header; Pillow itself warns at 89 million
 MAX_BYTES = 256 * 2**20
 MIN_SIDE = 8  # pixels; below, no face can be seen
@@ -83,6 +99,17 @@ def _file_fault(facts: os.stat_result) -> PictureError | None:
 
 def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+@contextlib.contextmanager
+def pillow_silent() -> Iterator[None]:
+    """Keep Pillow's warnings of odd metadata off the screen; what matters becomes a PictureError.
+
+    Filters of warnings are shared by all threads: hold this around a pool, not inside a thread.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 @contextlib.contextmanager
@@ -222,8 +249,12 @@ def open_cache(
                 left.unlink(missing_ok=True)
             if not path.exists():
                 write_atomic(path, build)
-    cache: Pixels = np.lib.format.open_memmap(path, mode="r")
-    if cache.shape != shape or cache.dtype != np.uint8:
+    try:
+        cache: Pixels = np.lib.format.open_memmap(path, mode="r")
+        good = cache.shape == shape and cache.dtype == np.uint8
+    except (ValueError, EOFError):  # no array, or one that was cut off
+        good = False
+    if not good:
         raise InputError(f"{path} is not the picture cache its name promises; delete it")
     return cache
 
@@ -258,7 +289,8 @@ def _build_cache(
     work: Callable[[Sequence[int]], list[str]] = fill
     parts = in_threads(work, range(len(paths)), batch=32)
     shown = tracked(parts, total=len(paths), label="pictures decoded:", show=progress, step=32)
-    faults = [fault for part in shown for fault in part]
+    with pillow_silent():
+        faults = [fault for part in shown for fault in part]
     if faults:
         raise InputError(
             f"{len(faults):,} of {len(paths):,} pictures cannot be decoded, first {faults[0]!r}; "

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from audit.errors import InputError
-from model.pictures import MAX_PIXELS, PictureError, opened, read_bytes
+from model.pictures import MAX_PIXELS, PictureError, opened, pillow_silent, read_bytes
 from model.threads import in_threads, tracked
 
 FOLDER = "a folder"
@@ -75,7 +75,8 @@ def fingerprints(
 
     parts = in_threads(work, paths, batch=64)
     shown = tracked(parts, total=len(paths), label="pictures read:", show=progress, step=64)
-    return [found for part in shown for found in part]
+    with pillow_silent():
+        return [found for part in shown for found in part]
 
 
 def files_below(root: Path) -> Iterator[tuple[str, str | None]]:
