@@ -39,12 +39,12 @@ def audited_metrics(overall: Groups) -> tuple[str, ...]:
     return tuple(key for key, m in METRICS.items() if overall.totals(m.bottom).sum() > 0)
 
 
-def metrics_of(groups: Groups, keys: Sequence[str]) -> tuple[str, ...]:
-    """`keys` without the score's where true gender is part of the feature.
+def metrics_of(parts: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
+    """`keys` without the score's where true gender is among the features that split the faces.
 
     A perfect score looks miscalibrated within true women, and a ROC curve needs both genders.
     """
-    split = "gender_true" in groups.parts
+    split = "gender_true" in parts
     return tuple(k for k in keys if not (split and k in PER_GROUP_OF_SCORES))
 
 

@@ -17,11 +17,14 @@ from audit.result import COLUMNS
 from audit.words import MINUS, count, in_unit, percent, score, years
 
 MOST = 24  # disparities that are told; all of them stand in their table
+MOST_SLICES = 8
 STRONG, PLAIN, NOTE = 3, 2, 1  # severity
 DISPARITY, NONE, OPEN = "disparity", "no disparity found", "insufficient evidence"
 
-# Metrics that speak for a head. The others tell the same story another way, and come after.
-FIRST = ("age_mae", "age_me", "gender_accuracy", "gender_tpr", "gender_fpr", "interval_coverage")
+# What a head is for comes first, then which way it errs; the others tell the same another way.
+ORDER = {"age_mae": 0, "gender_accuracy": 0}
+ORDER |= dict.fromkeys(("age_me", "gender_tpr", "gender_fpr", "interval_coverage"), 1)
+ECHO = 1.25  # a crossing that shows less than this many times its parts' difference repeats them
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ _PHRASES: Mapping[str, _Phrase] = {
     "interval_coverage": _Phrase("Age intervals hold the true age", "more often", "less often"),
     "interval_width": _Phrase("Age intervals are", "wider", "narrower"),
 }
+_UNITS = {"years": " years", "share": " points", "score": ""}  # of a difference
 assert set(_PHRASES) == set(METRICS)
 
 
@@ -66,7 +70,7 @@ def find(tables: Mapping[str, pd.DataFrame], info: Mapping[str, Any]) -> list[di
     else:
         told = untested_gaps(disparities, subgroups)
         head = untested_verdict(told)
-    slices = told_slices(_rows(tables["slices"]))
+    slices = told_slices(_rows(tables["slices"]), told)[:MOST_SLICES]
     about = [*about_scores(_rows(tables["scores"])), *about_coverage(_rows(tables["coverage"]))]
     left_out = about_data(tables["subgroups"], info)
     return [_record(r) for r in (head, *told[:MOST], *slices, *about, *left_out)]
@@ -77,24 +81,25 @@ def told_disparities(
 ) -> list[dict[str, Any]]:
     """Verdicts of disparity as sentences, largest first.
 
-    In the order: single features and crossings that show more than their parts do, then the other
-    crossings; metrics that speak for a head before those that tell the same another way; then by
-    the size of the difference in margins of practical importance.
+    In this order: single features, and crossings that show clearly more than their parts do; then
+    crossings that repeat a part. Within, metrics as in ORDER, then by the size of the difference
+    in margins of practical importance.
     """
     found = [r for r in tested if r["verdict"] == DISPARITY and pd.notna(r["outlying_difference"])]
-    sizes = {(r["feature"], r["metric"]): _margins(r) for r in found}
+    sizes = {(r["feature"], r["metric"]): _margins(r) for r in found if not r["control"]}
 
-    def rank(row: Mapping[str, Any]) -> tuple[bool, bool, float]:
+    def rank(row: Mapping[str, Any]) -> tuple[bool, int, float]:
         parts = row["feature"].split(CROSS)
         known = max((sizes.get((p, row["metric"]), 0.0) for p in parts), default=0.0)
-        echo = len(parts) > 1 and _margins(row) < known + 1
-        return echo, row["metric"] not in FIRST, -_margins(row)
+        echo = len(parts) > 1 and _margins(row) < ECHO * known
+        return echo, ORDER.get(row["metric"], 2), -_margins(row)
 
     records = []
     for row in sorted(found, key=rank):
         own = subgroups[row["feature"], row["outlying_group"], row["metric"]]
+        keys = ("value", "low", "high", "n") if not row["control"] else ()  # `own` is of all faces
         records.append(
-            {key: own[key] for key in ("feature", "group", "metric", "value", "low", "high", "n")}
+            {key: own[key] for key in ("feature", "group", "metric", *keys)}
             | {
                 "kind": "disparity",
                 "severity": STRONG if _margins(row) >= 1 else PLAIN,
@@ -118,6 +123,8 @@ def difference_sentence(row: Mapping[str, Any]) -> str:
     )
     group = group_words(row["feature"], row["outlying_group"])
     told = f"{phrase.what} {_by(d, metric.unit)} {way} for {group} than for everyone else"
+    if row["control"]:
+        told = f"Among {group_words(row['control'], row['control_group'])}: {told}"
     return f"{told} {ends}{small}."
 
 
@@ -198,20 +205,25 @@ def untested_verdict(gaps: list[dict[str, Any]]) -> dict[str, Any]:
     return {"kind": "verdict", "severity": STRONG, "sentence": sentence}
 
 
-def told_slices(slices: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Confirmed weak subgroups, as sentences."""
+def told_slices(
+    slices: Iterable[Mapping[str, Any]], told: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Confirmed weak subgroups as sentences, without those of features already told of."""
+    known = {(r["feature"], r["metric"]) for r in told}
     records = []
     for row in slices:
-        if not row["confirmed"]:
+        if not row["confirmed"] or (row["feature"], row["metric"]) in known:
             continue
         metric = METRICS[row["metric"]]
+        difference, low, high = (
+            _signed(row[key], metric.unit) for key in ("difference", "low", "high")
+        )
         sentence = (
-            f"Weak subgroup, found on one half of the people and confirmed on the other: "
+            "Weak subgroup, found on one half of the people and confirmed on the other: "
             f"{metric.label.lower()} is {_amount(row['value'], metric.key)} for "
             f"{group_words(row['feature'], row['group'])}, "
-            f"{_amount(row['complement_value'], metric.key)} for everyone else "
-            f"(difference {_signed(row['difference'], metric.unit)} "
-            f"[{_signed(row['low'], metric.unit)}, {_signed(row['high'], metric.unit)}])."
+            f"{_amount(row['complement_value'], metric.key)} for everyone else, "
+            f"a difference of {difference}{_UNITS[metric.unit]} [{low}, {high}]."
         )
         keys = ("feature", "group", "metric", "value", "p_adjusted")
         records.append(
@@ -293,7 +305,7 @@ def _plain(x: float, unit: str) -> str:
 
 def _by(x: float, unit: str) -> str:
     """A difference with its unit: `4.1 years`, `12.3 points`, `.012`."""
-    return _plain(x, unit) + {"years": " years", "share": " points", "score": ""}[unit]
+    return _plain(x, unit) + _UNITS[unit]
 
 
 def _signed(x: float, unit: str) -> str:

@@ -3,7 +3,8 @@
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,12 +26,7 @@ from audit.counts import (
 from audit.coverage import NOMINAL, coverage_table
 from audit.disparity import Asked, weigh_disparities
 from audit.errors import InputError
-from audit.fairness import (
-    audited_metrics,
-    disaggregate,
-    metrics_of,
-    subgroup_table,
-)
+from audit.fairness import audited_metrics, disaggregate, metrics_of, subgroup_table
 from audit.features import Feature
 from audit.findings import find
 from audit.groups import CROSS, Groups, collapse, crossings, gather
@@ -89,9 +85,10 @@ def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFr
     keys = audited_metrics(gather(lean, ()))
     records: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
     asked = []
-    for parts in crossings(tally.features, depth=settings.depth):
+    features = audited_features(tally, settings)
+    for parts in crossings(features, depth=settings.depth):
         groups = gather(lean, parts)
-        found = disaggregate(groups, metrics_of(groups, keys))
+        found = disaggregate(groups, metrics_of(groups.parts, keys))
         mine = subgroup_table(groups, found)
         records["subgroups"] += mine
         records["coverage"] += coverage_table(mine)
@@ -101,12 +98,43 @@ def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFr
             records["scores"] += score_table(groups)
         if len(parts) < 2:
             _add_pictures_of(groups, parts, tally, keys, records)
+    for control in settings.control:
+        asked += _within(lean, control, features, keys, depth=settings.depth)
     records["disparities"] += weigh_disparities(asked, settings=settings)
     records["slices"] += slice_table(lean, settings=settings)
     records["confusion"] += age_confusion(tally)
     records["histograms"] += age_counts(tally, edges=settings.age_groups)
     skip = ("worst", "history", "findings")
     return {name: table(name, rows) for name, rows in records.items() if name not in skip}
+
+
+def audited_features(tally: Tally, settings: AuditSettings) -> tuple[Feature, ...]:
+    """The features that are compared: those asked for, not those that only control."""
+    return tuple(f for f in tally.features if settings.by is None or f.name in settings.by)
+
+
+def _within(
+    tally: Tally, control: str, features: Sequence[Feature], keys: Sequence[str], *, depth: int
+) -> list[Asked]:
+    """Every comparison again, among the faces of each level of a control feature."""
+    feature = next(f for f in tally.features if f.name == control)
+    others = [f for f in features if f.name != control]
+    asked = []
+    for code, level in enumerate(feature.levels):
+        part = _only(tally, control, code)
+        if part.cells.empty:
+            continue
+        for parts in crossings(others, depth=depth)[1:]:
+            groups = gather(part, parts)
+            found = disaggregate(groups, metrics_of([*groups.parts, control], keys))
+            asked.append(Asked(groups, found, _by_age(part, parts), control, level))
+    return asked
+
+
+def _only(tally: Tally, feature: str, code: int) -> Tally:
+    """The tally of one level's faces."""
+    tables = {name: getattr(tally, name) for name in ("cells", "errors", "scores")}
+    return replace(tally, **{name: t[t[feature] == code] for name, t in tables.items()})
 
 
 def _by_age(tally: Tally, parts: tuple[Feature, ...]) -> Groups | None:
@@ -176,7 +204,7 @@ _LIMITS = (
 def _features(tally: Tally, settings: AuditSettings) -> list[dict[str, Any]]:
     """Every feature and crossing, with the levels that occur in it."""
     listed = []
-    for parts in crossings(tally.features, depth=settings.depth)[1:]:
+    for parts in crossings(audited_features(tally, settings), depth=settings.depth)[1:]:
         single = parts[0] if len(parts) == 1 else None
         listed.append(
             {

@@ -30,7 +30,7 @@ RACE, GENDER, AGE = FEATURES
 def audited(faces, parts, *, features=FEATURES, people_given=True):
     tally = tally_of(faces, features, people_given=people_given)
     groups = gather(tally, parts)
-    found = disaggregate(groups, metrics_of(groups, audited_metrics(gather(tally, ()))))
+    found = disaggregate(groups, metrics_of(groups.parts, audited_metrics(gather(tally, ()))))
     subgroups = table("subgroups", subgroup_table(groups, found))
     disparities = table("disparities", disparity_table(groups, found, margins=MARGINS))
     return subgroups, disparities
