@@ -4,12 +4,12 @@ An exported model runs without torch, so nothing here may need it.
 """
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating[Any]]
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 
 LEVEL = 0.9  # of the interval: 90 % of faces should lie inside
 LOW, HIGH = (1 - LEVEL) / 2, (1 + LEVEL) / 2
@@ -36,7 +36,8 @@ def quantile_age(shares: Floats, level: float) -> Floats:
     year = np.argmax(summed >= goal, axis=1)
     row = np.arange(len(p))
     inside = (goal[:, 0] - (summed[row, year] - p[row, year])) / np.maximum(p[row, year], 1e-300)
-    return np.clip(year - 0.5 + inside, 0.0, OLDEST)
+    value: Floats = np.clip(year - 0.5 + inside, 0.0, OLDEST)
+    return value
 
 
 def conformal_correction(scores: Floats, *, level: float = LEVEL) -> float | None:
@@ -82,9 +83,13 @@ def apply_rule(age: Floats, rule: dict[str, Any]) -> tuple[Floats, Floats, Float
     the whole range.
     """
     correction = rule["interval"]["correction"]
+    years: Floats
+    low: Floats
+    high: Floats
+    width: Floats
     if age.ndim == 1:
         years = age.astype(np.float64)
-        low = high = years
+        low, high = years, years
         width = np.ones_like(years)
     else:
         years = mean_age(age) if rule["age"] == "mean" else quantile_age(age, 0.5)
@@ -92,6 +97,6 @@ def apply_rule(age: Floats, rule: dict[str, Any]) -> tuple[Floats, Floats, Float
         width = np.maximum(high - low, _LEAST_WIDTH)
     if correction is None:
         return years, np.zeros_like(years), np.full_like(years, OLDEST)
-    low = np.clip(low - correction * width, 0.0, OLDEST)
-    high = np.clip(high + correction * width, 0.0, OLDEST)
-    return years, np.minimum(low, years), np.maximum(high, years)
+    lower = np.clip(low - correction * width, 0.0, OLDEST)
+    upper = np.clip(high + correction * width, 0.0, OLDEST)
+    return years, np.minimum(lower, years), np.maximum(upper, years)

@@ -64,7 +64,7 @@ def _parts(rows: npt.NDArray[np.int64], batch: int) -> Iterator[npt.NDArray[np.i
 
 
 def measure(
-    age: Floats, gender_score: Floats, rule: dict[str, Any], *, age_true: Floats, female: Floats
+    age: Floats, gender_score: Floats, *, rule: dict[str, Any], age_true: Floats, female: Floats
 ) -> dict[str, float]:
     """The figures of a part of the faces, by the keys of the contract; `n` is how many faces."""
     years, low, high = apply_rule(age, rule)

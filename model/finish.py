@@ -4,12 +4,11 @@ import hashlib
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from model.decode import choose_rule
+from model.decode import Floats, choose_rule
 from model.evaluate import measure, score_rows
 from model.material import Material, split_counts
 from model.network import YEARS, build_network, count_parameters
@@ -33,8 +32,8 @@ def finish(
     """Write `model.safetensors` and `config.json`, and remove the cache of pictures."""
     network = build_network(settings.network, size=settings.size)
     network.load_state_dict(state.best)
-    network = network.eval().to(mean.device, memory_format=torch.channels_last)
-    scores: dict[str, Any] = {}
+    network = network.eval().to(mean.device).to(memory_format=torch.channels_last)
+    scores: dict[str, tuple[Floats, Floats]] = {}
     for name in ("valid", "test"):
         scores[name] = score_rows(
             network,
@@ -51,7 +50,7 @@ def finish(
     metrics = {
         name: measure(
             *scores[name],
-            rule,
+            rule=rule,
             age_true=material.age[material.rows[name]],
             female=material.female[material.rows[name]],
         )

@@ -25,8 +25,8 @@ def two_headed_loss(
 ) -> tuple[Tensor, Tensor]:
     """Mean loss of a batch, and the predicted ages [N] in years (without gradient).
 
-    For age logits [N, 121]: KL divergence of the target distribution, plus L1_WEIGHT × |mean − age|,
-    plus the binary cross-entropy of gender. For ages [N] (the notebook's network): 10 × binary
+    For age logits [N, 121]: KL divergence from the target distribution + L1_WEIGHT × |mean − age|
+    + binary cross-entropy of gender. For ages [N] (the notebook's network): 10 × binary
     cross-entropy + squared error, the notebook's weights.
     """
     cross_entropy = F.binary_cross_entropy_with_logits(gender_out.float(), gender)

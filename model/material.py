@@ -10,7 +10,7 @@ import pandas as pd
 
 from audit.errors import InputError
 from audit.files import write_text
-from model.faces import FaceTable, split_faces
+from model.faces import FaceTable, resolve_conflicts, split_faces, write_left_out
 from model.pictures import open_cache
 from model.settings import TrainSettings
 
@@ -36,13 +36,16 @@ def prepare(table: FaceTable, *, out: Path, settings: TrainSettings, progress: b
 
     Raises InputError when a part of the split is empty.
     """
-    faces = table.faces
+    faces = table.faces.reset_index(drop=True)
     split = split_faces(faces, seed=settings.seed, test=settings.test, valid=settings.valid)
-    split = split.reset_index(drop=True)
-    faces = faces.reset_index(drop=True)
-    used = ~faces["conflict"].to_numpy(dtype=bool) if "conflict" in faces else np.ones(len(faces), bool)
+    learned = resolve_conflicts(faces)  # its ages are the copies' median; the test part keeps all
+    age = faces["age"].astype("float64").to_numpy(copy=True)
+    age[learned.index] = np.where(
+        split[learned.index] == "test", age[learned.index], learned["age"]
+    )
+    usable = {name: faces.index if name == "test" else learned.index for name in SPLITS}
     rows = {
-        name: np.flatnonzero(((split == name) & used).to_numpy()).astype(np.int64)
+        name: np.asarray(usable[name][split[usable[name]] == name], dtype=np.int64)
         for name in SPLITS
     }
     for name in SPLITS:
@@ -56,13 +59,15 @@ def prepare(table: FaceTable, *, out: Path, settings: TrainSettings, progress: b
     labels = faces[["image", "age", "gender"]].to_csv(index=False, lineterminator="\n")
     if not (out / "split.csv").is_file() or (out / "split.csv").read_text("utf-8") != text:
         write_text(out / "split.csv", text)
+        if len(table.left_out):
+            write_left_out(table, out / "left_out.csv")
     pictures = open_cache(
         faces, root=table.root, size=settings.size, folder=out / "cache", progress=progress
     )
     return Material(
         pictures=pictures,
-        age=faces["age"].to_numpy(dtype=np.float32),
-        female=(faces["gender"] == "female").to_numpy(dtype=np.float32),
+        age=age.astype(np.float32),
+        female=np.asarray(faces["gender"] == "female", dtype=np.float32),
         rows=rows,
         digest=hashlib.sha256((text + labels).encode()).hexdigest()[:16],
     )

@@ -221,9 +221,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise InputError(f"{path} is not a whole safetensors file: {error}") from error
-    except Exception as error:  # noqa: BLE001 - torch.load raises a dozen kinds for a bad file
+    except Exception as error:
         raise InputError(
-            f"--weights {path}: not a file of plain weights (a pickle can run code and is refused); "
+            f"--weights {path}: not a file of plain weights (a pickle could run code: refused); "
             "save the state dict with safetensors"
         ) from error
     for wrapper in ("state_dict", "model"):

@@ -5,6 +5,7 @@ with its mirror image. A face that the run was trained on keeps that split where
 it is known by its content, and so are its copies.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections import deque
@@ -23,7 +24,7 @@ from audit.errors import InputError
 from audit.files import write_atomic, write_text
 from model.decode import Floats, apply_rule
 from model.evaluate import Pixels, score
-from model.faces import FaceTable
+from model.faces import MADE, FaceTable, write_left_out
 from model.material import SPLITS, read_split
 from model.parallel import choose_device
 from model.pictures import PictureError, read_picture
@@ -36,10 +37,7 @@ COLUMNS = (
     "sample_id", "subject_id", "image", "age_true", "age_pred", "age_low", "age_high",
     "gender_true", "gender_score", "split", "race",
 )  # fmt: skip
-_OWN = {  # columns of a face table that describe the file, not the face
-    "image", "age", "gender", "race", "subject_id", "content_hash", "dhash", "width", "height",
-    "bytes", "duplicate_of", "group", "conflict", "split", "sample_id", *COLUMNS,
-}  # fmt: skip
+_OWN = {*MADE, *COLUMNS}  # any other column comes from the labels and is a feature
 
 
 def predict(
@@ -100,7 +98,7 @@ def _score_faces(
 ) -> tuple[Floats, Floats, list[str | None]]:
     """Age outputs and P(female) of the faces that could be decoded, and each face's fault."""
     config = run.config
-    network = run.network.to(device, memory_format=torch.channels_last)
+    network = run.network.to(device).to(memory_format=torch.channels_last)
     mean = torch.tensor(config["mean"], device=device)
     std = torch.tensor(config["std"], device=device)
     ages, genders, faults = [], [], list[str | None]()
@@ -151,9 +149,7 @@ def _decoded(paths: list[str], *, size: int) -> Iterator[tuple[Pixels, list[str 
             yield waiting.popleft().result()
 
 
-def _table(
-    faces: pd.DataFrame, age: Floats, gender: Floats, rule: dict[str, Any]
-) -> pd.DataFrame:
+def _table(faces: pd.DataFrame, age: Floats, gender: Floats, rule: dict[str, Any]) -> pd.DataFrame:
     """The contract's columns, then whatever else the labels say; years to 1/1000."""
     years, low, high = (np.round(part, 3) for part in apply_rule(age, rule))
     rows = pd.DataFrame(
@@ -193,9 +189,7 @@ def write_predictions(rows: pd.DataFrame, out: Path, *, run: Run) -> Path:
     arrow = pa.Table.from_pandas(rows, preserve_index=False)
     metadata = {**(arrow.schema.metadata or {}), b"faceaudit": json.dumps(about).encode()}
     arrow = arrow.replace_schema_metadata({**metadata, b"faceaudit.model": about["model"].encode()})
-    return write_atomic(
-        out, lambda beside: pq.write_table(arrow, beside, write_page_checksum=True)
-    )
+    return write_atomic(out, lambda beside: pq.write_table(arrow, beside, write_page_checksum=True))
 
 
 def _write_left_out(
@@ -203,10 +197,10 @@ def _write_left_out(
 ) -> None:
     """`left_out.csv` beside `out`: what the scan left out, and what could not be decoded now."""
     now = pd.DataFrame(
-        [(i, f) for i, f in zip(faces["image"], faults, strict=True) if f],
-        columns=["image", "reason"],
+        [(i, "decode_error", f) for i, f in zip(faces["image"], faults, strict=True) if f],
+        columns=["image", "status", "reason"],
     )
-    left_out = pd.concat([table.left_out[["image", "reason"]], now], ignore_index=True)
     path = out.with_name("left_out.csv")
+    left_out = pd.concat([table.left_out, now.astype("str")], ignore_index=True)
     if len(left_out) or path.exists():
-        write_text(path, left_out.to_csv(index=False, lineterminator="\n"))
+        write_left_out(dataclasses.replace(table, left_out=left_out), path)

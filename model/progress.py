@@ -79,7 +79,7 @@ def write_history(history: Sequence[dict[str, float]], out: Path) -> None:
     except ImportError:
         return
     row = history[-1]
-    with SummaryWriter(str(out / "tensorboard"), purge_step=int(row["epoch"])) as writer:  # type: ignore[no-untyped-call]
+    with SummaryWriter(str(out / "tensorboard"), purge_step=int(row["epoch"])) as writer:
         for name, value in row.items():
             if name != "epoch":
-                writer.add_scalar(name, value, int(row["epoch"]))  # type: ignore[no-untyped-call]
+                writer.add_scalar(name, value, int(row["epoch"]))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from audit.errors import InputError
@@ -82,7 +82,7 @@ def refuse_used(folder: Path) -> None:
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write `checkpoint.pt` atomically: `state` is made of dicts, lists, tensors and plain values."""
+    """Write `checkpoint.pt` atomically; `state` is dicts, lists, tensors and plain values."""
     whole = {"format": FORMAT, "state": state, "digest": _digest(state)}
     write_atomic(folder / "checkpoint.pt", lambda beside: torch.save(whole, beside))
 
@@ -95,7 +95,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
     try:
         whole = torch.load(path, map_location="cpu", weights_only=True)
         state, intact = whole["state"], whole["digest"] == _digest(whole["state"])
-    except Exception as error:  # noqa: BLE001 - torch.load raises a dozen kinds for a bad file
+    except Exception as error:
         raise InputError(f"{path} is cut or no checkpoint; train anew in another --out") from error
     if whole["format"] != FORMAT or not intact:
         raise InputError(f"{path} was altered since it was written; train anew in another --out")
@@ -143,10 +143,14 @@ def save_model(folder: Path, weights: dict[str, Tensor], config: dict[str, Any])
     """Write the weights, then `config.json` with their SHA-256: the run counts as finished."""
     path = folder / "model.safetensors"
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    write_atomic(path, lambda beside: save_file(plain, beside))
+    write_atomic(path, lambda beside: _write(beside, to_bytes(plain)))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     whole = {"format": FORMAT, **config, "weights_sha256": digest}
     write_text(folder / "config.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 def load_run(folder: Path) -> Run:

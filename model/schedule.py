@@ -1,4 +1,4 @@
-"""Learning rates: warm-up and cosine for the compact recipe, stacked plateaus for the notebook's."""
+"""Learning rates: warm-up and cosine, or the notebook's stacked plateaus."""
 
 import math
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ FLOOR = 1e-6  # the notebook's lowest rate
 
 
 def warmup_cosine(step: int, *, steps: int, warmup: float, peak: float) -> float:
-    """Rate of step `step` (0-based) of `steps`: linear up over the share `warmup`, then a half
-    cosine down to a hundredth of the peak.
-    """  # noqa: D205
+    """Rate of step `step` (0-based) of `steps`: a line up, then a half cosine down.
+
+    The line takes the share `warmup` of the steps; the cosine ends at a hundredth of the peak.
+    """
     rising = max(1, round(warmup * steps))
     if step < rising:
         return peak * (step + 1) / rising

@@ -110,7 +110,10 @@ def _require(holds: bool, option: str, value: object, needed: str) -> None:  # n
         raise InputError(f"{option} {value}: must be {needed}")
 
 
-GROWTH = ((0.35, 96), (0.6, 112))  # small pictures first: the same figures in two thirds of the time
+GROWTH = (
+    (0.35, 96),
+    (0.6, 112),
+)  # small pictures first: the same figures in two thirds of the time
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "compact": {"growth": GROWTH},
@@ -204,7 +207,7 @@ def write_settings(settings: TrainSettings, folder: Path) -> None:
 
 
 def refuse_changed(stored: TrainSettings, given: Mapping[str, Any], *, folder: Path) -> None:
-    """Raise InputError that names what of `given` is not as `stored`: such a run is not the same."""
+    """Raise InputError that names what of `given` is not as `stored`."""
     options = {name: option for option, name, _ in _OPTIONS}
     was = stored.to_dict()
     changed = [

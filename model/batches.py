@@ -1,0 +1,96 @@
+"""What a step works on: which faces, how they are changed, all from (seed, epoch, step)."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from model.augment import augment
+from model.material import Material
+from model.parallel import World
+from model.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same throughout a training."""
+
+    material: Material
+    settings: TrainSettings
+    place: World
+    out: Path
+    mean: Tensor  # [3], in units of the full pixel range
+    std: Tensor
+
+    @property
+    def steps(self) -> int:
+        """Steps per epoch: whole batches only; one when there are fewer faces than a batch."""
+        return max(1, len(self.material.rows["train"]) // self.settings.batch)
+
+
+def normalisation(settings: TrainSettings, *, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [3] by which pixels (0..1) are normalised."""
+    if settings.network == "notebook":  # it divides by 255 and does no more
+        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    elif settings.network == "compact":
+        mean, std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+    else:  # ImageNet's, which torchvision's weights expect
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    return torch.tensor(mean, device=device), torch.tensor(std, device=device)
+
+
+def batches(job: Job, epoch: int, *, first: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Batches of this process from step `first` on, each made while the one before is used."""
+    settings, place = job.settings, job.place
+    train = job.material.rows["train"]
+    order = np.random.default_rng([settings.seed, epoch]).permutation(train)
+    size = epoch_size(settings, epoch)
+
+    def make(step: int) -> tuple[Tensor, Tensor, Tensor]:
+        rows = order[step * settings.batch : (step + 1) * settings.batch]
+        return make_batch(job, rows[place.share(len(rows))], epoch=epoch, step=step, size=size)
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(make, first) if first < job.steps else None
+        for step in range(first, job.steps):
+            assert coming is not None
+            batch = coming.result()
+            coming = pool.submit(make, step + 1) if step + 1 < job.steps else None
+            yield batch
+
+
+def make_batch(
+    job: Job, rows: npt.NDArray[np.int64], *, epoch: int, step: int, size: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Changed pictures [N, 3, size, size], ages [N] and genders [N] of `rows`, on the device."""
+    device = job.place.device
+    generator = torch.Generator().manual_seed(
+        mix(job.settings.seed, epoch, step, 1001 + job.place.rank)
+    )
+    pictures = torch.from_numpy(job.material.pictures[rows]).to(device, non_blocking=True)
+    x = augment(
+        pictures,
+        size=size,
+        how=job.settings.augment,
+        mean=job.mean,
+        std=job.std,
+        generator=generator,
+    )
+    age = torch.from_numpy(job.material.age[rows]).to(device)
+    return x, age, torch.from_numpy(job.material.female[rows]).to(device)
+
+
+def epoch_size(settings: TrainSettings, epoch: int) -> int:
+    """Side of the training pictures in epoch `epoch` (0-based): small ones first."""
+    sizes = (size for share, size in settings.growth if epoch < share * settings.epochs)
+    return next(sizes, settings.size)
+
+
+def mix(*numbers: int) -> int:
+    """A seed that follows from `numbers` and is unlike that of their neighbours."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
