@@ -47,9 +47,9 @@ def near_pairs(dhashes: Hashes, thumbs: Bytes) -> Ints:
     bits agree in one of four 16-bit bands up to one bit, so each band is looked up with 17
     patterns instead of comparing all pairs.
     """
-    n = len(dhashes)
-    flat = thumbs.reshape(n, -1).std(axis=1) < FLAT
-    rows = np.flatnonzero(~flat)
+    rows = np.flatnonzero(thumbs.std(axis=(1, 2)) >= FLAT)
+    if len(rows) < 2:
+        return np.empty((0, 2), dtype=np.int64)
     # Pictures with the very same thumbnail (a placeholder saved a thousand times) go in once.
     _, first, same = np.unique(
         thumbs[rows].reshape(len(rows), -1), axis=0, return_index=True, return_inverse=True

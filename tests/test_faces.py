@@ -1,0 +1,437 @@
+"""Faces from a folder or a label file: what is used, what is left out and why, never a guess."""
+
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tiny_faces import picture, save_face, save_faces
+
+from audit.errors import InputError
+from model.faces import read_faces, split_faces, write_left_out
+from model.labels import Label, label_of_name, labels_of_names
+
+UTKFACE = [f"{20 + i}_{i % 2}_{i % 5}_2017010{i}.jpg.chip.jpg" for i in range(6)]
+
+
+def left_out(table):
+    return {row.image: (row.status, row.reason) for row in table.left_out.itertuples()}
+
+
+def test_names_give_age_gender_and_race(tmp_path):
+    names = [
+        "1_0_0_a.jpg",
+        "26_1_2_b.jpeg",
+        "116_1_4_c.PNG",
+        "40_0_3_d.webp",
+        "deep/er/5_1_1_e.jpg",
+    ]
+    table = read_faces(save_faces(tmp_path, names))
+    found = {row.image: (row.age, row.gender, row.race) for row in table.faces.itertuples()}
+    assert found == {
+        "1_0_0_a.jpg": (1, "male", "White"),
+        "26_1_2_b.jpeg": (26, "female", "Asian"),
+        "116_1_4_c.PNG": (116, "female", "Other"),
+        "40_0_3_d.webp": (40, "male", "Indian"),
+        "deep/er/5_1_1_e.jpg": (5, "female", "Black"),
+    }
+    assert table.has_race
+    assert left_out(table) == {}
+    assert list(table.faces["image"]) == sorted(names)
+
+
+def test_a_folder_without_races_is_read_and_has_no_race_column(tmp_path):
+    table = read_faces(save_faces(tmp_path, ["25_0_20170116.jpg", "30_1_x.jpg", "31_1_5_y.jpg"]))
+    assert len(table.faces) == 3
+    assert "race" not in table.faces
+    assert not table.has_race
+
+
+def test_a_name_that_lacks_a_field_beside_names_with_race_is_refused_not_guessed(tmp_path):
+    ambiguous = "39_1_20170116174525125.jpg.chip.jpg"
+    table = read_faces(save_faces(tmp_path, [*UTKFACE, ambiguous]))
+    assert left_out(table)[ambiguous][0] == "name"
+    assert "a field is missing" in left_out(table)[ambiguous][1]
+    assert len(table.faces) == 6
+
+
+def test_each_large_folder_is_judged_by_its_own_names():
+    with_race = [f"utk/{i}_0_1_{i}.jpg" for i in range(60)]
+    without = [f"appa/{i}_0_x{i}.jpg" for i in range(25)]
+    labels = labels_of_names([*with_race, *without, "utk/9_1_2017.jpg", "few/9_1_2017.jpg"])
+    assert all(isinstance(label, Label) for label in labels[:85])
+    assert all(isinstance(label, str) for label in labels[85:])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("61_3_20170109150557335.jpg", "gender is '3'"),
+        ("53__0_20170116184028385.jpg", "gender is empty"),
+        ("121_0_0_x.jpg", "age 121 is not in 0 to 120"),
+        ("-1_0_0_x.jpg", "does not begin with an age"),
+        ("4.5_0_0_x.jpg", "does not begin with an age"),
+        ("٣_0_0_x.jpg", "does not begin with an age"),
+        ("x_0_0_y.jpg", "does not begin with an age"),
+        ("_0_0_y.jpg", "does not begin with an age"),
+        ("9" * 200 + "_0_0_x.jpg", "is not in 0 to 120"),
+        ("25.jpg", "does not begin with an age"),
+        ("25_0.jpg", "no `_` after the gender"),
+    ],
+)
+def test_a_name_that_does_not_parse_is_left_out_with_its_reason(tmp_path, name, words):
+    table = read_faces(save_faces(tmp_path, [*UTKFACE, name]))
+    assert list(left_out(table)) == [name]
+    assert left_out(table)[name][0] == "name"
+    assert words in left_out(table)[name][1]
+    assert len(table.faces) == 6
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "24_0_1_20170116220224657 .jpg.chip.jpg",
+        "55_0_0_20170116232725357jpg.chip.jpg",
+        "28_1_2_201701161846515488.jpg.chip.jpg",
+        "28_1_2_2017011618465154.jpg",
+        "28_1_2_20170116jpg",
+        "28_1_2_x.jpg ",
+        "0_0_0_newborn.jpg",
+        "120_1_0_x.JPG",
+        "25_0_0_\N{GRINNING FACE}é漢.jpg",
+        "25_0_0_two\nlines.jpg",
+        "25_0_0_<img src=x onerror=alert(1)>.jpg",
+        "25_0_0_" + "x" * 244 + ".jpg",
+    ],
+)
+def test_odd_but_readable_names_are_used(tmp_path, name):
+    table = read_faces(save_faces(tmp_path, [*UTKFACE, name]))
+    assert left_out(table) == {}
+    assert name in set(table.faces["image"])
+
+
+@given(st.text(max_size=40))
+def test_any_name_gives_a_label_in_range_or_a_reason(name):
+    label = label_of_name(name)
+    if isinstance(label, Label):
+        assert 0 <= label.age <= 120
+        assert name.startswith(tuple("0123456789"))
+    else:
+        assert label
+
+
+def test_a_name_in_bytes_that_are_no_text_is_left_out_spelled_with_escapes(tmp_path):
+    save_faces(tmp_path, UTKFACE)
+    shutil.copy(tmp_path / UTKFACE[0], os.fsencode(tmp_path) + b"/25_0_0_\xff.jpg")
+    table = read_faces(tmp_path)
+    assert left_out(table) == {"25_0_0_\\xff.jpg": ("not_a_file", "name is not UTF-8; rename it")}
+
+
+def test_every_fault_of_a_file_is_listed_and_the_rest_is_used(tmp_path):
+    save_faces(tmp_path, UTKFACE)
+    good = (tmp_path / UTKFACE[0]).read_bytes()
+    (tmp_path / "30_0_0_cut.jpg").write_bytes(good[: len(good) // 2])
+    (tmp_path / "30_0_0_empty.jpg").touch()
+    (tmp_path / "30_0_0_text.jpg").write_text("not a picture")
+    os.mkfifo(tmp_path / "30_0_0_fifo.jpg")
+    (tmp_path / "30_0_0_folder.jpg").mkdir()
+    save_face(tmp_path / "30_0_0_folder.jpg" / "31_0_0_inside.jpg")
+    (tmp_path / "30_0_0_loop.jpg").symlink_to(tmp_path / "30_0_0_loop.jpg")
+    (tmp_path / "30_0_0_nowhere.jpg").symlink_to(tmp_path / "nothing")
+    (tmp_path / "circle").symlink_to(tmp_path)
+    (tmp_path / "30_0_0_x.gif").write_bytes(b"GIF89a")
+    save_face(tmp_path / "30_0_0_large.jpg", size=(80, 80))
+    table = read_faces(tmp_path, max_pixels=48 * 48)
+    assert {image: status for image, (status, _) in left_out(table).items()} == {
+        "30_0_0_cut.jpg": "decode_error",
+        "30_0_0_empty.jpg": "empty",
+        "30_0_0_text.jpg": "decode_error",
+        "30_0_0_fifo.jpg": "not_a_file",
+        "30_0_0_folder.jpg": "not_a_file",
+        "30_0_0_loop.jpg": "not_a_file",
+        "30_0_0_nowhere.jpg": "not_a_file",
+        "circle": "not_a_file",
+        "30_0_0_x.gif": "suffix",
+        "30_0_0_large.jpg": "too_large",
+    }
+    assert sorted(table.faces["image"]) == sorted([*UTKFACE, "30_0_0_folder.jpg/31_0_0_inside.jpg"])
+
+
+def test_a_file_that_may_not_be_opened_is_left_out(tmp_path, monkeypatch):
+    save_faces(tmp_path, UTKFACE)
+    read = Path.read_bytes
+
+    def guarded(path):
+        if path.name == UTKFACE[2]:
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", guarded)
+    table = read_faces(tmp_path)
+    assert left_out(table) == {UTKFACE[2]: ("unreadable", "cannot be read: Permission denied")}
+
+
+def test_links_to_pictures_and_folders_are_followed_once(tmp_path):
+    save_faces(tmp_path / "elsewhere", ["1_0_0_a.jpg", "2_0_0_b.jpg"])
+    faces = tmp_path / "faces"
+    save_faces(faces, UTKFACE)
+    (faces / "9_0_0_link.jpg").symlink_to(tmp_path / "elsewhere" / "1_0_0_a.jpg")
+    (faces / "more").symlink_to(tmp_path / "elsewhere")
+    (faces / "zagain").symlink_to(tmp_path / "elsewhere")
+    table = read_faces(faces)
+    assert {"9_0_0_link.jpg", "more/1_0_0_a.jpg", "more/2_0_0_b.jpg"} < set(table.faces["image"])
+    assert set(left_out(table)) == {"zagain"}
+
+
+def test_files_that_are_no_pictures_are_passed_over_and_counted(tmp_path):
+    save_faces(tmp_path, UTKFACE)
+    for name in ("README.txt", "truth.json", "labels.csv"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".hidden").mkdir()
+    save_face(tmp_path / ".hidden" / "1_0_0_x.jpg")
+    table = read_faces(tmp_path)
+    assert (len(table.faces), table.passed_over, left_out(table)) == (6, 3, {})
+
+
+def test_strict_refuses_what_would_be_left_out(tmp_path):
+    save_faces(tmp_path, [*UTKFACE, "61_3_x.jpg"])
+    assert len(read_faces(save_faces(tmp_path / "good", UTKFACE), strict=True).faces) == 6
+    with pytest.raises(InputError, match=r"1 left out \(1 name\); first: '61_3_x.jpg'"):
+        read_faces(tmp_path, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "does not exist"),
+        (lambda path: path.mkdir(), "no pictures among 0 files"),
+        (lambda path: path.write_text("x"), "neither a folder of faces nor"),
+        (lambda path: save_faces(path, ["a.jpg", "b.jpg"]), "no face can be used: 2 left out"),
+    ],
+)
+def test_a_source_without_faces_is_refused_in_words(tmp_path, make, words):
+    make(tmp_path / "faces")
+    with pytest.raises(InputError, match=words):
+        read_faces(tmp_path / "faces")
+
+
+def test_the_table_depends_on_files_not_on_the_order_they_were_written_in(tmp_path):
+    names = [f"{i % 90}_{i % 2}_{i % 5}_{i}.jpg" for i in range(40)]
+    save_faces(tmp_path / "a", names)
+    save_faces(tmp_path / "b", names[::-1])
+    a, b = read_faces(tmp_path / "a"), read_faces(tmp_path / "b")
+    pd.testing.assert_frame_equal(a.faces, b.faces)
+
+
+# Label files ---------------------------------------------------------------------------------
+
+
+def label_file(folder, rows, *, parquet=False):
+    for name in {row["image"] for row in rows if isinstance(row["image"], str)}:
+        if name and "/" not in name and "\0" not in name:
+            save_face(folder / name)
+    path = folder / ("labels.parquet" if parquet else "labels.csv")
+    frame = pd.DataFrame(rows)
+    frame.to_parquet(path) if parquet else frame.to_csv(path, index=False)
+    return path
+
+
+ROWS = [
+    {"image": "a.jpg", "age": 20, "gender": "F", "race": "Black", "light": "dim", "split": "train"},
+    {"image": "b.jpg", "age": 34, "gender": "male", "race": None, "light": "day", "split": "test"},
+    {
+        "image": "c.png",
+        "age": 61,
+        "gender": "Woman",
+        "race": "Asian",
+        "light": "day",
+        "split": "test",
+    },
+]
+
+
+@pytest.mark.parametrize("parquet", [False, True])
+def test_a_label_file_gives_labels_and_keeps_its_further_columns(tmp_path, parquet):
+    table = read_faces(label_file(tmp_path, ROWS, parquet=parquet))
+    faces = table.faces
+    assert list(faces["gender"]) == ["female", "male", "female"]
+    assert list(faces["age"]) == [20, 34, 61]
+    assert faces["age"].dtype == "int64"
+    assert faces["race"].isna().tolist() == [False, True, False]
+    assert list(faces["light"]) == ["dim", "day", "day"]
+    assert list(faces["split"]) == ["train", "test", "test"]
+    assert not table.subjects_given
+    assert table.root == tmp_path
+
+
+def test_row_order_and_format_of_a_label_file_do_not_matter(tmp_path):
+    rows = [
+        {"image": f"{i}.jpg", "age": i, "gender": i % 2, "subject_id": f"p{i // 3}"}
+        for i in range(12)
+    ]
+    tables = [
+        read_faces(label_file(tmp_path, rows)),
+        read_faces(label_file(tmp_path, rows[::-1])),
+        read_faces(label_file(tmp_path, rows[5:] + rows[:5], parquet=True)),
+    ]
+    for other in tables[1:]:
+        pd.testing.assert_frame_equal(tables[0].faces, other.faces)
+
+
+def test_fractions_of_years_are_kept(tmp_path):
+    rows = [{**row, "age": row["age"] + 0.5} for row in ROWS]
+    assert list(read_faces(label_file(tmp_path, rows)).faces["age"]) == [20.5, 34.5, 61.5]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"age": None}, "age is empty"),
+        ({"age": "old"}, "age 'old' is not a number"),
+        ({"age": -1}, "is not in 0 to 120"),
+        ({"age": 120.5}, "is not in 0 to 120"),
+        ({"age": float("inf")}, "is not in 0 to 120"),
+        ({"gender": None}, "gender is empty"),
+        ({"gender": "other"}, "gender is 'other', not female or male"),
+        ({"image": "/etc/25_0_0_x.jpg"}, "path leads out of the file's folder"),
+        ({"image": "../x.jpg"}, "path leads out of the file's folder"),
+        ({"image": "a/../../x.jpg"}, "path leads out of the file's folder"),
+        ({"image": "sub/gone.jpg"}, "No such file"),
+        ({"image": None}, "image is empty"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_left_out_with_its_reason(tmp_path, change, words):
+    rows = [*ROWS, {**ROWS[0], "image": "d.jpg", **change}]
+    table = read_faces(label_file(tmp_path, rows))
+    assert len(table.faces) == 3
+    (row,) = table.left_out.to_dict("records")
+    assert words in row["reason"]
+    if row["status"] == "label":
+        assert row["reason"].startswith("row 4: ")
+
+
+def test_a_path_with_a_nul_is_left_out(tmp_path):
+    table = read_faces(label_file(tmp_path, [*ROWS, {**ROWS[0], "image": "a\0.jpg"}], parquet=True))
+    assert list(table.left_out["status"]) == ["unreadable"]
+
+
+def test_a_picture_listed_twice_counts_once_and_with_two_labels_not_at_all(tmp_path):
+    rows = [*ROWS, ROWS[0], {**ROWS[1], "age": 50}]
+    table = read_faces(label_file(tmp_path, rows))
+    assert list(table.faces["image"]) == ["a.jpg", "c.png"]
+    assert sorted(table.left_out["reason"]) == [
+        "listed more than once",
+        "listed more than once with other labels",
+        "listed more than once with other labels",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("file,age,gender\na.jpg,1,0\n", "no column image .it has file, age, gender."),
+        ("image,age,gender\n", "has no rows"),
+        ("", "cannot read the label file"),
+        ('image,age,gender\n"a.jpg,1,0\n', "cannot read the label file"),
+    ],
+)
+def test_a_label_file_that_is_none_is_refused_in_words(tmp_path, text, words):
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_faces(path)
+
+
+def test_a_cut_parquet_file_is_refused_in_words(tmp_path):
+    path = label_file(tmp_path, ROWS, parquet=True)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match="cannot read the label file"):
+        read_faces(path)
+
+
+# People --------------------------------------------------------------------------------------
+
+
+def test_copies_share_a_subject_that_depends_on_content_alone(tmp_path):
+    a = save_faces(tmp_path / "a", UTKFACE)
+    shutil.copy(a / UTKFACE[0], a / "77_1_3_copy.jpg")
+    b = tmp_path / "b"
+    b.mkdir()
+    for name in UTKFACE[::-1]:
+        shutil.copy(a / name, b / name.replace("_2017", "_renamed"))
+    first = read_faces(a).faces.set_index("image")["subject_id"]
+    second = read_faces(b).faces.set_index("image")["subject_id"]
+    assert first[UTKFACE[0]] == first["77_1_3_copy.jpg"]
+    assert first.nunique() == 6
+    assert first.str.fullmatch(r"\d{1,18}").all()
+    for name in UTKFACE:
+        assert first[name] == second[name.replace("_2017", "_renamed")]
+
+
+def test_given_people_are_kept_and_joined_where_they_share_a_photo(tmp_path):
+    people = {"a": "ann", "b": "ann", "c": "bob", "d": "cem", "e": None, "f": None}
+    rows = [
+        {"image": f"{name}.jpg", "age": 30, "gender": "f", "subject_id": person}
+        for name, person in people.items()
+    ]
+    path = label_file(tmp_path, rows)
+    shutil.copy(tmp_path / "a.jpg", tmp_path / "c.jpg")
+    shutil.copy(tmp_path / "d.jpg", tmp_path / "e.jpg")
+    table = read_faces(path)
+    subject = table.faces.set_index("image")["subject_id"]
+    assert subject["a.jpg"] == subject["b.jpg"] == subject["c.jpg"] == "ann"
+    assert subject["d.jpg"] == subject["e.jpg"] == "cem"
+    assert subject["f.jpg"] not in {"ann", "bob", "cem", None}
+    assert table.subjects_given
+    assert table.subjects_merged == 1
+
+
+def test_renaming_and_moving_faces_leaves_every_one_on_its_side(tmp_path):
+    names = [f"{i}_{i % 2}_{i % 5}_{i}.jpg" for i in range(60)]
+    a = save_faces(tmp_path / "a", names)
+    b = tmp_path / "other"
+    b.mkdir()
+    for i, name in enumerate(names):
+        shutil.copy(a / name, b / name.replace(f"_{i}.jpg", f"_{997 * i % 61}x.jpg"))
+    sides = []
+    for folder in (a, b):
+        faces = read_faces(folder).faces
+        sides.append(dict(zip(faces["content_hash"], split_faces(faces, seed=3), strict=True)))
+    assert sides[0] == sides[1]
+
+
+# left_out.csv --------------------------------------------------------------------------------
+
+
+def test_left_out_csv_survives_strange_names_and_starts_no_formula(tmp_path):
+    strange = ["=cmd|' /C calc'!A0.jpg", "+1.jpg", "-1.jpg", "@x.jpg", 'quo"te,comma\nline.jpg']
+    save_faces(tmp_path / "faces", [*UTKFACE, *strange])
+    table = read_faces(tmp_path / "faces")
+    path = write_left_out(table, tmp_path / "left_out.csv")
+    with path.open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.reader(handle))
+    assert rows[0] == ["image", "status", "reason"]
+    cells = {row[0] for row in rows[1:]}
+    assert cells == {"'" + name for name in strange[:4]} | {strange[4]}
+    assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row)
+
+
+def test_nothing_left_out_is_written_as_a_head_without_rows(tmp_path):
+    table = read_faces(save_faces(tmp_path / "faces", UTKFACE))
+    assert write_left_out(table, tmp_path / "left_out.csv").read_text() == "image,status,reason\n"
+
+
+def test_the_read_depends_neither_on_threads_nor_on_the_kind_of_picture(tmp_path, monkeypatch):
+    save_faces(tmp_path, [*UTKFACE, "30_0_0_x.png", "30_0_0_y.webp"])
+    grey = Image.fromarray(np.asarray(picture(5).convert("L"), dtype=np.uint16) * 257)
+    grey.save(tmp_path / "30_0_0_deep.png")
+    many = read_faces(tmp_path).faces
+    monkeypatch.setattr("model.threads.cores", lambda: 1)
+    pd.testing.assert_frame_equal(many, read_faces(tmp_path).faces)
+    assert len(many) == 9
