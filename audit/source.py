@@ -14,6 +14,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from audit.errors import InputError, MachineError
 
@@ -218,9 +219,13 @@ def _open_parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: 
     except duckdb.Error as error:
         raise reading_error(error, label) from error
     metadata = {_plain(k): _plain(v) for k, v in pairs}
-    columns, skipped = _columns([(name, kind) for name, kind, *_ in schema])
-    theirs = {name: f"c{i}" for i, (name, *_) in enumerate(schema)}
-    chosen = ", ".join(f"{_identifier(n)} AS {c}" for n, c in theirs.items())
+    # DuckDB tells `site` beside `Site` apart by renaming it; the file knows its name.
+    named = pq.read_schema(files[0]).names if len(files) == 1 else []
+    theirs = named if len(named) == len(schema) else [name for name, *_ in schema]
+    columns, skipped = _columns(
+        [(n, kind) for n, (_, kind, *_) in zip(theirs, schema, strict=True)]
+    )
+    chosen = ", ".join(f"{_identifier(name)} AS c{i}" for i, (name, *_) in enumerate(schema))
     con.execute(f"CREATE VIEW raw AS SELECT {chosen}, {at} AS row_at FROM {scan}")
     return Source(con, label, columns, tuple(map(str, files)), 0, metadata, skipped)
 
