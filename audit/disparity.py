@@ -155,7 +155,7 @@ def _jobs(q: _Question) -> dict[str, Record]:
     if q.ratios is not None and (q.compared & ~q.rare).any():
         jobs["raw"] = replace(q.ratios, compared=q.compared & ~q.rare)
     if q.by_age is not None:
-        jobs["age"] = Linear(q.by_age.difference, q.by_age.influence)
+        jobs["age"] = Linear(q.by_age.difference, q.by_age.influence, q.by_age.least_se)
     return jobs
 
 
@@ -243,7 +243,8 @@ def _standardised(
     for i, levels in enumerate(by_age.levels):
         at = own[levels[:-1]], ages.index(levels[-1])
         top[at], bottom[at] = by_age.sums[metric.top][i], by_age.sums[metric.bottom][i]
-    return standardise(top, bottom, compared, scale=metric.scale, root=metric.root)
+    share = metric.unit == "share"
+    return standardise(top, bottom, compared, scale=metric.scale, root=metric.root, share=share)
 
 
 def _ratios(

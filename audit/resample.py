@@ -45,11 +45,12 @@ class Linear:
     """One record whose differences are given with their influence per shard [compared, shard].
 
     A difference moves by the sum of W_s * influence when shard s counts W_s times; influences of
-    a group sum to 0.
+    a group sum to 0. least_se: standard errors are taken to be no smaller [compared].
     """
 
     difference: Floats
     influence: Floats
+    least_se: Floats | float = 0.0
 
 
 Record = Ratios | Linear
@@ -297,7 +298,8 @@ class _LinearPlan:
         self._first = columns.add(record.influence)
         self._second = columns.add(record.influence**2)
         square = (record.influence**2).sum(axis=1)
-        self.se = np.sqrt(square * self._shards / (self._shards - 1))
+        se = np.sqrt(square * self._shards / (self._shards - 1))
+        self.se = np.maximum(se, record.least_se)
 
     def t(self, sums: Singles) -> tuple[Reals, ...]:
         shift = sums[:, self._first]

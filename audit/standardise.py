@@ -18,6 +18,8 @@ class Standardised:
     value, difference: per compared group, in the metric's unit; influence: of each shard on
     `difference` [compared, shard], for `resample.Linear`. composition: [compared, compared], the
     part of value i - value j (raw, over the ages used) that unequal ages make; rate: the rest.
+    least_se: for shares the standard error of `difference` were all groups alike, else 0
+    [compared]: an age without a single miss in a small group has no spread of its own.
     """
 
     ages: NDArray[np.bool_]
@@ -26,6 +28,7 @@ class Standardised:
     influence: Floats
     rate: Floats
     composition: Floats
+    least_se: Floats
 
 
 def standardise(
@@ -35,6 +38,7 @@ def standardise(
     *,
     scale: float = 1.0,
     root: bool = False,
+    share: bool = False,
 ) -> Standardised | None:
     """Standardise `top / bottom / scale` (or its root) by age, groups weighted to one age mix.
 
@@ -58,6 +62,11 @@ def standardise(
     mix = N.sum(axis=(0, 2)) / N.sum()
     own, own_influence = _standard(X[compared], N[compared], mix)
     rest, rest_influence = _standard(X.sum(axis=0) - X[compared], N.sum(axis=0) - N[compared], mix)
+    least = np.zeros(len(own))
+    if share:
+        p = X.sum(axis=(0, 2)) / N.sum(axis=(0, 2))
+        n = N.sum(axis=2)[compared]
+        least = np.sqrt((1 / n + 1 / (N.sum(axis=(0, 2)) - n)) @ (mix**2 * p * (1 - p)))
     if root:
         own, own_influence = _rooted(own, own_influence)
         rest, rest_influence = _rooted(rest, rest_influence)
@@ -73,6 +82,7 @@ def standardise(
         (own_influence - rest_influence) / scale,
         rate / scale,
         composition / scale,
+        least / scale,
     )
 
 

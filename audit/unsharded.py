@@ -63,40 +63,63 @@ def in_years(c: Comparison, groups: Groups, compared: NDArray[np.bool_]) -> Comp
 def compare_areas(groups: Groups, compared: NDArray[np.bool_], *, alpha: float) -> Comparison:
     """Every compared group's area under the ROC curve against that of the rest.
 
-    An area is treated as a share of the rows that DeLong's variance is worth (so that an area of 1
-    has an error too), Student's t has the rarer gender's faces as degrees of freedom, and groups
-    are corrected for by Bonferroni.
+    The null variance of an area comes from the placements (DeLong 1988) of all faces, for as many
+    females and males as the group has: a small group's own variance is too small just where its
+    area is extreme. Where the own is larger, it is taken. The sum of placements is skewed, so its
+    tails are Pearson's type III with the placements' own skewness. Bonferroni over groups.
     """
     scores = groups.scores
     own, rest = scores[compared], (scores.sum(axis=0) - scores)[compared]
-    worth = _rows_worth(groups)
-    (a, a_variance), (b, b_variance) = _area(own, worth=worth), _area(rest, worth=worth)
+    law, worth = _placements(scores.sum(axis=0)), _rows_worth(groups)
+    (a, a_variance), (b, b_variance) = (_area(x, law, worth=worth) for x in (own, rest))
     difference, se = a - b, np.sqrt(a_variance + b_variance)
-    freedom = np.minimum(own.sum(axis=2).min(axis=1), rest.sum(axis=2).min(axis=1)) - 1
+    skew = (_third(own, law) - _third(rest, law)) / worth**2 / se**3
     K = len(a)
-    p = 2 * np.asarray(stats.t.sf(np.abs(difference / se), freedom))
-    critical = np.asarray(stats.t.isf(alpha / K / 2, freedom))
+    t = np.divide(difference, se, out=np.zeros(K), where=se > 0)
+    tails = np.minimum(stats.pearson3.cdf(t, skew), stats.pearson3.sf(t, skew))
+    ends = [np.asarray(stats.pearson3.ppf(q, skew)) for q in (alpha / K / 2, 1 - alpha / K / 2)]
     return Comparison(
         difference=difference,
-        low=difference - critical * se,
-        high=difference + critical * se,
+        low=difference - ends[1] * se,
+        high=difference - ends[0] * se,
         se=se,
-        p_value=float(min(1.0, K * p.min())),
-        critical=float(critical.max()),
+        p_value=float(min(1.0, K * 2 * tails.min())),
+        critical=float(np.abs(ends).max()),
         noise_gap=_range(np.sqrt(a_variance)),
         spread=spread(a, np.sqrt(a_variance)),
     )
 
 
-def _area(scores: Floats, *, worth: float) -> tuple[Floats, Floats]:
+def _placements(scores: Floats) -> Floats:
+    """Second and third central moments of the placements of females and males [2, moment].
+
+    scores: rows [female 0/1, bin]. A face's placement is the share of the other gender's faces that
+    it is on the right side of; faces of one bin count half.
+    """
+    male, female = scores
+    below = (np.cumsum(male) - male / 2) / male.sum()
+    above = 1 - (np.cumsum(female) - female / 2) / female.sum()
+    area = (below * female).sum() / female.sum()
+    return np.array(
+        [
+            [((place - area) ** k * n).sum() / n.sum() for k in (2, 3)]
+            for place, n in ((below, female), (above, male))
+        ]
+    )
+
+
+def _area(scores: Floats, law: Floats, *, worth: float) -> tuple[Floats, Floats]:
     """(area, variance) of score histograms [group, female 0/1, bin]."""
     area, variance = delong(scores[:, 1], scores[:, 0])
-    rarer = scores.sum(axis=2).min(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rows = area * (1 - area) / variance
-    rows = np.where(np.isfinite(rows) & (rows > 0), rows, rarer) * worth
-    p = (area * rows + 1) / (rows + 2)
-    return area, p * (1 - p) / (rows + 2)
+    male, female = scores[:, 0].sum(axis=1), scores[:, 1].sum(axis=1)
+    null = law[0, 0] / female + law[1, 0] / male
+    return area, np.fmax(variance, null) / worth
+
+
+def _third(scores: Floats, law: Floats) -> Floats:
+    """Third central moment of an area under the null [group]."""
+    male, female = scores[:, 0].sum(axis=1), scores[:, 1].sum(axis=1)
+    return np.asarray(law[0, 1] / female**2 + law[1, 1] / male**2)
 
 
 def _rows_worth(groups: Groups) -> float:

@@ -1,0 +1,302 @@
+"""Do the tests keep their word? Simulated tables whose truth is known.
+
+    python -m benchmarks.simulation null --tables 400     no disparity: how often is one claimed?
+    python -m benchmarks.simulation coverage              do 95 % intervals hold the truth?
+    python -m benchmarks.simulation power                 is a planted group found, and named?
+    python -m benchmarks.simulation slices                is a planted slice confirmed?
+    python -m benchmarks.simulation photos                five photos a person
+    python -m benchmarks.simulation ages                  groups that differ in age mix only
+    python -m benchmarks.simulation all                   everything, at the sizes given
+
+Prints Markdown tables; docs/simulations.md holds those measured, with date and n. `null` goes the
+way of the command line: a table of rows, `run_audit`, result. The others work on sums, so that
+thousands of tables can be drawn.
+"""
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audit import run_audit
+from audit.evidence import rare
+from audit.intervals import clustered_se, effective, student, wilson
+from audit.resample import Linear, Ratios, Replicates, replicate
+from audit.slices import Cells, weak_slices
+from audit.standardise import standardise
+from audit.synthetic import Errors, synthetic_predictions
+
+Floats = NDArray[np.float64]
+SHARDS = 1000
+LAWS: tuple[Errors, ...] = ("skewed", "lognormal", "t4")
+SIZES = (4000, 1500, 500)  # of groups that differ in age mix
+FAMILY = 110  # tests in a default audit
+ALPHA = 0.04
+
+
+def t4(rng: np.random.Generator, n: int) -> Floats:
+    """Absolute errors of t with 4 degrees of freedom, mean about 5 years."""
+    return np.abs(rng.standard_t(4, n)) * 5
+
+
+ERRORS: dict[str, tuple[Callable[[np.random.Generator, int], Floats], float]] = {
+    "normal": (lambda rng, n: np.abs(rng.standard_normal(n)) * 5, 5 * np.sqrt(2 / np.pi)),
+    "t4": (t4, 5.0),
+    "log-normal": (lambda rng, n: rng.lognormal(1.0, 0.8, n), float(np.exp(1.32))),
+}
+
+
+def null(tables: int, *, rows: int = 20_000, first: int = 0) -> str:
+    """Audit tables without a disparity; every claim is false."""
+    claims: Counter[str] = Counter()
+    wrong = standard = standard_tests = 0
+    started = time.process_time()
+    for seed in range(first, first + tables):
+        law = LAWS[seed % len(LAWS)]
+        result = run_audit(synthetic_predictions(rows, seed=seed, errors=law))
+        d, weak = result.disparities, result.slices
+        found = d[d["verdict"] == "disparity"]
+        claims.update(f"{r.metric} by {r.feature}" for r in found.itertuples())
+        confirmed = weak[weak["confirmed"].astype(bool)]
+        claims.update(f"slice of {r.metric}" for r in confirmed.itertuples())
+        wrong += len(found) + len(confirmed) > 0
+        p = d["standardised_p"].dropna()
+        standard, standard_tests = standard + int((p < 0.05).sum()), standard_tests + len(p)
+    lines = [
+        f"| tables of {rows:,} rows | {tables} |",
+        "|---|---|",
+        f"| with any false claim | {wrong}: {_share(wrong, tables)} |",
+        f"| standardised p < .05 | {standard / standard_tests:.3f} of {standard_tests} |",
+        f"| CPU seconds a table | {(time.process_time() - started) / tables:.2f} |",
+        f"| what was claimed | {dict(claims)} |",
+    ]
+    return "\n".join(lines)
+
+
+def sums(group: NDArray[np.int64], shard: NDArray[np.int64], value: Floats, K: int) -> Floats:
+    """Sums [group, shard] of rows."""
+    key = group * SHARDS + shard
+    return np.bincount(key, weights=value, minlength=K * SHARDS).reshape(K, SHARDS)
+
+
+def coverage(runs: int) -> str:
+    """Per-group 95 % intervals of a mean and of a share, and simultaneous ones of differences.
+
+    One table: 4 groups of n and one of 2,000. Simultaneous: all five differences hold 0.
+    """
+    lines = ["| errors | n | MAE, each group | simultaneous |", "|---|---|---|---|"]
+    for name, (draw, mean) in ERRORS.items():
+        for n in (30, 100, 1000):
+            sizes = np.array([n] * 4 + [2000])
+            group = np.repeat(np.arange(5), sizes)
+            hits = together = 0
+            for run in range(runs):
+                rng = np.random.default_rng([run, n])
+                shard = rng.integers(0, SHARDS, len(group))
+                X = sums(group, shard, np.rint(draw(rng, len(group)) * 100), 5)
+                N = sums(group, shard, np.ones(len(group)), 5)
+                m = X.sum(axis=1) / N.sum(axis=1)
+                low, high = student(m, clustered_se(X, N), N.sum(axis=1))
+                hits += int(((low[:4] <= mean * 100) & (mean * 100 <= high[:4])).sum())
+                one = _once(Ratios(X, N, np.ones(5, bool)), seed=run)
+                low, high = one.interval(0.05)
+                together += bool(((low <= 0) & (high >= 0)).all())
+            lines.append(f"| {name} | {n} | {_share(hits, 4 * runs)} | {_share(together, runs)} |")
+    lines += ["", "| share | n | Wilson, each group | simultaneous, frequent events only |"]
+    lines += ["|---|---|---|---|"]
+    for p in (0.7, 0.9, 0.97):
+        for n in (30, 100, 1000):
+            lines.append(_share_coverage(runs, p=p, n=n))
+    return "\n".join(lines)
+
+
+def _share_coverage(runs: int, *, p: float, n: int) -> str:
+    sizes = np.array([n] * 4 + [2000])
+    group = np.repeat(np.arange(5), sizes)
+    hits = together = asked = 0
+    for run in range(runs):
+        rng = np.random.default_rng([run, n, 7])
+        shard = rng.integers(0, SHARDS, len(group))
+        X = sums(group, shard, (rng.random(len(group)) < p).astype(float), 5)
+        N = sums(group, shard, np.ones(len(group)), 5)
+        x, rows = X.sum(axis=1), N.sum(axis=1)
+        low, high = wilson(x / rows, rows)
+        hits += int(((low[:4] <= p) & (p <= high[:4])).sum())
+        usual = ~rare(x, rows)
+        if usual.all():
+            asked += 1
+            low, high = _once(Ratios(X, N, usual, "share"), seed=run).interval(0.05)
+            together += bool(((low <= 0) & (high >= 0)).all())
+    simultaneous = _share(together, asked) if asked > runs / 2 else "exact tests"
+    return f"| {p} | {n} | {_share(hits, 4 * runs)} | {simultaneous} |"
+
+
+def power(runs: int) -> str:
+    """One of 16 groups reads worse (t4 errors, 20,000 faces, family of 110 tests)."""
+    lines = ["| planted | n | found (p < .04 / 110) | and named |", "|---|---|---|---|"]
+    for n, more in ((400, 1.35), (1200, 1.2)):
+        sizes = np.array([n] + [(20_000 - n) // 15] * 15)
+        group = np.repeat(np.arange(16), sizes)
+        found = named = 0
+        for run in range(runs):
+            rng = np.random.default_rng([run, n, 11])
+            error = t4(rng, len(group)) * np.where(group == 0, more, 1.0)
+            shard = rng.integers(0, SHARDS, len(group))
+            X, N = (
+                sums(group, shard, np.rint(error * 100), 16),
+                sums(group, shard, np.ones(len(group)), 16),
+            )
+            [one] = replicate([Ratios(X, N, np.ones(16, bool))], seed=run)
+            sure = one.p_value * FAMILY < ALPHA
+            found += sure
+            named += sure and int(one.difference.argmax()) == 0
+        lines.append(
+            f"| MAE +{more - 1:.0%} | {n:,} | {_share(found, runs)} | {_share(named, runs)} |"
+        )
+    return "\n".join(lines)
+
+
+def slices(runs: int) -> str:
+    """A slice of two features, 300 of 20,000 faces, MAE +50 %; and tables without any."""
+    sizes = (5, 2, 9, 4, 3)  # levels of five features: 1,013 slices of one to three
+    n = 20_000
+    found = wrong = 0
+    for run in range(runs):
+        rng = np.random.default_rng([run, 13])
+        codes = np.stack([rng.integers(0, k, n) for k in sizes], axis=1)
+        planted = (codes[:, 0] == 1) & (codes[:, 2] == 3)
+        keep = np.flatnonzero(planted)[300:]  # the rest of the slice moves next door
+        codes[keep, 0] = 2
+        planted[keep] = False
+        for raised in (True, False):
+            error = np.rint(t4(rng, n) * np.where(planted & raised, 1.5, 1.0) * 100)
+            cells = Cells(
+                codes, sizes, rng.integers(0, SHARDS, n), SHARDS, np.ones(n), error, error**2
+            )
+            [tested] = weak_slices([cells])
+            confirmed = {s.levels for s, p in tested if p < 0.01}
+            if raised:
+                found += ((0, 1), (2, 3)) in confirmed
+            else:
+                wrong += len(confirmed) > 0
+    searched = sum(int(np.prod(c)) for k in (1, 2, 3) for c in combinations(sizes, k))
+    return "\n".join(
+        [
+            f"| slices searched | {searched} |",
+            "|---|---|",
+            f"| planted slice of 300, MAE +50 %, confirmed | {_share(found, runs)} |",
+            f"| tables without one in which any slice is confirmed | {_share(wrong, runs)} |",
+        ]
+    )
+
+
+def photos(runs: int) -> str:
+    """Five photos of each person, errors that go together: intervals over people."""
+    K, people = 5, np.array([100, 200, 400, 400, 900])
+    group = np.repeat(np.repeat(np.arange(K), people), 5)
+    person = np.repeat(np.arange(people.sum()), 5)
+    mae = share = together = size = 0
+    p = 0.8
+    for run in range(runs):
+        rng = np.random.default_rng([run, 17])
+        shard = rng.integers(0, SHARDS, people.sum())[person]
+        own = rng.gamma(2.0, 1.5, people.sum())[person]
+        error = np.rint((own + rng.gamma(1.0, 2.0, len(group))) * 100)
+        able = rng.beta(p * 2, (1 - p) * 2, people.sum())[person]
+        right = (rng.random(len(group)) < able).astype(float)
+        N = sums(group, shard, np.ones(len(group)), K)
+        X, Y = sums(group, shard, error, K), sums(group, shard, right, K)
+        m = X.sum(axis=1) / N.sum(axis=1)
+        low, high = student(m, clustered_se(X, N), people.astype(float))
+        mae += int(((low <= 500) & (high >= 500)).sum())
+        q = Y.sum(axis=1) / N.sum(axis=1)
+        rows = effective(Y, N, q * (1 - q), people.astype(float))
+        low, high = wilson(q, rows)
+        share += int(((low <= p) & (p <= high)).sum())
+        one = _once(Ratios(X, N, np.ones(K, bool)), seed=run)
+        low, high = one.interval(0.05)
+        together += bool(((low <= 0) & (high >= 0)).all())
+        other = Ratios(Y, N, np.ones(K, bool), "share", design=N.sum(axis=1) / rows)
+        size += _once(other, seed=run).p_value < 0.05
+    return "\n".join(
+        [
+            "| five photos a person | share |",
+            "|---|---|",
+            f"| MAE intervals that hold the truth | {_share(mae, K * runs)} |",
+            f"| accuracy intervals that hold the truth | {_share(share, K * runs)} |",
+            f"| simultaneous intervals of MAE differences | {_share(together, runs)} |",
+            f"| accuracy: p < .05 without a difference | {_share(size, runs)} |",
+        ]
+    )
+
+
+def ages(runs: int) -> str:
+    """Groups with the same error at every age and different ages: raw and standardised tests."""
+    raw = standard = 0
+    mixes = np.array([[5, 4, 3, 2, 1], [1, 2, 3, 4, 5], [3, 3, 3, 3, 3]]) / 15.0
+    group = np.repeat(np.arange(3), SIZES)
+    for run in range(runs):
+        rng = np.random.default_rng([run, 19])
+        age = np.concatenate(
+            [rng.choice(5, n, p=mixes[g]) for g, n in enumerate((4000, 1500, 500))]
+        )
+        error = np.rint(t4(rng, len(group)) * (1 + age) * 30)
+        shard = rng.integers(0, SHARDS, len(group))
+        X = sums(group * 5 + age, shard, error, 15).reshape(3, 5, SHARDS)
+        N = sums(group * 5 + age, shard, np.ones(len(group)), 15).reshape(3, 5, SHARDS)
+        ok = np.ones(3, bool)
+        raw += _once(Ratios(X.sum(axis=1), N.sum(axis=1), ok), seed=run).p_value < 0.05
+        s = standardise(X, N, ok)
+        assert s is not None
+        standard += _once(Linear(s.difference, s.influence), seed=run).p_value < 0.05
+    return "\n".join(
+        [
+            "| groups that differ in ages only | p < .05 |",
+            "|---|---|",
+            f"| raw | {_share(raw, runs)} |",
+            f"| standardised for age | {_share(standard, runs)} |",
+        ]
+    )
+
+
+def _once(record: Ratios | Linear, *, seed: int) -> Replicates:
+    return replicate([record], seed=seed)[0]
+
+
+def _share(hits: int, of: int) -> str:
+    """`.043 ± .010`: a share and its Monte-Carlo standard error."""
+    p = hits / of
+    smooth = (hits + 1) / (of + 2)
+    return f"{p:.3f} ± {np.sqrt(smooth * (1 - smooth) / of):.3f}"
+
+
+STUDIES: dict[str, tuple[Callable[[int], str], int]] = {
+    "coverage": (coverage, 1000),
+    "power": (power, 200),
+    "slices": (slices, 100),
+    "photos": (photos, 1000),
+    "ages": (ages, 1000),
+    "null": (null, 400),
+}
+
+
+def main() -> None:
+    """Run one study, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("study", choices=[*STUDIES, "all"])
+    parser.add_argument("--tables", type=int, help="how many tables to draw")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first null table")
+    args = parser.parse_args()
+    for name, (study, tables) in STUDIES.items():
+        if args.study in (name, "all"):
+            n = args.tables or tables
+            print(f"\n## {name} ({n} tables)\n")
+            print(study(n) if name != "null" else null(n, first=args.first), flush=True)
+
+
+if __name__ == "__main__":
+    main()
