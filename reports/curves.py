@@ -1,7 +1,5 @@
 """Curves: error over age, share read within k years, training over epochs."""
 
-import re
-
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -11,6 +9,7 @@ from audit.words import count, in_unit, interval, percent, years
 from reports import lookup
 from reports.theme import LIGHT, Drawn, axis_of, legend_above, styled, text
 
+FOLLOWED = ("loss", "age_mae", "gender_accuracy")
 TRUE, READ = "by true age", "by predicted age"
 # Told apart without colour too: line style and marker repeat what colour says.
 LOOKS = (
@@ -207,12 +206,11 @@ def learning_curves(history: pd.DataFrame) -> list[Drawn]:
 def followed(history: pd.DataFrame) -> dict[str, list[str]]:
     """Quantities of a training's history that are drawn, with their columns.
 
-    Loss, age error and gender accuracy, as `train_` and `valid_`; others stay in the table.
+    Loss, age error and gender accuracy, each `_train` and `_valid`; others are left to the table.
     """
     found: dict[str, list[str]] = {}
-    for stem in ("loss", "age_mae", "gender_accuracy"):
-        pattern = re.compile(rf"(train|valid)_{stem}$")
-        columns = [str(c) for c in history.columns if pattern.match(str(c))]
+    for stem in FOLLOWED:
+        columns = [c for c in (f"{stem}_train", f"{stem}_valid") if c in history.columns]
         if columns and len(history) > 0 and "epoch" in history:
             found[stem] = columns
     return found
@@ -221,7 +219,7 @@ def followed(history: pd.DataFrame) -> dict[str, list[str]]:
 def _learning(history: pd.DataFrame, stem: str, columns: list[str]) -> Drawn:
     figure = go.Figure()
     for looks, column in zip(LOOKS, columns, strict=False):
-        name = "training" if column.startswith("train") else "validation"
+        name = "training" if column.endswith("train") else "validation"
         figure.add_trace(
             go.Scatter(
                 x=history.epoch.tolist(),
@@ -250,7 +248,7 @@ def _learning(history: pd.DataFrame, stem: str, columns: list[str]) -> Drawn:
 
 def _learning_title(history: pd.DataFrame, stem: str, columns: list[str]) -> str:
     label = METRICS[stem].label if stem in METRICS else stem.capitalize()
-    valid = [c for c in columns if c.startswith("valid")]
+    valid = [c for c in columns if c.endswith("valid")]
     if not valid or history[valid[0]].isna().all():
         return label
     values = history[valid[0]]

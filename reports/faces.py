@@ -41,9 +41,9 @@ def face_cards(rows: pd.DataFrame, *, images: Path | None) -> list[FaceCard]:
     ]
 
 
-def face_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """The first faces of a list, in words."""
-    return pd.DataFrame(
+def face_table(rows: pd.DataFrame, *, about: str) -> pd.DataFrame:
+    """The first faces of the list `about`, in words; columns that say nothing are left out."""
+    table = pd.DataFrame(
         [
             {
                 "Rank": str(int(row["rank"])),
@@ -58,6 +58,14 @@ def face_table(rows: pd.DataFrame) -> pd.DataFrame:
         ],
         dtype="str",
     )
+    skip = _OTHER_HEAD.get(about, ())
+    return table[[c for c in table if c not in skip and (table[c] != "").any()]]
+
+
+_OTHER_HEAD = {  # what the list is not about
+    "age_error": ("Gender, labelled → called", "P(female)"),
+    "gender_wrong": ("Stated interval",),
+}
 
 
 def age_words(row: dict[str, Any]) -> str:

@@ -113,6 +113,22 @@ def disparities(result: AuditResult) -> list[Drawn]:
     ]
 
 
+def slices(result: AuditResult) -> list[Drawn]:
+    """Weak subgroups found on one half of the people and confirmed on the other."""
+    rows = result.slices
+    if rows.empty:
+        return []
+    confirmed = rows[[bool(c) for c in rows.confirmed]]
+    columns = ["group", "metric", "value", "complement_value", "difference", "n_confirm"]
+    title = f"{count(len(confirmed))} of {count(len(rows))} nominated subgroups are confirmed"
+    words = "; ".join(
+        f"{r['group']}, {METRICS[r['metric']].label.lower()} {lookup.value_words(r)}"
+        for r in lookup.records(confirmed)
+    )
+    table = confirmed[[*columns, "p_adjusted"]]
+    return [Drawn(key="slices", title=title, alt=f"{title}. {words}.", table=table)]
+
+
 def verdict_counts(rows: pd.DataFrame) -> str:
     """`3 disparity, 61 no disparity found, ...`, a missing verdict as not tested."""
     kinds = ("disparity", "no disparity found", "insufficient evidence")
@@ -194,6 +210,13 @@ SECTIONS = (
         "The largest difference between compared groups is above zero by construction: read it "
         "beside the difference expected from noise alone.",
         disparities,
+    ),
+    Section(
+        "slices",
+        "Weak subgroups",
+        "Every crossing of up to three features was searched. The weakest were named on one half "
+        "of the people and tested on the other, whose figures stand here.",
+        slices,
     ),
     Section(
         "calibration",

@@ -18,6 +18,7 @@ from reports.theme import LIGHT, SIZE, Drawn, axis_of, note, styled, text
 
 ROW = 26  # px per group
 SMALL_ROW = 20
+SMALL_MOST = 9
 WHOLE = {"color": LIGHT["ink"], "width": 1, "dash": "dot"}  # the line of all faces
 MOST = 24  # groups of one figure; a crossing may have more, the table has them all
 COLUMNS = ["group", "metric", "value", "low", "high", "n", "n_subjects", "shrunken", "status"]
@@ -158,7 +159,7 @@ def _dots(
 
 
 def small_forest(result: AuditResult, *, feature: str, metric: str, group: str | None) -> Markup:
-    """A finding's groups as inline SVG, at most nine: names, dots with intervals, n.
+    """A finding's groups as inline SVG, at most SMALL_MOST: names, dots with intervals, n.
 
     Colours are the page's tokens, so it follows light and dark; without a script it stands.
     """
@@ -195,7 +196,7 @@ def small_forest(result: AuditResult, *, feature: str, metric: str, group: str |
     )
 
 
-def _around(rows: pd.DataFrame, group: str | None, *, most: int = 9) -> pd.DataFrame:
+def _around(rows: pd.DataFrame, group: str | None, *, most: int = SMALL_MOST) -> pd.DataFrame:
     """The first `most` groups, the chosen one among them."""
     if len(rows) <= most or group not in set(rows.group):
         return rows.head(most)

@@ -22,17 +22,19 @@ from audit.words import count
 from reports import lookup
 from reports.faces import face_cards, face_table
 from reports.figures import SECTIONS, Section
-from reports.forest import small_forest
+from reports.forest import SMALL_MOST, small_forest
 from reports.opening import Finding, opening
 from reports.tables import in_words, is_number
 from reports.theme import DARKENED, Drawn, plain
 
 ACROSS = {"full": 1, "half": 2, "third": 3}
-SHOWN_ROWS = 24  # of a table that stands open; the rest folds away
+FINDINGS = 8  # that stand open
+SHOWN_ROWS = 16  # of a table that stands open; the rest folds away
 SHORT = {
     "overall": "Overall",
     "age": "Error by age",
     "crossings": "Crossings",
+    "slices": "Weak subgroups",
     "calibration": "Gender score",
     "coverage": "Age intervals",
     "spread": "Spread of errors",
@@ -57,13 +59,9 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
     """
     first = opening(result)
     sections = [s for s in (_section(section, result) for section in SECTIONS) if s["parts"]]
-    keys = {
-        d["key"]: d["id"]
-        for s in sections
-        for p in s["parts"]
-        for r in p["rows"]
-        for d in r["drawn"]
-    }
+    drawn = [d for s in sections for p in s["parts"] for r in p["rows"] for d in r["drawn"]]
+    keys = {d["key"]: d["id"] for d in drawn}
+    findings = [_finding(f, result, keys) for f in first.findings]
     script = _script()
     environment = Environment(
         loader=PackageLoader("reports", "."),
@@ -76,7 +74,8 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
         csp=_policy(script, _plotly_text()),
         first={
             **{k: getattr(first, k) for k in ("title", "about", "verdict", "tiles")},
-            "findings": [_finding(f, result, keys) for f in first.findings],
+            "findings": findings[:FINDINGS],
+            "more_findings": findings[FINDINGS:],
             "left_out": first.left_out,
             "limits": first.limits,
         },
@@ -85,8 +84,9 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
         has_pictures=has_pictures,
         provenance=_provenance(result),
         darkened=_json(dict(DARKENED)),
+        numbers=_packed(_json({d["id"]: d["figure"] for d in drawn if d["figure"]})),
         script=Markup(script),  # noqa: S704  (our own file)
-        plotly=_plotly_packed(),
+        plotly=_packed(_plotly_text()),
         is_number=is_number,
     )
 
@@ -94,14 +94,16 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
 def _finding(finding: Finding, result: AuditResult, keys: dict[str, str]) -> dict[str, Any]:
     """A finding with its small forest plot and the figure that shows it large."""
     feature, metric = finding.feature, finding.metric
-    forest, link = Markup(""), None
+    forest, link, part = Markup(""), None, ""
     if feature and metric and feature != lookup.OVERALL:
         forest = small_forest(result, feature=feature, metric=metric, group=finding.group)
+        groups = len(lookup.subgroup_rows(result, feature, metric))
+        part = f"{SMALL_MOST} of {groups} groups" if groups > SMALL_MOST else ""
         wanted = [f"forest-{feature}-{metric}", f"crossing-{feature}-{metric}"]
         wanted += [f"age-{metric}"] if feature == "age_group" else []
         wanted += [f"coverage-{feature}"] if metric.startswith("interval") else []
         link = next((keys[key] for key in wanted if key in keys), None)
-    return {**asdict(finding), "forest": forest, "link": link}
+    return {**asdict(finding), "forest": forest, "part": part, "link": link}
 
 
 def _section(section: Section, result: AuditResult) -> dict[str, Any]:
@@ -148,7 +150,7 @@ def _figure(drawn: Drawn, section: str) -> dict[str, Any]:
         "table": words.head(SHOWN_ROWS) if long else words,
         "more": words.iloc[SHOWN_ROWS:] if long else None,
         "more_title": f"The other {count(len(words) - SHOWN_ROWS)} rows" if long else "",
-        "json": None if drawn.figure is None else _json(plain(drawn.figure)),
+        "figure": None if drawn.figure is None else plain(drawn.figure),
         "height": drawn.height,
         "min_width": drawn.min_width,
     }
@@ -183,7 +185,9 @@ def _lists(
             continue
         shown = face_cards(rows.head(min(each, left)), images=images) if pictures else []
         left -= len(shown)
-        lists.append(FaceList(title, shown, None if name == "sample" else face_table(rows)))
+        lists.append(
+            FaceList(title, shown, None if name == "sample" else face_table(rows, about=name))
+        )
     return lists, pictures
 
 
@@ -240,8 +244,9 @@ def _plotly_text() -> str:
 
 
 @cache
-def _plotly_packed() -> str:
-    return base64.b64encode(gzip.compress(_plotly_text().encode(), 9, mtime=0)).decode("ascii")
+def _packed(text: str) -> str:
+    """The text gzipped, in base64: what DecompressionStream unpacks in the browser."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode("ascii")
 
 
 def _policy(*scripts: str) -> str:

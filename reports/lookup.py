@@ -96,13 +96,18 @@ def heading(feature: str) -> str:
     return "All faces" if feature == OVERALL else "By " + CROSS.join(parts)
 
 
+def value_words(row: Any) -> str:
+    """`10.7 years`: the record's value in its metric's unit."""
+    found = METRICS[row["metric"]]
+    unit = f"{THIN}years" if found.unit == "years" else ""
+    return in_unit(row["value"], found.unit, signed=found.better == "zero") + unit
+
+
 def figure_words(row: Any, *, n: bool = False) -> str:
     """`10.7 years [9.5, 11.9]`, with `, 177 faces` where asked."""
     found = METRICS[row["metric"]]
     signed = found.better == "zero"
-    value = in_unit(row["value"], found.unit, signed=signed)
-    unit = f"{THIN}years" if found.unit == "years" else ""
     ends = ""
     if pd.notna(row["low"]) and pd.notna(row["high"]):
         ends = " " + interval(row["low"], row["high"], found.unit, signed=signed)
-    return f"{value}{unit}{ends}" + (f", {count(row['n'])} faces" if n else "")
+    return value_words(row) + ends + (f", {count(row['n'])} faces" if n else "")

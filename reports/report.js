@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const page = document.documentElement;
+  let figures = {};
   const plots = [...document.querySelectorAll(".plot[data-figure]")];
   const darkened = JSON.parse(document.getElementById("darkened").textContent);
   const system = window.matchMedia("(prefers-color-scheme: dark)");
@@ -20,8 +21,7 @@
 
   // Width in px: what the box has, but never narrower than the figure can bear.
   const draw = (plot, { dark = system.matches, width = 0 } = {}) => {
-    const text = document.getElementById(plot.dataset.figure).textContent;
-    const figure = turned(JSON.parse(text), dark);
+    const figure = turned(structuredClone(figures[plot.dataset.figure]), dark);
     const room = width || plot.parentElement.clientWidth;
     figure.layout.width = Math.max(room, width ? 0 : Number(plot.dataset.least || 0));
     figure.layout.autosize = false;
@@ -94,13 +94,18 @@
     note.hidden = false;
   };
 
-  // plotly.js travels gzipped and in base64; the policy above allows exactly its text and ours.
-  const unpack = async () => {
-    const packed = atob(document.getElementById("plotly").textContent.trim());
+  const unpacked = async (id) => {
+    const packed = atob(document.getElementById(id).textContent.trim());
     const bytes = Uint8Array.from(packed, (c) => c.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  };
+
+  // The policy above allows exactly plotly.js's own text and this one.
+  const load = async () => {
+    figures = JSON.parse(await unpacked("numbers"));
     const script = document.createElement("script");
-    script.textContent = await new Response(stream).text();
+    script.textContent = await unpacked("plotly");
     document.head.append(script);
     if (!window.Plotly) throw new Error("the plotting library did not run");
   };
@@ -108,7 +113,7 @@
   const run = async () => {
     if (!("DecompressionStream" in window)) return tablesOnly("this browser is too old");
     try {
-      await unpack();
+      await load();
     } catch (error) {
       return tablesOnly(error.message);
     }

@@ -51,6 +51,8 @@ HEADINGS: Mapping[str, str] = {
     "ece": "ECE",
     "ece_null": "ECE by chance",
     "mean_score": "Mean P(female)",
+    "complement_value": "Everyone else",
+    "n_confirm": "Faces confirmed on",
     "rank": "Rank",
     "image": "Picture",
     "age": "Age, true → read",
@@ -67,9 +69,9 @@ STATUS_WORDS = {
     "suppressed": "too few to show",
     "undefined": "undefined",
 }
-_WHOLE = {"n", "n_subjects", "rank", "epoch", "groups_compared", "k"}
+_WHOLE = {"n", "n_subjects", "n_confirm", "rank", "epoch", "groups_compared", "k"}
 _GAPS = {"difference", "noise_gap", "detectable"}
-_IN_UNIT = {"value", "shrunken", *_GAPS}
+_IN_UNIT = {"value", "complement_value", "shrunken", *_GAPS}
 _SHARES = {"level", "coverage", "mean_score"}
 _SCORES = {
     "brier",
@@ -111,7 +113,7 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
 
 def _compared(table: pd.DataFrame) -> pd.DataFrame:
     """Metric and feature of a comparison as one column, so that the table fits a page."""
-    if not {"feature", "metric", "difference"} <= set(table.columns):
+    if not {"feature", "metric", "lowest_group"} <= set(table.columns):
         return table
     words = [
         f"{metric_words(m)} {lookup.heading(f).lower() if f else ''}".strip()

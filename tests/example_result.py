@@ -434,12 +434,12 @@ def _history() -> list[dict]:
     return [
         {
             "epoch": int(e),
-            "train_loss": 1.2 + 3.0 * d,
-            "valid_loss": 1.6 + 2.6 * d + 0.004 * e,
-            "train_gender_accuracy": 0.96 - 0.4 * d,
-            "valid_gender_accuracy": 0.92 - 0.36 * d,
-            "train_age_mae": 4.0 + 9 * d,
-            "valid_age_mae": 5.1 + 8 * d,
+            "loss_train": 1.2 + 3.0 * d,
+            "loss_valid": 1.6 + 2.6 * d + 0.004 * e,
+            "gender_accuracy_train": 0.96 - 0.4 * d,
+            "gender_accuracy_valid": 0.92 - 0.36 * d,
+            "age_mae_train": 4.0 + 9 * d,
+            "age_mae_valid": 5.1 + 8 * d,
         }
         for e, d in zip(epochs, decay, strict=True)
     ]
