@@ -27,6 +27,7 @@ from reports.theme import CONFIG, PALETTE, Drawn, dark
 from reports.view import View
 
 _ACROSS = {"full": 1, "half": 2, "third": 3}  # figures side by side
+_OPEN_ROWS, _OPEN_HEIGHT = 16, 480  # rows of a table shown whole; px of one that scrolls
 _ORDER_OF_HEAD = {"age": "error", "interval": "wide", "gender": "gender", "score": "gender"}
 
 
@@ -85,7 +86,7 @@ def _rows(drawn: list[Drawn], size: int) -> Iterator[list[Drawn]]:
 def _figure(view: View, drawn: Drawn) -> None:
     st.html(f'<p class="figure-title">{escape(drawn.title)}</p>')
     if drawn.figure is None:
-        _table(drawn, height=min(36 * (len(drawn.table) + 1) + 4, 420))
+        _table(drawn, height="content" if len(drawn.table) <= _OPEN_ROWS else _OPEN_HEIGHT)
         return
     clicks = _can_open(drawn) and view.rows is not None
     key = f"figure {drawn.key}"
@@ -104,7 +105,7 @@ def _figure(view: View, drawn: Drawn) -> None:
     )
     if behind.open:  # a grid costs the browser more than the figure: none until it is asked for
         with behind:
-            _table(drawn, height="auto")
+            _table(drawn, height="content" if len(drawn.table) <= _OPEN_ROWS else _OPEN_HEIGHT)
 
 
 def _table(drawn: Drawn, *, height: int | str) -> None:
@@ -116,7 +117,7 @@ def _table(drawn: Drawn, *, height: int | str) -> None:
     )
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@st.cache_resource(max_entries=256, show_spinner=False)
 def _words(key: str, table: pd.DataFrame) -> pd.DataFrame:
     del key
     return in_words(table)
@@ -124,7 +125,8 @@ def _words(key: str, table: pd.DataFrame) -> pd.DataFrame:
 
 _FOREST_STYLE = """
 svg { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
-text { fill: INK; } text.name, text.n { text-anchor: end; } text.n { fill: QUIET; } text.chosen { font-weight: 600; }
+text { fill: INK; } text.name, text.n { text-anchor: end; } text.n { fill: QUIET; }
+text.chosen { font-weight: 600; }
 path { fill: none; stroke-width: 1.5; }
 path.whole { stroke: RULE; stroke-width: 1; stroke-dasharray: 1 3; }
 path.one { stroke: ACCENT; } circle.one { fill: ACCENT; }

@@ -180,26 +180,29 @@ def _one_face(view: View, place: FacePlace) -> None:
             st.html(f'<div class="large none">{escape(view.missing)}</div>')
     with right:
         st.html(_face_words(row, place))
-    others = {f.column: str(row[f.column]) for f in view.filters if row.get(f.column) is not None}
-    st.button(
-        "Show all faces of this group",
-        on_click=narrow,
-        args=(view.filters, _group(others)),
-        kwargs={"source": f"face {row['sample_id']}"},
-        key="face_group",
-        disabled=not others,
-    )
-
-
-def _group(levels: Mapping[str, str]) -> dict[str, str]:
-    return {c: v for c, v in levels.items() if c != "age_group_pred"}
+        group = {
+            f.column: str(row[f.column])
+            for f in view.filters
+            if f.column != "age_group_pred" and row.get(f.column) is not None
+        }
+        st.button(
+            "Show all faces of this group",
+            on_click=narrow,
+            args=(view.filters, group),
+            kwargs={"source": f"face {row['sample_id']}"},
+            key="face_group",
+            disabled=not group,
+        )
 
 
 def _place_words(view: View, place: FacePlace) -> str:
-    order = SORTS[_sort(view)].label.lower()
+    assert view.rows is not None
+    sort = _sort(view)
+    order = escape(SORTS[sort].label)
     if place.place is None:
-        return f"outside the filter or the order “{escape(order)}”"
-    return f"number {count(place.place)} by “{escape(order)}”"
+        return f"Outside the filter and the order “{order}”"
+    total = count_rows(view.rows, where=view.where, sort=sort)
+    return f"{count(place.place)} of {count(total)} · {order}"
 
 
 def _face_words(row: Mapping[str, Any], place: FacePlace) -> str:
@@ -222,8 +225,9 @@ def _face_words(row: Mapping[str, Any], place: FacePlace) -> str:
     if row.get("gender_score") is not None:
         facts.append(("Score, P(female)", score(row["gender_score"])))
     said = {"gender_true", "gender_pred", *_FIGURES}
+    said |= {c for c in ("subject_id", "image") if row.get(c) == row["sample_id"]}
     facts += [
-        (_FACTS.get(column, label_of(column)), str(value))
+        (_FACTS.get(column, label_of(column).capitalize()), str(value))
         for column, value in row.items()
         if column not in said and value is not None
     ]

@@ -13,7 +13,7 @@ from reports.charts import Pointed, draw_section, figures, finding_forest, open_
 from reports.faces_page import draw_faces, empty, errors_page
 from reports.filters import ask_for, label_of
 from reports.opening import Finding, Tile, opening
-from reports.tables import in_words
+from reports.tables import metric_words
 from reports.theme import Drawn
 from reports.view import View
 
@@ -32,6 +32,7 @@ PAGE_SECTIONS = {
     "overview": ("overall",),
     "subgroups": ("age", "subgroups", "crossings", "spread", "disparities"),
     "calibration": ("calibration", "coverage"),
+    "slices": ("slices",),
     "data": ("confusion", "training"),
 }
 
@@ -57,7 +58,7 @@ def overview_page(view: View) -> None:
 
 
 def _tile(tile: Tile) -> str:
-    unit = f' <span class="unit">{escape(tile.unit)}</span>' if tile.unit else ""
+    unit = f'<span class="unit">\u2009{escape(tile.unit)}</span>' if tile.unit else ""
     return (
         f'<div class="tile"><div class="what">{escape(tile.label)}</div>'
         f'<div class="value">{escape(tile.value)}{unit}</div>'
@@ -127,21 +128,27 @@ def calibration_page(view: View) -> None:
 
 
 def slices_page(view: View) -> None:
-    """Weak subgroups found on one half of the people and confirmed on the other."""
+    """Weak subgroups: those confirmed, each with a way to its faces, and the table of them."""
     st.html("<h1>Slices</h1>")
+    _whole_audit(view)
     slices = view.result.slices
-    confirmed = slices[slices.confirmed.astype(bool)]
-    st.html(
-        '<p class="how">Groups searched for on one half of the people and tested on the other: '
-        f"{count(len(slices))} nominated, {count(len(confirmed))} confirmed.</p>"
-    )
-    for i, row in enumerate(lookup.records(confirmed)):
-        words = f"{row['group']}: {lookup.figure_words(row)}"
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.html(f"<p>{escape(words)}</p>")
-            found = Pointed(str(row["feature"]), str(row["group"]), str(row["metric"]))
-            st.button("See the faces", key=f"slice {i}", on_click=open_faces, args=(view, found))
-    st.dataframe(in_words(slices), hide_index=True)
+    for place, row in enumerate(lookup.records(slices[[bool(c) for c in slices.confirmed]])):
+        with st.container(key=f"slice_{place}", horizontal=True, vertical_alignment="center"):
+            figures_of = f"{metric_words(row['metric'])} {lookup.figure_words(row, n=True)}"
+            st.html(
+                f'<p class="finding">{escape(str(row["group"]))}</p>'
+                f'<p class="how">{escape(figures_of)}</p>'
+            )
+            if view.rows is not None:
+                found = Pointed(str(row["feature"]), str(row["group"]), str(row["metric"]))
+                st.button(
+                    "See the faces",
+                    key=f"slice {place}",
+                    type="tertiary",
+                    on_click=open_faces,
+                    args=(view, found),
+                )
+    draw_section(view, "slices")
 
 
 def data_page(view: View) -> None:

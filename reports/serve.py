@@ -111,7 +111,6 @@ def serve(folder: Path, *, port: int | None = None, browser: bool = True) -> int
     script = dashboard_script()
     for name in [n for n in os.environ if n.startswith("STREAMLIT_")]:
         del os.environ[name]  # what the options above do not name stays as shipped
-    os.environ["STREAMLIT_LOGGER_LEVEL"] = "error"  # before the import, which logs
     sys.argv = [str(script), str(folder.resolve())]
 
     from starlette.middleware import Middleware

@@ -1,0 +1,527 @@
+"""The dashboard's logic without a browser: cards, thumbnails, filters, and each page by AppTest."""
+
+import json
+import os
+import socket
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import streamlit.config
+from audit_folder import write_audit_folder
+from example_result import example_faces, example_result
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from audit.errors import InputError
+from audit.rows import open_rows
+from reports import pages, serve, thumbnails
+from reports.charts import Pointed, pointed_at
+from reports.faces_page import PAGE_SIZE
+from reports.figures import SECTIONS
+from reports.filters import Filter, filters_of, levels_of
+from reports.gallery import age_words, card, error_words, gender_words, spoken
+from reports.thumbnails import picture_path
+from reports.thumbnails import thumbnails as make_thumbnails
+
+ROOT = Path(__file__).parents[1]
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+# Cards ---------------------------------------------------------------------------------------
+
+FACE = {
+    "sample_id": "s1",
+    "age_true": 23.0,
+    "age_pred": 31.25,
+    "error": 8.25,
+    "age_low": 20.0,
+    "age_high": 45.0,
+    "gender_true": "female",
+    "gender_pred": "male",
+    "gender_score": 0.12,
+    "race": "Black",
+}
+
+
+def drawn_card(face, **options):
+    return card(face, picture=None, features=["race"], missing="no picture", **options)
+
+
+def test_a_card_says_truth_reading_error_call_and_score():
+    shown = drawn_card(FACE)
+    assert (shown["age"], shown["error"]) == ("23 → 31.2", "+8.2")
+    assert (shown["gender"], shown["score"], shown["wrong"]) == ("female → male", ".120", True)
+    assert shown["groups"] == "Black"
+
+
+def test_the_interval_stands_in_percent_of_its_axis_and_says_whether_it_holds_the_truth():
+    assert drawn_card(FACE)["interval"] == [20.0, 45.0, 23.0]
+    assert drawn_card(FACE)["covered"]
+    assert not drawn_card(FACE | {"age_true": 60.0})["covered"]
+    assert drawn_card(FACE, oldest=125.0)["interval"] == [16.0, 36.0, 18.4]
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_a_card_leaves_out_what_a_row_lacks(missing):
+    bare = {"sample_id": "s1"} | dict.fromkeys([c for c in FACE if c != "sample_id"], missing)
+    shown = drawn_card(bare)
+    assert (shown["age"], shown["error"], shown["gender"], shown["score"]) == ("", "", "", "")
+    assert shown["interval"] is None
+    assert spoken(bare) == "Face s1"
+
+
+def test_a_card_is_a_sentence_for_those_who_hear_it():
+    assert spoken(FACE) == (
+        "Face s1; aged 23, read 31.2, 8.2 years too old; gender female called male, wrong; "
+        "P(female) .120"
+    )
+
+
+@pytest.mark.parametrize(("label", "wrong"), [("female", False), ("male", True), ("other", False)])
+def test_a_call_is_wrong_only_against_one_of_two_labels(label, wrong):
+    assert gender_words({"gender_true": label, "gender_pred": "female"})[1] is wrong
+
+
+def test_minus_signs_are_minus_signs():
+    assert error_words({"error": -8.0}) == "−8.0"
+    assert age_words({"age_true": 1.5, "age_pred": -3.0}) == "1.5 → −3"
+
+
+def test_the_gallery_sets_words_as_text_never_as_markup():
+    script = files("reports").joinpath("gallery.js").read_text(encoding="utf-8")
+    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write"):
+        assert way not in script
+
+
+# Thumbnails ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    Image.new("RGB", (400, 300), (200, 30, 30)).save(folder / "a.jpg")
+    Image.new("RGB", (40, 40)).save(tmp_path / "secret.jpg")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.jpg", "a.jpg/../../secret.jpg", "x\0.jpg", "x" * 300, ".", "", "none.jpg"]
+)
+def test_a_picture_outside_the_folder_is_not_shown(images, name):
+    assert picture_path(images, name) is None
+    assert make_thumbnails(images, [name], cache=None) == [None]
+
+
+def test_neither_a_whole_path_nor_a_link_leads_out_of_the_folder(images):
+    secret = images.parent / "secret.jpg"
+    (images / "link.jpg").symlink_to(secret)
+    assert picture_path(images, str(secret)) is None
+    assert picture_path(images, "link.jpg") is None
+    assert picture_path(images, "a.jpg") == images / "a.jpg"
+
+
+@pytest.mark.parametrize("name", ["ünï—cødé 😀.jpg", "new\nline.jpg", "<b>&.jpg", "sub/é.jpg"])
+def test_a_picture_may_bear_any_name(images, name):
+    (images / name).parent.mkdir(exist_ok=True)
+    (images / name).write_bytes((images / "a.jpg").read_bytes())
+    assert make_thumbnails(images, [name], cache=None)[0].startswith("data:image/jpeg;base64,")
+
+
+def test_a_thumbnail_is_made_once_and_read_from_the_cache_ever_after(images, tmp_path, monkeypatch):
+    cache = tmp_path / "audit" / "cache"
+    first = make_thumbnails(images, ["a.jpg"], cache=cache)
+    assert len(list(cache.rglob("*.jpg"))) == 1
+    thumbnails._kept.cache_clear()  # another process
+    monkeypatch.setattr(thumbnails, "_encode", lambda *_: pytest.fail("encoded again"))
+    assert make_thumbnails(images, ["a.jpg"], cache=cache) == first
+
+
+def test_a_changed_picture_has_a_new_thumbnail(images, tmp_path):
+    first = make_thumbnails(images, ["a.jpg"], cache=tmp_path / "cache")
+    Image.new("RGB", (400, 300), (0, 0, 250)).save(images / "a.jpg")
+    os.utime(images / "a.jpg", (1, 1))
+    assert make_thumbnails(images, ["a.jpg"], cache=tmp_path / "cache") != first
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_cache(images, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    assert make_thumbnails(images, ["a.jpg"], cache=tmp_path / "file" / "cache")[0]
+
+
+def test_broken_and_huge_pictures_are_no_pictures(images, monkeypatch):
+    (images / "cut.jpg").write_bytes((images / "a.jpg").read_bytes()[:400])
+    (images / "empty.jpg").write_bytes(b"")
+    (images / "text.jpg").write_text("not a picture")
+    names = ["cut.jpg", "empty.jpg", "text.jpg"]
+    assert make_thumbnails(images, names, cache=None) == [None] * 3
+    monkeypatch.setattr(thumbnails, "MOST_PIXELS", 100)
+    thumbnails._kept.cache_clear()
+    assert make_thumbnails(images, ["a.jpg"], cache=None) == [None]
+
+
+def test_a_turned_picture_stands_upright_and_carries_no_metadata(images):
+    picture = Image.new("RGB", (80, 40), (250, 250, 250))
+    picture.paste((0, 0, 0), (0, 0, 40, 40))  # left half black
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned a quarter to the right: black on top
+    picture.save(images / "turned.jpg", exif=exif)
+    data = thumbnails._encode(images / "turned.jpg", 80)
+    (images / "out.jpg").write_bytes(data)
+    with Image.open(images / "out.jpg") as shown:
+        assert shown.size == (40, 80)
+        assert max(shown.getpixel((20, 10))) < 40
+        assert min(shown.getpixel((20, 70))) > 200
+        assert not shown.getexif()
+
+
+# Filters -------------------------------------------------------------------------------------
+
+
+def test_a_crossing_is_taken_apart_by_the_levels_there_are_not_by_splitting():
+    result = example_result()
+    result.info["features"][0]["levels"].append("Black × Asian")
+    group = "Black × Asian × female"
+    found = levels_of(result, "race × gender_true", group)
+    assert found == {"race": "Black × Asian", "gender_true": "female"}
+    assert levels_of(result, "race", "Black") == {"race": "Black"}
+    assert levels_of(result, "overall", "overall") == {}
+    assert levels_of(result, "race", "Martian") is None
+    assert levels_of(result, "site × race", "A × Black") is None
+
+
+def test_every_feature_in_the_rows_is_a_filter_and_what_went_wrong_too(tmp_path):
+    write_audit_folder(tmp_path / "audit", n=80, pictures=0)
+    found = filters_of(example_result(), open_rows(tmp_path / "audit"))
+    assert [f.column for f in found] == [
+        *("race", "gender_true", "age_group", "age_group_pred", "age_reading", "gender_call")
+    ]
+
+
+@pytest.mark.parametrize("name", ["sort", "page", "face", "pictures", "embed"])
+def test_a_column_named_as_a_setting_keeps_the_setting_intact(name):
+    assert Filter(name, name, ()).param != name
+    assert Filter("race", "race", ()).param == "race"
+
+
+# Clicks --------------------------------------------------------------------------------------
+
+
+def figure_of(result, key):
+    return next(d for s in SECTIONS for d in s.figures(result) if d.key == key)
+
+
+@pytest.mark.parametrize(
+    ("key", "point", "pointed"),
+    [
+        ("forest-race-age_mae", {"customdata": "Black"}, ("race", "Black", "age_mae")),
+        (
+            "crossing-race × gender_true-age_mae",
+            {"customdata": ["Black × female"]},
+            ("race × gender_true", "Black × female", "age_mae"),
+        ),
+        ("age-age_me", {"customdata": "70+", "curve_number": 0}, ("age_group", "70+", "age_me")),
+        (
+            "age-age_me",
+            {"customdata": "70+", "curve_number": 1},
+            ("age_group_pred", "70+", "age_me"),
+        ),
+    ],
+)
+def test_a_click_points_at_a_group_by_name(key, point, pointed):
+    assert pointed_at(figure_of(example_result(), key), point) == Pointed(*pointed)
+
+
+def test_a_click_beside_a_group_points_at_nothing():
+    assert pointed_at(figure_of(example_result(), "forest-race-age_mae"), {"x": 1.0}) is None
+
+
+@pytest.mark.parametrize("key", ["forest-race-age_mae", "crossing-race × gender_true-age_mae"])
+def test_every_group_of_a_figure_can_be_pointed_at(key):
+    drawn = figure_of(example_result(), key)
+    named = {n for t in drawn.figure.data if t.customdata is not None for n in t.customdata}
+    shown = drawn.table.group[drawn.table.value.notna()]
+    assert set(shown) <= named
+
+
+def test_every_section_of_the_report_stands_on_one_page_of_the_dashboard():
+    placed = [key for keys in pages.PAGE_SECTIONS.values() for key in keys]
+    assert sorted(placed) == sorted(s.key for s in SECTIONS)
+
+
+# Serving -------------------------------------------------------------------------------------
+
+
+def test_the_options_are_ones_that_streamlit_knows():
+    known = set(streamlit.config._config_options_template)
+    assert set(serve.settings(8501)) <= known
+
+
+def test_the_options_keep_the_dashboard_on_this_machine():
+    options = serve.settings(8501)
+    assert options["server.address"] == "127.0.0.1"
+    assert options["server.allowedHosts"] == ["localhost", "127.0.0.1"]
+    assert options["browser.gatherUsageStats"] is False
+    assert options["client.showErrorDetails"] == "none"
+
+
+def test_a_folder_without_a_result_is_refused_before_anything_starts(tmp_path):
+    with pytest.raises(InputError, match=r"no result\.json"):
+        serve.serve(tmp_path, port=None, browser=False)
+
+
+@pytest.fixture
+def taken():
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        yield holder.getsockname()[1]
+
+
+def test_a_given_port_in_use_is_named(taken):
+    with pytest.raises(InputError, match=f"port {taken} is in use"):
+        serve._free_port(taken)
+
+
+def test_without_a_port_the_next_free_one_is_taken(taken, monkeypatch):
+    monkeypatch.setattr(serve, "FIRST_PORT", taken)
+    assert taken < serve._free_port(None) < taken + 100
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_a_number_that_is_no_port_is_refused(port):
+    with pytest.raises(InputError, match="is no port"):
+        serve._free_port(port)
+
+
+# Pages ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dashboard") / "audit"
+    return folder, write_audit_folder(folder)
+
+
+@pytest.fixture
+def visit(monkeypatch):
+    """Run the dashboard on a folder, with a query, at a page; the URL's path chooses the page."""
+
+    def run(folder, *, page="", **query):
+        monkeypatch.setattr(sys, "argv", ["streamlit_app.py", str(folder)])
+        app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60)
+        for name, value in query.items():
+            app.query_params[name] = value
+        if page:
+            app.session_state["page asked for"] = page
+        return app.run()
+
+    return run
+
+
+def words(app):
+    """All that `st.html` put on the page."""
+    return "\n".join(element.proto.body for element in app.main.get("html"))
+
+
+@pytest.mark.parametrize("page", ["", "subgroups", "calibration", "errors", "data"])
+def test_every_page_draws_without_an_exception(audit, visit, page):
+    app = visit(audit[0], page=page)
+    assert not app.exception
+    title = {"": "Audit of example network"}.get(page, page.capitalize())
+    assert f">{title}</h1>" in words(app)
+
+
+@pytest.mark.parametrize(
+    ("kind", "page"),
+    [
+        ("untested", ""),
+        ("untested", "subgroups"),
+        ("age only", "errors"),
+        ("no pictures", "errors"),
+        ("no rows", "errors"),
+        ("no rows", "data"),
+        ("no groups", "subgroups"),
+        ("no groups", "calibration"),
+    ],
+)
+def test_every_page_draws_what_an_audit_has(tmp_path, visit, kind, page):
+    folder = tmp_path / "audit"
+    faces = write_audit_folder(folder, n=300, pictures=0, tested=kind != "untested")
+    if kind == "age only":
+        faces.drop(columns=[c for c in faces if c.startswith("gender")]).to_parquet(
+            folder / "predictions.parquet"
+        )
+    if kind == "no rows":
+        (folder / "predictions.parquet").unlink()
+    if kind in ("no pictures", "no groups"):
+        whole = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        whole["info"]["run"]["paths"]["images"] = None
+        if kind == "no groups":
+            for table in ("subgroups", "calibration", "coverage", "histograms", "findings"):
+                whole[table] = [r for r in whole[table] if r["feature"] in ("overall", None)]
+            whole["disparities"], whole["info"]["features"] = [], []
+        (folder / "result.json").write_text(json.dumps(whole), encoding="utf-8")
+    app = visit(folder, page=page)
+    assert not app.exception
+    assert "<h1" in words(app)
+
+
+def test_without_rows_the_errors_page_says_what_to_do(tmp_path, visit):
+    write_audit_folder(tmp_path / "audit", n=100, pictures=0)
+    (tmp_path / "audit" / "predictions.parquet").unlink()
+    assert "run the audit again" in words(visit(tmp_path / "audit", page="errors"))
+
+
+def test_the_url_sets_the_filter_and_the_bar_says_how_many_remain(audit, visit):
+    folder, faces = audit
+    app = visit(folder, page="errors", race=["Black", "Asian"], gender_true="female")
+    remaining = int((faces.race.isin(["Black", "Asian"]) & (faces.gender_true == "female")).sum())
+    assert f"<b>{remaining}</b> of 600 faces" in words(app)
+    assert app.multiselect(key="filter race").value == ["Black", "Asian"]
+
+
+def test_what_the_url_asks_for_in_vain_is_ignored(audit, visit):
+    app = visit(audit[0], page="errors", race="Martian", sort="best", hair="red")
+    assert not app.exception
+    assert "All 600 faces" in words(app)
+
+
+def test_choosing_a_level_narrows_writes_the_url_and_clear_takes_it_back(audit, visit):
+    folder, faces = audit
+    app = visit(folder)
+    app.multiselect(key="filter race").select("Black").run()
+    assert f"<b>{int((faces.race == 'Black').sum())}</b> of 600 faces" in words(app)
+    assert app.query_params == {"race": "Black"}
+    app.button(key="clear_filters").click().run()
+    assert "All 600 faces" in words(app)
+    assert app.query_params == {}
+
+
+def test_the_filter_holds_on_every_page(audit, visit):
+    for page in ("", "calibration", "data"):
+        app = visit(audit[0], page=page, race="Black")
+        assert app.multiselect(key="filter race").value == ["Black"]
+        assert "race <b>Black</b>" in words(app)
+
+
+def test_figures_say_that_they_show_the_whole_audit_while_a_filter_is_set(audit, visit):
+    assert "Figures show the whole audit" in words(visit(audit[0], page="subgroups", race="Black"))
+    assert "Figures show the whole audit" not in words(visit(audit[0], page="subgroups"))
+
+
+def cards_of(app):
+    """The cards of the one gallery on the page."""
+    (gallery,) = app.main.get("bidi_component")
+    return json.loads(gallery.proto.json)["cards"]
+
+
+def test_the_gallery_lists_a_page_of_faces_the_most_wrong_first(audit, visit):
+    folder, faces = audit
+    order = faces.assign(size=-faces.error.abs()).sort_values(["size", "sample_id"]).sample_id
+    app = visit(folder, page="errors")
+    assert [c["id"] for c in cards_of(app)] == order[:PAGE_SIZE].tolist()
+    app.button(key="next_top").click().run()
+    assert [c["id"] for c in cards_of(app)] == order[PAGE_SIZE : 2 * PAGE_SIZE].tolist()
+    assert app.query_params["page"] == "2"
+
+
+def test_a_change_of_order_begins_at_the_first_page(audit, visit):
+    app = visit(audit[0], page="errors")
+    app.button(key="next_top").click().run()
+    app.selectbox(key="sort").select("old").run()
+    assert app.session_state["page"] == 1
+    assert all(c["error"].startswith("+") for c in cards_of(app))
+
+
+def test_a_page_past_the_end_is_the_last_one(audit, visit):
+    app = visit(audit[0], page="errors", race="Other")
+    app.session_state["page"] = 99
+    app.run()
+    assert cards_of(app)
+
+
+def test_pictures_are_shown_and_can_be_hidden_everywhere(audit, visit):
+    folder, _ = audit
+    shown = cards_of(visit(folder, page="data"))
+    assert any(c["picture"] for c in shown)
+    app = visit(folder, page="data", pictures="hidden")
+    assert app.toggle(key="hide pictures").value
+    assert {c["picture"] for c in cards_of(app)} == {None}
+    assert {c["missing"] for c in cards_of(app)} == {"picture hidden"}
+
+
+def test_the_overview_shows_no_face(audit, visit):
+    app = visit(audit[0])
+    assert not app.main.get("bidi_component")
+    assert "image/jpeg" not in words(app)
+
+
+def test_an_opened_face_says_all_of_its_row(audit, visit):
+    folder, faces = audit
+    face = faces.iloc[5]
+    app = visit(folder, page="errors")
+    app.session_state["face"] = face.sample_id
+    text = words(app.run())
+    assert f">{age_words(face)} ({error_words(face)})</h1>" in text
+    for value in (face.race, face.sample_id, face.image, face.gender_true):
+        assert str(value) in text
+    app.button(key="face_back").click().run()
+    assert len(cards_of(app)) == PAGE_SIZE
+
+
+def test_a_face_that_is_not_there_is_said_not_shown(audit, visit):
+    app = visit(audit[0], page="errors")
+    app.session_state["face"] = HOSTILE
+    text = words(app.run())
+    assert "No face in this audit has the id" in text
+    assert HOSTILE not in text
+
+
+def test_a_filter_that_keeps_no_face_says_what_to_do(audit, visit):
+    folder, _ = audit
+    app = visit(folder, page="errors", race="unknown", age_group="70+", gender_call="wrong")
+    assert "No face fits this filter" in words(app)
+
+
+@pytest.mark.parametrize("page", ["", "subgroups", "errors", "data"])
+def test_names_from_the_data_are_text_never_markup(tmp_path, visit, page):
+    faces = example_faces(300).replace({"race": {"Black": HOSTILE}})
+    faces["image"] = HOSTILE
+    folder = tmp_path / "audit"
+    write_audit_folder(folder, faces=faces, pictures=0, tested=False)
+    app = visit(folder, page=page, race=HOSTILE)
+    assert not app.exception
+    assert HOSTILE not in words(app)
+
+
+@pytest.mark.parametrize("fault", ["gone", "cut", "other version"])
+def test_an_audit_that_cannot_be_read_gives_a_message_and_a_way_back(tmp_path, visit, fault):
+    folder = tmp_path / "audit"
+    write_audit_folder(folder, n=100, pictures=0)
+    app = visit(folder)
+    whole = (folder / "result.json").read_text(encoding="utf-8")
+    broken = {"cut": whole[: len(whole) // 2], "other version": '{"schema": 99}'}
+    if fault == "gone":
+        (folder / "result.json").unlink()
+    else:
+        (folder / "result.json").write_text(broken[fault], encoding="utf-8")
+    app.run()
+    assert not app.exception
+    assert "This audit cannot be read" in words(app)
+    (folder / "result.json").write_text(whole, encoding="utf-8")
+    app.button(key="reload").click().run()
+    assert "Audit of example network" in words(app)
+
+
+def test_an_audit_written_again_is_shown_anew_and_said(tmp_path, visit):
+    folder = tmp_path / "audit"
+    write_audit_folder(folder, n=100, pictures=0)
+    app = visit(folder)
+    assert "written again" not in words(app)
+    write_audit_folder(folder, n=120, pictures=0)
+    app.run()
+    assert "written again" in words(app)
+    assert "All 120 faces" in words(app)
