@@ -120,7 +120,7 @@ def _validate(job: Job, state: State, *, seconds: float) -> dict[str, float]:
     return {
         "epoch": state.epoch + 1,
         "seconds": round(state.seconds + seconds, 3),
-        "images_per_second": round(sums[3] / seconds, 1),
+        "images_per_second": round(float(sums[3]) / seconds, 1),
         "learning_rate": state.optimizer.param_groups[0]["lr"],
         "size": epoch_size(job.settings, state.epoch),
         "loss_train": float(loss),

@@ -1,0 +1,355 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import model.epochs
+import model.train
+from audit.errors import InputError, MachineError
+from model.decode import LEVEL
+from model.progress import Progress
+from model.run_folder import load_checkpoint, load_run, locked, save_checkpoint
+from model.settings import TrainSettings
+from model.train import main, train
+from tiny_training import tiny_faces, tiny_settings, write_tiny_faces
+
+CLOCK = ["seconds", "images_per_second"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return tiny_faces(tmp_path_factory.mktemp("faces"))
+
+
+@pytest.fixture(scope="module")
+def finished(table, tmp_path_factory):
+    """An uninterrupted training of three epochs: what every interrupted one must end as."""
+    return train(table, out=tmp_path_factory.mktemp("runs") / "whole", settings=tiny_settings())
+
+
+def weights(run):
+    return (run / "model.safetensors").read_bytes()
+
+
+def history(run):
+    return pd.read_csv(run / "history.csv").drop(columns=CLOCK)
+
+
+def at_step(monkeypatch, number, act):
+    """Call `act` after the step `number` of the training."""
+    steps = {"done": 0}
+    plain = model.epochs._step
+
+    def step(*args):
+        found = plain(*args)
+        steps["done"] += 1
+        if steps["done"] == number:
+            act()
+        return found
+
+    monkeypatch.setattr(model.epochs, "_step", step)
+
+
+def test_a_training_learns_what_the_pictures_show(tmp_path):
+    table = tiny_faces(tmp_path / "faces", 240)
+    out = train(table, out=tmp_path / "run", settings=tiny_settings(epochs=14, average=0.9))
+    test = json.loads((out / "config.json").read_text())["metrics"]["test"]
+    ages = table.faces["age"]
+    assert test["age_mae"] < 0.6 * (ages - ages.median()).abs().mean()
+    assert test["gender_accuracy"] > 0.9
+
+
+def test_a_run_folder_holds_everything_its_use_needs(finished, table):
+    names = {path.name for path in finished.iterdir()}
+    assert {
+        "model.safetensors", "config.json", "history.csv", "checkpoint.pt", "split.csv",
+        "settings.json", "tensorboard",
+    } <= names  # fmt: skip
+    assert "cache" not in names, "decoded pictures are not left behind"
+    config = json.loads((finished / "config.json").read_text())
+    assert config["network"] == "compact"
+    assert config["size"] == 32
+    assert config["decode"]["interval"]["level"] == LEVEL
+    assert config["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert set(config["metrics"]) == {"valid", "test"}
+    split = pd.read_csv(finished / "split.csv")
+    assert list(split["image"]) == list(table.faces["image"])
+    assert split["split"].value_counts().to_dict() == {
+        name: config["split"][name] for name in ("train", "valid", "test")
+    }
+
+
+def test_the_history_has_a_row_per_epoch_and_says_nothing_of_the_test_part(finished):
+    rows = pd.read_csv(finished / "history.csv")
+    assert list(rows["epoch"]) == [1, 2, 3]
+    assert {"loss_train", "loss_valid", "age_mae_valid", "gender_accuracy_valid"} <= set(rows)
+    assert not [name for name in rows if "test" in name]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(finished, table, tmp_path):
+    same = train(table, out=tmp_path / "same", settings=tiny_settings())
+    other = train(table, out=tmp_path / "other", settings=tiny_settings(seed=1))
+    assert weights(same) == weights(finished)
+    assert weights(other) != weights(finished)
+    pd.testing.assert_frame_equal(history(same), history(finished))
+
+
+KILL_ITSELF = """
+import os, signal, sys
+from pathlib import Path
+import model.epochs
+from model.faces import read_faces
+from model.settings import TrainSettings
+from model.train import train
+import json
+plain, steps = model.epochs._step, []
+def step(*args):
+    found = plain(*args)
+    steps.append(1)
+    if len(steps) == int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return found
+model.epochs._step = step
+settings = TrainSettings.from_dict(json.loads(sys.argv[3]))
+train(read_faces(Path(sys.argv[1])), out=Path(sys.argv[2]), settings=settings)
+"""
+
+
+@pytest.mark.parametrize("step", [3, 10])
+def test_a_training_killed_in_mid_epoch_resumes_to_the_same_weights(
+    step, finished, table, tmp_path
+):
+    settings, out = tiny_settings(), tmp_path / "run"
+    arguments = [str(table.root), str(out), json.dumps(settings.to_dict()), str(step)]
+    killed = subprocess.run([sys.executable, "-c", KILL_ITSELF, *arguments], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    per_epoch = 112 // 16
+    assert load_checkpoint(out)["epoch"] == step // per_epoch, "all finished epochs are kept"
+    assert not (out / "config.json").exists()
+    train(table, out=out, settings=settings, resume=True)
+    assert weights(out) == weights(finished)
+    pd.testing.assert_frame_equal(history(out), history(finished))
+
+
+def test_ctrl_c_saves_within_the_epoch_and_says_how_to_go_on(
+    finished, table, tmp_path, monkeypatch
+):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        at_step(patched, 10, lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt, match=r"after epoch 1, step 3 of 7.*--resume"):
+            train(table, out=out, settings=tiny_settings())
+    assert load_checkpoint(out)["step"] == 3
+    train(table, out=out, settings=tiny_settings(), resume=True)
+    assert weights(out) == weights(finished)
+    pd.testing.assert_frame_equal(history(out), history(finished))
+
+
+def test_sigterm_saves_and_leaves_with_143(table, tmp_path, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    at_step(monkeypatch, 2, lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(SystemExit) as leaving:
+        train(table, out=tmp_path / "run", settings=tiny_settings())
+    assert leaving.value.code == 143
+    assert load_checkpoint(tmp_path / "run")["step"] == 2
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_finished_training_resumed_changes_nothing(finished, table):
+    before = weights(finished)
+    train(table, out=finished, settings=tiny_settings(), resume=True)
+    assert weights(finished) == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"batch": 8}, r"--batch 8 \(was 16\)"),
+        ({"epochs": 9}, r"--epochs 9 \(was 3\)"),
+        ({"learning_rate": 0.5}, r"--learning-rate 0.5"),
+        ({"seed": 4}, r"--seed 4 \(was 0\)"),
+    ],
+)
+def test_changed_settings_on_resume_are_refused_by_name(changed, words, finished, table):
+    with pytest.raises(InputError, match=words):
+        train(table, out=finished, settings=tiny_settings(**changed), resume=True)
+
+
+def test_other_faces_on_resume_are_refused(finished, tmp_path):
+    other = tiny_faces(tmp_path / "faces", 120, seed=3)
+    with pytest.raises(InputError, match="faces, their labels or their split"):
+        train(other, out=finished, settings=tiny_settings(), resume=True)
+
+
+def test_a_used_folder_is_not_trained_over(finished, table, tmp_path):
+    with pytest.raises(InputError, match="--resume, or choose another --out"):
+        train(table, out=finished, settings=tiny_settings())
+    (tmp_path / "thesis.doc").write_text("mine")
+    with pytest.raises(InputError, match=r"not empty.*thesis\.doc"):
+        train(table, out=tmp_path, settings=tiny_settings())
+
+
+def test_resume_without_a_training_is_refused(table, tmp_path):
+    with pytest.raises(InputError, match="no training was started"):
+        train(table, out=tmp_path / "nothing", settings=tiny_settings(), resume=True)
+
+
+def test_a_second_training_in_the_same_folder_names_the_first(table, tmp_path):
+    with locked(tmp_path), pytest.raises(InputError, match=f"pid {os.getpid()}"):
+        train(table, out=tmp_path, settings=tiny_settings())
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(tmp_path):
+    (tmp_path / "train.lock").write_text("999999\n")
+    with locked(tmp_path):
+        assert (tmp_path / "train.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_loss_that_is_no_number_stops_with_its_step_and_keeps_the_last_good_epoch(
+    table, tmp_path, monkeypatch
+):
+    plain, calls = model.epochs.two_headed_loss, []
+
+    def broken(*args):
+        loss, years = plain(*args)
+        calls.append(1)
+        return (loss * float("nan") if len(calls) == 12 else loss), years
+
+    monkeypatch.setattr(model.epochs, "two_headed_loss", broken)
+    with pytest.raises(InputError, match=r"not a number at epoch 2, step 4.*--learning-rate"):
+        train(table, out=tmp_path, settings=tiny_settings())
+    kept = load_checkpoint(tmp_path)
+    assert kept["epoch"] == 1
+    assert all(torch.isfinite(value).all() for value in kept["network"].values())
+
+
+def test_running_out_of_memory_names_the_batch(table, tmp_path, monkeypatch):
+    def full(*_):
+        raise RuntimeError(
+            "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"
+        )
+
+    monkeypatch.setattr(model.epochs, "_step", full)
+    with pytest.raises(MachineError, match=r"--batch 16 --size 32; try --batch 8"):
+        train(table, out=tmp_path, settings=tiny_settings())
+
+
+def test_an_altered_or_cut_checkpoint_is_refused(tmp_path):
+    save_checkpoint(tmp_path, {"epoch": 3, "network": {"w": torch.arange(1000.0)}})
+    assert load_checkpoint(tmp_path)["epoch"] == 3
+    path = tmp_path / "checkpoint.pt"
+    whole = path.read_bytes()
+    place = whole.index(np.float32(500.0).tobytes())
+    path.write_bytes(whole[:place] + b"\x01" + whole[place + 1 :])
+    with pytest.raises(InputError, match="altered|cut"):
+        load_checkpoint(tmp_path)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="cut"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_flipped_bit_in_the_weights_is_found_before_use(finished, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((finished / name).read_bytes())
+    load_run(tmp_path)
+    data = bytearray((tmp_path / "model.safetensors").read_bytes())
+    data[-7] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(data)
+    with pytest.raises(InputError, match="SHA-256 differs"):
+        load_run(tmp_path)
+
+
+def test_weights_of_another_network_are_refused_by_name(finished, tmp_path):
+    config = json.loads((finished / "config.json").read_text())
+    (tmp_path / "model.safetensors").write_bytes(weights(finished))
+    (tmp_path / "config.json").write_text(json.dumps({**config, "network": "resnet18"}))
+    with pytest.raises(InputError, match=r"another network.*body\.conv1\.weight"):
+        load_run(tmp_path)
+
+
+def test_a_training_cut_off_is_not_taken_for_a_run(tmp_path):
+    with pytest.raises(InputError, match="no run folder"):
+        load_run(tmp_path)
+    (tmp_path / "checkpoint.pt").write_bytes(b"")
+    with pytest.raises(InputError, match="not finished: go on with --resume"):
+        load_run(tmp_path)
+
+
+def test_too_few_faces_are_refused_with_their_number(tmp_path):
+    table = tiny_faces(tmp_path / "faces", 4)
+    with pytest.raises(InputError, match="4 faces leave 1 for"):
+        train(table, out=tmp_path / "run", settings=tiny_settings())
+
+
+def test_the_notebook_recipe_runs_and_follows_its_plateaus(table, tmp_path):
+    out = train(table, out=tmp_path / "run", settings=tiny_settings(network="notebook", epochs=4))
+    rows = pd.read_csv(out / "history.csv")
+    assert rows["learning_rate"].iloc[0] == 0.01
+    assert set(rows["learning_rate"].diff().dropna() <= 0) == {True}
+    config = json.loads((out / "config.json").read_text())
+    assert config["decode"]["age"] == "value"
+    assert config["best_epoch"] == rows["loss_valid"].idxmin() + 1
+
+
+def test_the_notebook_recipe_stops_after_fifty_epochs_without_progress(finished, monkeypatch):
+    job = dataclasses.make_dataclass("Job", ["settings"])(TrainSettings(network="notebook"))
+    at = dataclasses.make_dataclass("State", ["epoch", "best_epoch"])
+    assert not model.epochs._stale(job, at(epoch=69, best_epoch=20))
+    assert model.epochs._stale(job, at(epoch=70, best_epoch=20))
+
+
+def test_small_pictures_come_first_and_the_last_epochs_see_the_full_size():
+    settings = TrainSettings(epochs=10, growth=((0.35, 96), (0.6, 112)))
+    sizes = [model.epochs.epoch_size(settings, epoch) for epoch in range(10)]
+    assert sizes == [96] * 4 + [112] * 2 + [128] * 4
+
+
+def test_the_progress_line_is_silent_where_stderr_is_no_terminal(capsys, table, tmp_path):
+    train(table, out=tmp_path, settings=tiny_settings(epochs=1), progress=True)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_progress_line_shows_epoch_speed_losses_and_time_left(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    progress = Progress(5, 7, show=True)
+    progress._last -= 1
+    progress.epoch({"loss_valid": 2.5, "age_mae_valid": 4.321, "gender_accuracy_valid": 0.912})
+    sums = {"loss": 96.0, "faces": 48.0}
+    progress.step(dataclasses.make_dataclass("S", ["epoch", "step", "sums"])(1, 3, sums))
+    line = capsys.readouterr().err
+    for words in ("epoch 2/5", "step 3/7", "images/s", "loss 2.00", "MAE 4.32", "91.2 %", "left"):
+        assert words in line
+
+
+def test_the_module_trains_from_the_command_line(tmp_path, capsys):
+    faces = write_tiny_faces(tmp_path / "faces", 60)
+    options = ["--size", "32", "--epochs", "1", "--batch", "16", "--precision", "float32"]
+    assert main([str(faces), "--out", str(tmp_path / "run"), *options]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'run'}\n"
+    assert main([str(faces), "--out", str(tmp_path / "run"), *options]) == 2
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_two_processes_train_as_one_does(finished, table, tmp_path):
+    out = tmp_path / "run"
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        "-m", "model.train", str(table.root), "--out", str(out), "--size", "32", "--epochs", "3",
+        "--batch", "16", "--precision", "float32",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    alone, shared = history(finished), history(out)
+    assert list(shared["epoch"]) == list(alone["epoch"])
+    # Batch norm sees half a batch in each process, so the numbers are alike, not equal.
+    assert shared["loss_train"].iloc[-1] == pytest.approx(alone["loss_train"].iloc[-1], rel=0.25)
+    names = {path.name for path in finished.iterdir()} - {"learning_curves.svg"}
+    assert {path.name for path in out.iterdir()} == names
+    assert load_run(out).config["network"] == "compact"
