@@ -289,6 +289,6 @@ def _leak_words(leaks: Record) -> str:
         )
     if leaks["subjects"] == 0:
         return "none across the given split"
-    return (
-        f"{leaks['subjects']:,} people on both sides of the given split ({leaks['files']:,} files)"
-    )
+    people = "person" if leaks["subjects"] == 1 else "people"
+    files = f"{leaks['files']:,} files"
+    return f"{leaks['subjects']:,} {people} on both sides of the given split ({files})"

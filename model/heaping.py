@@ -1,15 +1,15 @@
 """Ages that people prefer: heaps in the age labels."""
 
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import bdtrc
 
 NEIGHBOURS = 2  # ages on each side that an age is compared with
 HEAP_RATIO = 1.5
-HEAP_Z = 4.0
+HEAP_P = 1e-5  # a hundred ages are looked at
 
 
 def age_heaping(ages: "pd.Series[float]") -> dict[str, Any]:
@@ -18,7 +18,8 @@ def age_heaping(ages: "pd.Series[float]") -> dict[str, Any]:
     `whipple` is Whipple's index: 100 · 5 · (ages 23–62 ending in 0 or 5) / (all of 23–62); 100
     without preference, 500 when every age ends so (United Nations, Demographic Yearbook). A *heap*
     is an age with at least 1.5 times the mean of its two neighbours on either side, and more than
-    chance allows: (n − expected) / √(expected · (1 + 1/neighbours)) ≥ 4, counts taken as Poisson.
+    chance allows: P(Binomial(n + neighbours' faces, 1 / (1 + neighbours)) ≥ n) < 1e-5, the exact
+    comparison of Poisson counts (Przyborowski & Wilenski 1940).
     `heaped_share` is the part of all faces that heaps hold beyond what is expected of them.
     """
     counts = np.bincount(ages.to_numpy(dtype=float).astype(int))
@@ -42,7 +43,7 @@ def _heap(counts: npt.NDArray[np.int64], age: int) -> dict[str, Any] | None:
     if not near or counts[age] == 0:
         return None
     expected, n = sum(near) / len(near), int(counts[age])
-    noise = math.sqrt(max(expected, 1.0) * (1 + 1 / len(near)))
-    if n < HEAP_RATIO * expected or n - expected < HEAP_Z * noise:
+    by_chance = float(bdtrc(n - 1, n + sum(near), 1 / (1 + len(near))))
+    if n < HEAP_RATIO * expected or by_chance >= HEAP_P:
         return None
     return {"age": age, "n": n, "expected": expected, "share": n / int(counts.sum())}

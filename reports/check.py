@@ -55,7 +55,7 @@ def render_check(check: Record, *, root: Path, pictures: bool = True) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"count": _count, "percent": percent, "plain": _plain}
-    environment.filters |= {"label": _label, "listed": _listed}
+    environment.filters |= {"label": _label, "listed": _listed, "number_of": _number_of}
     groups = _shown_groups(check["copies"]["listed"])
     leaks = list(check["leaks"].get("listed", []))[:SHOWN_LEAKS]
     shown = [*check["sample"], *(face for group in [*groups, *leaks] for face in _few(group))]
@@ -91,6 +91,11 @@ def _count(n: float) -> str:
     return count(n).replace(THIN, "\u202f")  # as thin, but a line never breaks there
 
 
+def _number_of(n: int, one: str, many: str) -> str:
+    """`1 photo carries`, `2 photos carry`."""
+    return f"{_count(n)} {one if n == 1 else many}"
+
+
 def _listed(words: Sequence[str]) -> str:
     """`age, gender and race`."""
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
@@ -108,13 +113,14 @@ def _verdict(check: Record) -> str:
     copies, cells, ages, leaks = check["copies"], check["cells"], check["ages"], check["leaks"]
     clauses = []
     if leaks["split_given"] and leaks["subjects"]:
-        clauses.append(f"{_count(leaks['subjects'])} people are on both sides of the split")
+        people = _number_of(leaks["subjects"], "person is", "people are")
+        clauses.append(f"{people} on both sides of the split")
     if copies["conflict_groups"]:
-        clauses.append(
-            f"{_count(copies['conflict_groups'])} photos carry labels that contradict each other"
-        )
+        photos = _number_of(copies["conflict_groups"], "photo carries", "photos carry")
+        clauses.append(f"{photos} labels that contradict each other")
     elif copies["groups"]:
-        clauses.append(f"{_count(copies['groups'])} photos occur more than once")
+        photos = _number_of(copies["groups"], "photo occurs", "photos occur")
+        clauses.append(f"{photos} more than once")
     small = cells["sparse"] + cells["empty"]
     if small:
         clauses.append(
@@ -216,8 +222,9 @@ def _round_numbers(top: int) -> list[int]:
 def _shown_groups(listed: Sequence[Record]) -> list[Record]:
     """Groups of copies worth a look: contradictory ones, evenly from the widest to the mildest."""
     differing = [group for group in listed if group["differs"]]
-    gender = [group for group in differing if "gender" in group["differs"]][: SHOWN_GROUPS // 2]
+    gender = [group for group in differing if "gender" in group["differs"]]
     others = [group for group in differing if "gender" not in group["differs"]]
+    gender = gender[: max(SHOWN_GROUPS // 2, SHOWN_GROUPS - len(others))]
     room = SHOWN_GROUPS - len(gender)
-    step = max(1, len(others) // room)
+    step = max(1, len(others) // max(room, 1))
     return [*gender, *others[::step][:room]]
