@@ -25,7 +25,7 @@ from reports.figures import SECTIONS, Section
 from reports.forest import SMALL_MOST, small_forest
 from reports.opening import Finding, opening
 from reports.tables import in_words, is_number
-from reports.theme import DARKENED, Drawn, plain
+from reports.theme import DARKENED, LOOKS, Drawn, plain
 
 ACROSS = {"full": 1, "half": 2, "third": 3}
 FINDINGS = 8  # that stand open
@@ -61,6 +61,11 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
     sections = [s for s in (_section(section, result) for section in SECTIONS) if s["parts"]]
     drawn = [d for s in sections for p in s["parts"] for r in p["rows"] for d in r["drawn"]]
     keys = {d["key"]: d["id"] for d in drawn}
+    figures = {
+        "looks": dict(LOOKS),
+        "darkened": dict(DARKENED),
+        "figures": {d["id"]: d["figure"] for d in drawn if d["figure"]},
+    }
     findings = [_finding(f, result, keys) for f in first.findings]
     script = _script()
     environment = Environment(
@@ -83,8 +88,7 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
         lists=lists,
         has_pictures=has_pictures,
         provenance=_provenance(result),
-        darkened=_json(dict(DARKENED)),
-        numbers=_packed(_json({d["id"]: d["figure"] for d in drawn if d["figure"]})),
+        numbers=_packed(_json(figures)),
         script=Markup(script),  # noqa: S704  (our own file)
         plotly=_packed(_plotly_text()),
         is_number=is_number,
@@ -141,7 +145,7 @@ def _rows(drawn: Iterable[Drawn], section: str) -> list[dict[str, Any]]:
 
 def _figure(drawn: Drawn, section: str) -> dict[str, Any]:
     words = in_words(drawn.table)
-    long = drawn.figure is None and len(words) > SHOWN_ROWS
+    long = drawn.figure is None and len(words) > SHOWN_ROWS + 4  # a fold for a few is a nuisance
     return {
         "key": drawn.key,
         "id": f"{section}-{hashlib.sha256(drawn.key.encode()).hexdigest()[:8]}",

@@ -50,8 +50,6 @@ def _one(
             "showticklabels": False,
             "showgrid": False,
             "ticks": "",
-            "fixedrange": True,
-            "zeroline": False,
             "rangemode": "tozero",
         },
         xaxis={"anchor": "y2"},

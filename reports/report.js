@@ -2,16 +2,15 @@
 "use strict";
 (() => {
   const page = document.documentElement;
-  let figures = {};
+  let packed = {}; // figures by id, the looks they share, and light colours to dark ones
   const plots = [...document.querySelectorAll(".plot[data-figure]")];
-  const darkened = JSON.parse(document.getElementById("darkened").textContent);
   const system = window.matchMedia("(prefers-color-scheme: dark)");
   const config = { displayModeBar: false, responsive: false };
   let ready = false;
 
   const turned = (value, dark) => {
     if (!dark) return value;
-    if (typeof value === "string") return darkened[value] || value;
+    if (typeof value === "string") return packed.darkened[value] || value;
     if (Array.isArray(value)) return value.map((v) => turned(v, dark));
     if (value && typeof value === "object") {
       return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, turned(v, dark)]));
@@ -21,7 +20,8 @@
 
   // Width in px: what the box has, but never narrower than the figure can bear.
   const draw = (plot, { dark = system.matches, width = 0 } = {}) => {
-    const figure = turned(structuredClone(figures[plot.dataset.figure]), dark);
+    const figure = turned(structuredClone(packed.figures[plot.dataset.figure]), dark);
+    figure.layout.template = turned(packed.looks, dark);
     const room = width || plot.parentElement.clientWidth;
     figure.layout.width = Math.max(room, width ? 0 : Number(plot.dataset.least || 0));
     figure.layout.autosize = false;
@@ -95,15 +95,15 @@
   };
 
   const unpacked = async (id) => {
-    const packed = atob(document.getElementById(id).textContent.trim());
-    const bytes = Uint8Array.from(packed, (c) => c.charCodeAt(0));
+    const text = atob(document.getElementById(id).textContent.trim());
+    const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).text();
   };
 
   // The policy above allows exactly plotly.js's own text and this one.
   const load = async () => {
-    figures = JSON.parse(await unpacked("numbers"));
+    packed = JSON.parse(await unpacked("numbers"));
     const script = document.createElement("script");
     script.textContent = await unpacked("plotly");
     document.head.append(script);

@@ -21,7 +21,7 @@ HEADINGS: Mapping[str, str] = {
     "n_subjects": "People",
     "shrunken": "Shrunken",
     "status": "Status",
-    "difference": "Largest difference",
+    "difference": "Difference",
     "ratio": "Ratio",
     "lowest_group": "Lowest",
     "highest_group": "Highest",
@@ -210,7 +210,7 @@ def _verdict(row: Mapping[Hashable, Any]) -> str:
 def _gap(x: float, unit: str) -> str:
     """A difference with its unit: shares differ by points, not by percent."""
     if unit == "share":
-        return f"{100 * x:.1f} points"
+        return f"{100 * x:.1f} points".replace("-", words.MINUS)
     return f"{words.years(x)} years" if unit == "years" else words.in_unit(x, unit)
 
 

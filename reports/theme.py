@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
+import plotly.io as pio
 
 from audit.metrics import METRICS
 
@@ -71,43 +72,51 @@ class Drawn:
         return 0 if self.figure is None else int(self.figure.layout.height)
 
 
-def styled(figure: go.Figure, *, height: int, margin: tuple[int, int, int, int]) -> go.Figure:
-    """Give a figure the house's looks. margin: left, right, top, bottom in px."""
-    left, right, top, bottom = margin
-    axis = {
-        "showgrid": True,
-        "gridcolor": LIGHT["line"],
-        "gridwidth": 1,
-        "zeroline": False,
-        "zerolinecolor": LIGHT["rule"],
-        "zerolinewidth": 1,
-        "linecolor": LIGHT["rule"],
-        "tickcolor": LIGHT["rule"],
-        "tickfont": {"color": LIGHT["quiet"], "size": SIZE - 1},
-        "title": {"font": {"color": LIGHT["quiet"], "size": SIZE - 1}, "standoff": 8},
-        "fixedrange": True,  # a finger that scrolls the page must not zoom a figure
-    }
-    figure.update_layout(
-        template="none",
-        height=height,
-        margin={"l": left, "r": right, "t": top, "b": bottom, "pad": 0},
-        font={"family": FONT, "size": SIZE, "color": LIGHT["ink"]},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        showlegend=False,
-        dragmode=False,
-        hovermode="closest",
-        hoverlabel={
+_AXIS = {
+    "showgrid": True,
+    "gridcolor": LIGHT["line"],
+    "gridwidth": 1,
+    "zeroline": False,
+    "zerolinecolor": LIGHT["rule"],
+    "zerolinewidth": 1,
+    "showline": True,
+    "linecolor": LIGHT["rule"],
+    "ticks": "outside",
+    "tickcolor": LIGHT["rule"],
+    "tickfont": {"color": LIGHT["quiet"], "size": SIZE - 1},
+    "title": {"font": {"color": LIGHT["quiet"], "size": SIZE - 1}, "standoff": 8},
+    "fixedrange": True,  # a finger that scrolls the page must not zoom a figure
+}
+LOOKS: Mapping[str, Any] = {
+    "layout": {
+        "font": {"family": FONT, "size": SIZE, "color": LIGHT["ink"]},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "showlegend": False,
+        "dragmode": False,
+        "hovermode": "closest",
+        "hoverlabel": {
             "bgcolor": LIGHT["surface"],
             "bordercolor": LIGHT["rule"],
             "font": {"family": FONT, "size": SIZE, "color": LIGHT["ink"]},
             "align": "left",
         },
-        separators=".\u2009",
+        "separators": ".\u2009",
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+    }
+}
+pio.templates["faceaudit"] = go.layout.Template(LOOKS)
+
+
+def styled(figure: go.Figure, *, height: int, margin: tuple[int, int, int, int]) -> go.Figure:
+    """Give a figure the house's looks. margin: left, right, top, bottom in px."""
+    left, right, top, bottom = margin
+    return figure.update_layout(
+        template="faceaudit",
+        height=height,
+        margin={"l": left, "r": right, "t": top, "b": bottom, "pad": 0},
     )
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(**axis)
-    return figure
 
 
 def legend_above(figure: go.Figure) -> go.Figure:
@@ -130,11 +139,11 @@ def legend_above(figure: go.Figure) -> go.Figure:
 
 def dark(figure: go.Figure) -> go.Figure:
     """The same figure in the dark colours."""
-    return go.Figure(_turned(plain(figure)))
+    return go.Figure(_turned(figure.to_dict()))
 
 
 def plain(figure: go.Figure) -> dict[str, Any]:
-    """A figure as compact JSON values: no template, numbers to five significant digits."""
+    """A figure as compact JSON values, without LOOKS (said once a page), to five digits."""
     whole = figure.to_dict()
     whole["layout"].pop("template", None)
     return {"data": _short(whole["data"]), "layout": _short(whole["layout"])}
@@ -143,7 +152,7 @@ def plain(figure: go.Figure) -> dict[str, Any]:
 def _turned(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _turned(v) for k, v in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_turned(v) for v in value]
     return DARKENED.get(value, value) if isinstance(value, str) else value
 
