@@ -175,7 +175,8 @@ def untested_gaps(
     subgroups: Mapping[tuple[str, str, str], dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Largest differences where nothing was tested, single features only, one margin or more."""
-    seen = [r for r in disparities if CROSS not in r["feature"] and r["difference"] >= r["margin"]]
+    single = (r for r in disparities if CROSS not in r["feature"] and not r["control"])
+    seen = [r for r in single if r["difference"] is not None and r["difference"] >= r["margin"]]
     records = []
     for row in sorted(seen, key=lambda r: -r["difference"] / r["margin"]):
         metric = METRICS[row["metric"]]

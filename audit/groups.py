@@ -161,6 +161,6 @@ def _histogram(
     group = np.searchsorted(occupied, _codes(frame, parts))
     if by_gender:
         group = group * 2 + frame["female"].to_numpy(np.int64)
-    rows = len(occupied) * (2 if by_gender else 1)
-    flat = _add(group * len(bins) + place, frame[column], rows * len(bins))
-    return bins.astype(np.float64), flat.reshape(len(occupied), -1)
+    width = len(bins) * (2 if by_gender else 1)
+    flat = _add(group * len(bins) + place, frame[column], len(occupied) * width)
+    return bins.astype(np.float64), flat.reshape(len(occupied), width)

@@ -25,7 +25,6 @@ from audit.counts import (
 )
 from audit.coverage import NOMINAL, coverage_table
 from audit.disparity import Asked, weigh_disparities
-from audit.errors import InputError
 from audit.fairness import audited_metrics, disaggregate, metrics_of, subgroup_table
 from audit.features import Feature
 from audit.findings import find
@@ -63,7 +62,6 @@ def run_audit(
     settings = settings or AuditSettings()
     source = Path(source) if isinstance(source, str) else source
     predictions = open_predictions(source, settings)
-    _hold_to_strict(predictions, settings)
     tally = tally_predictions(predictions, settings)
     worst = worst_faces(predictions, settings)
     if out is not None:
@@ -73,6 +71,7 @@ def run_audit(
     info = _info(predictions, tally, settings)
     tables["findings"] = table("findings", find(tables, info))
     info["run"] = _this_run(source, images=images, settings=settings, started=started)
+    info["run"]["notes"] = list(predictions.notes)
     result = AuditResult(info, **{name: tables[name] for name in COLUMNS})
     if out is not None:
         result.save(out)
@@ -164,13 +163,6 @@ def _add_pictures_of(
         records["confusion"] += gender_confusion(groups)
 
 
-def _hold_to_strict(predictions: Predictions, settings: AuditSettings) -> None:
-    lost = {r: n for r, n in predictions.rows_left_out.items() if n and not r.startswith("split")}
-    if settings.strict and lost:
-        what = "; ".join(f"{n:,} {reason}" for reason, n in lost.items())
-        raise InputError(f"--strict: rows would be left out ({what}); repair them or leave it off")
-
-
 def _info(predictions: Predictions, tally: Tally, settings: AuditSettings) -> dict[str, Any]:
     """What the result rests on; nothing here depends on paths, row order, format or threads."""
     left_out = {r: int(n) for r, n in sorted(tally.rows_left_out.items()) if n}
@@ -189,7 +181,7 @@ def _info(predictions: Predictions, tally: Tally, settings: AuditSettings) -> di
         "margins": {key: settings.margin(key) for key in METRICS},
         "hash_of_rows": tally.fingerprint,
         "age_me_half_year": _half_year(tally),
-        "notes": [*predictions.notes, *_notes(tally)],
+        "notes": [*map(_without_lines, predictions.notes), *_notes(tally)],
         "predicted": list(_LIMITS),
     }
 
@@ -239,6 +231,11 @@ def _half_year(tally: Tally) -> float | None:
     if not sums["age_n"]:
         return None
     return float(sums["age_err"] / 100 - sums["age_int"] / 2) / float(sums["age_n"])
+
+
+def _without_lines(note: str) -> str:
+    """A note without the lines it points to: those depend on the order of the rows."""
+    return note.partition(" (first: ")[0]
 
 
 def _notes(tally: Tally) -> list[str]:

@@ -1,0 +1,182 @@
+"""Findings: the words say what the numbers allow, and nothing else."""
+
+import pandas as pd
+import pytest
+
+from audit.findings import difference_sentence, find, group_words
+from audit.metrics import METRICS
+from audit.result import COLUMNS, table
+
+THIN, MINUS = "\u2009", "\u2212"
+
+
+def gap(feature, metric, group, difference, *, half=0.5, verdict="disparity", **more):
+    return dict.fromkeys(COLUMNS["disparities"]) | {
+        "feature": feature,
+        "metric": metric,
+        "difference": abs(difference),
+        "lowest_group": "a",
+        "highest_group": group,
+        "margin": METRICS[metric].margin,
+        "p_adjusted": 0.001 if verdict == "disparity" else 0.4,
+        "verdict": verdict,
+        "detectable": 1.26 if metric == "age_mae" else 0.021,
+        "outlying_group": group,
+        "outlying_difference": difference,
+        "outlying_low": difference - half,
+        "outlying_high": difference + half,
+        **more,
+    }
+
+
+def told(disparities, *, slices=(), **info):
+    groups = {
+        (r["feature"], g, r["metric"])
+        for r in disparities
+        for g in (r["lowest_group"], r["highest_group"], r["outlying_group"])
+        if g
+    }
+    values = {"value": 2.0, "low": 1.0, "high": 3.0, "n": 50, "status": "ok"}
+    subgroups = [
+        dict.fromkeys(COLUMNS["subgroups"])
+        | dict(zip(("feature", "group", "metric"), key, strict=True))
+        | values
+        for key in sorted(groups)
+    ]
+    tables = {name: table(name, []) for name in COLUMNS}
+    tables |= {"disparities": table("disparities", disparities)}
+    tables |= {"subgroups": table("subgroups", subgroups), "slices": table("slices", list(slices))}
+    return find(tables, {"rows_read": 1000, "rows_left_out": {}} | info)
+
+
+def test_the_headline_is_the_largest_disparity_with_its_interval_and_the_count_of_verdicts():
+    found = told(
+        [
+            gap("race", "age_mae", "B", 1.4),
+            gap("age_group", "age_mae", "70+", 4.1),
+            gap("race", "age_me", "B", 0.2, verdict="no disparity found"),
+            gap("race", "gender_tpr", "B", 0.1, verdict="insufficient evidence"),
+            gap("race", "gender_ece", "B", 0.1, verdict=None),
+        ]
+    )
+    assert found[0]["kind"] == "verdict"
+    assert found[0]["sentence"] == (
+        "Age is read 4.1 years worse for 70+ than for everyone else [3.6, 4.6]; 2 of 4 comparisons "
+        "show a disparity, 1 none, 1 cannot be decided with this table."
+    )
+    assert (found[0]["group"], found[0]["p_adjusted"]) == ("70+", 0.001)
+
+
+def test_without_a_disparity_the_headline_says_what_would_have_been_seen():
+    found = told(
+        [
+            gap("race", "age_mae", "B", 0.3, verdict="no disparity found"),
+            gap("race", "gender_accuracy", "B", 0.3, verdict="insufficient evidence"),
+        ]
+    )
+    assert found[0]["sentence"] == (
+        "No disparity found in 2 comparisons, 1 of which cannot be decided with this table; "
+        "differences in age error above 1.3 years and differences in gender accuracy above "
+        "2.1 points would have been seen."
+    )
+
+
+def test_where_nothing_was_tested_the_words_say_so():
+    found = told([gap("race", "age_mae", "B", 3.0, verdict=None, p_adjusted=None)])
+    assert found[0]["kind"] == "verdict"
+    assert found[0]["sentence"].endswith("whether that is more than chance has not been tested.")
+
+
+def test_where_nothing_can_be_tested_the_headline_says_why():
+    row = gap("race", "age_mae", "B", 3.0, verdict="insufficient evidence", p_adjusted=None)
+    row |= {"difference": None, "outlying_group": None, "lowest_group": None}
+    assert "No comparison could be tested" in told([row])[0]["sentence"]
+
+
+def test_a_crossing_that_repeats_its_part_comes_after_and_one_that_shows_more_does_not():
+    found = told(
+        [
+            gap("race × age_group", "age_mae", "B × 70+", 9.0),
+            gap("gender_true × age_group", "age_mae", "male × 70+", 4.2),
+            gap("age_group", "age_mae", "70+", 4.0),
+            gap("age_group", "age_rmse", "70+", 5.0),
+        ]
+    )
+    order = [(r["feature"], r["metric"]) for r in found if r["kind"] == "disparity"]
+    assert order == [
+        ("race × age_group", "age_mae"),
+        ("age_group", "age_mae"),
+        ("age_group", "age_rmse"),
+        ("gender_true × age_group", "age_mae"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "difference", "words"),
+    [
+        ("age_mae", 2.0, "Age is read 2.0 years worse for B than for everyone else [1.5, 2.5]."),
+        ("age_mae", -2.0, "Age is read 2.0 years better for B than for everyone else [1.5, 2.5]."),
+        ("age_me", -2.0, "Age is read 2.0 years younger for B than for everyone else [1.5, 2.5]."),
+        ("age_me", 0.4, f"years older for B than for everyone else [{MINUS}0.1, 0.9], within"),
+        ("gender_tpr", -0.9, "Females are called female 90.0 points less often for B"),
+        ("interval_width", 2.0, "Age intervals are 2.0 years wider for B"),
+        ("gender_brier", 0.9, "The Brier score of gender is .900 higher for B"),
+    ],
+)
+def test_a_difference_is_told_with_its_direction(metric, difference, words):
+    assert words in difference_sentence(gap("race", metric, "B", difference))
+
+
+def test_a_difference_within_a_control_group_names_it():
+    row = gap("race", "age_mae", "B", 2.0, control="gender_true", control_group="female")
+    assert difference_sentence(row).startswith("Among female: Age is read 2.0 years worse for B")
+    assert told([row])[1]["value"] is None, "the group's figure over all faces is another one"
+
+
+def test_a_bare_level_is_named_with_its_feature():
+    assert group_words("glasses", "1") == "glasses 1"
+    assert group_words("race × glasses", "unknown × yes") == "race unknown × glasses yes"
+    assert group_words("race × age_group", "Black × 70+") == "Black × 70+"
+
+
+def test_confirmed_slices_are_told_unless_their_feature_was():
+    one = dict.fromkeys(COLUMNS["slices"]) | {
+        "feature": "race × age_group × light",
+        "group": "B × 70+ × dim",
+        "metric": "gender_accuracy",
+        "value": 0.6,
+        "complement_value": 0.9,
+        "difference": -0.3,
+        "low": -0.4,
+        "high": -0.2,
+        "n": 90,
+        "n_confirm": 44,
+        "p_adjusted": 0.002,
+        "confirmed": True,
+    }
+    known = one | {"feature": "race", "group": "B"}
+    missed = one | {"group": "B × 70+ × bright", "confirmed": False}
+    found = told([gap("race", "gender_accuracy", "B", -0.6)], slices=[one, known, missed])
+    said = [r for r in found if r["kind"] == "slice"]
+    assert len(said) == 1
+    assert "60.0\u00a0% for B × 70+ × dim, 90.0\u00a0% for everyone else" in said[0]["sentence"]
+    assert f"{MINUS}30.0 points [{MINUS}40.0, {MINUS}20.0]" in said[0]["sentence"]
+
+
+def test_rows_left_out_and_small_groups_are_told():
+    found = told([], rows_left_out={"age_true is empty": 7})
+    data = [r for r in found if r["kind"] == "data"]
+    assert data[0]["sentence"] == f"7 of 1{THIN}000 rows were left out: age_true is empty."
+    assert data[0]["n"] == 7
+
+
+def test_no_sentence_calls_anything_biased_fair_or_safe():
+    rows = [gap("race", key, "B", d) for key in METRICS for d in (5.0, -5.0)]
+    words = " ".join(r["sentence"] for r in told(rows)).lower()
+    assert not {"biased", "fair", "safe", "unbiased", "legal"} & set(words.replace(".", "").split())
+
+
+def test_findings_fit_their_table():
+    found = told([gap("race", "age_mae", "B", 2.0)])
+    assert isinstance(table("findings", found), pd.DataFrame)
+    assert all(tuple(r) == COLUMNS["findings"] for r in found)

@@ -1,0 +1,248 @@
+"""The whole audit, table in and result out."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import audit
+from audit import AuditResult, AuditSettings, InputError, run_audit
+from audit.metrics import METRICS
+from audit.result import COLUMNS
+from audit.synthetic import Plant, synthetic_predictions
+
+THREE = {"A": 0.5, "B": 0.3, "C": 0.2}
+
+
+def faces(n=1200, *, seed=1, **how):
+    table = synthetic_predictions(n, seed=seed, races=THREE, **how)
+    table["gender_score"] = table["gender_score"].round(6)
+    return table
+
+
+def body(result):
+    """What must be equal between equal audits: everything but `info.run`."""
+    whole = json.loads(result.to_json())
+    whole["info"].pop("run")
+    return json.dumps(whole)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return faces()
+
+
+@pytest.fixture(scope="module")
+def out(table, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audit") / "out"
+    run_audit(table, settings=AuditSettings(model="one"), out=folder, images=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(out):
+    return AuditResult.load(out)
+
+
+@pytest.fixture(scope="module")
+def plain(table):
+    return run_audit(table, settings=AuditSettings(by=("race", "gender_true")))
+
+
+@pytest.mark.parametrize("form", ["shuffled csv", "gz", "parquet", "one thread"])
+def test_order_format_and_threads_change_no_byte(table, plain, tmp_path, form):
+    shuffled = table.sample(frac=1, random_state=3)
+    if form == "parquet":
+        path = tmp_path / "p.parquet"
+        shuffled.to_parquet(path, row_group_size=200, index=False)
+    else:
+        path = tmp_path / ("p.csv.gz" if form == "gz" else "p.csv")
+        shuffled.to_csv(path, index=False)
+    threads = 1 if form == "one thread" else None
+    settings = AuditSettings(by=("race", "gender_true"), threads=threads)
+    assert body(run_audit(path, settings=settings)) == body(plain)
+
+
+def test_what_was_written_is_what_was_returned(table, result, out):
+    assert (out / "predictions.parquet").is_file()
+    assert len(pd.read_parquet(out / "predictions.parquet")) == len(table)
+    assert result.to_json() == (out / "result.json").read_text(encoding="utf-8")
+
+
+def test_rows_reconcile_and_every_feature_holds_every_face(result):
+    info = result.info
+    assert info["rows_read"] == info["rows_audited"] + sum(info["rows_left_out"].values())
+    mae = result.subgroups[result.subgroups.metric == "age_mae"]
+    assert set(mae.groupby("feature").n.sum()) == {info["rows_audited"]}
+
+
+def test_the_overall_figures_are_those_of_the_rows(result, table):
+    row = result.subgroups[result.subgroups.feature == "overall"].set_index("metric").value
+    error = table.age_pred - table.age_true
+    female = table.gender_true == "female"
+    assert row["age_mae"] == pytest.approx(error.abs().mean(), abs=1e-9)
+    assert row["age_me"] == pytest.approx(error.mean(), abs=1e-9)
+    accuracy = ((table.gender_score >= 0.5) == female).mean()
+    assert row["gender_accuracy"] == pytest.approx(accuracy, abs=1e-9)
+    inside = table.age_true.between(table.age_low, table.age_high).mean()
+    assert row["interval_coverage"] == pytest.approx(inside, abs=1e-9)
+
+
+def test_every_record_is_complete_and_inside_its_interval(result):
+    for name, columns in COLUMNS.items():
+        if len(getattr(result, name)):
+            assert tuple(getattr(result, name).columns) == columns, name
+    rows = result.subgroups
+    assert not rows.duplicated(["feature", "group", "metric"]).any()
+    ok = rows[rows.status == "ok"]
+    assert ok[["value", "low", "high"]].notna().all().all()
+    shown = rows[rows.value.notna()]
+    assert (shown.low <= shown.value).all()
+    assert (shown.value <= shown.high).all()
+    assert rows[rows.status == "suppressed"].value.isna().all()
+
+
+def test_without_by_features_are_the_tables_own_then_gender_and_age(result):
+    names = [f["name"] for f in result.info["features"]]
+    assert names == [
+        "race",
+        "gender_true",
+        "age_group",
+        "race × gender_true",
+        "race × age_group",
+        "gender_true × age_group",
+    ]
+    crossed = result.info["features"][3]
+    assert crossed["crossing"]
+    assert crossed["levels"][0] == "A × female"
+
+
+def test_info_tells_what_it_rests_on(result):
+    info = result.info
+    assert info["heads"] == ["age", "interval", "gender", "score"]
+    assert info["model"] == "one"
+    assert info["margins"] == {key: m.margin for key, m in METRICS.items()}
+    assert info["subjects_assumed"]
+    assert any("one photo per person" in note for note in info["notes"])
+    assert info["age_me_half_year"] == pytest.approx(overall(result, "age_me") - 0.5)
+    assert not any("/" in str(v) for k, v in info.items() if k != "run")
+
+
+def overall(result, metric):
+    rows = result.subgroups
+    return rows[(rows.feature == "overall") & (rows.metric == metric)].value.item()
+
+
+def test_only_run_holds_paths_and_times(result, out):
+    run = result.info["run"]
+    assert run["paths"]["images"] == str(out)
+    assert run["seconds"] > 0
+    assert set(run) == {
+        "created",
+        "seconds",
+        "engine",
+        "threads",
+        "paths",
+        "source_sha256",
+        "packages",
+        "tool_version",
+        "notes",
+    }
+
+
+def test_source_date_epoch_sets_the_time(table, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    small = AuditSettings(by=("race",), depth=1)
+    result = run_audit(table.head(300), settings=small)
+    assert result.info["run"]["created"] == "1970-01-02T00:00:00+00:00"
+
+
+def test_a_planted_weakness_is_the_headline():
+    weak = faces(4000, planted=[Plant({"race": "B"}, age_scale=1.6)])
+    result = run_audit(weak, settings=AuditSettings(by=("race", "gender_true")))
+    head = result.findings.iloc[0]
+    assert head.kind == "verdict"
+    assert head.sentence.startswith("Age is read ")
+    assert "worse for B than for everyone else [" in head.sentence
+    assert (head.feature, head.group, head.metric) == ("race", "B", "age_mae")
+    found = result.disparities.set_index(["feature", "metric"])
+    assert found.verdict["race", "age_mae"] == "disparity"
+    assert found.verdict["gender_true", "age_mae"] != "disparity"
+
+
+def test_where_nothing_is_planted_the_headline_says_what_would_have_been_seen():
+    result = run_audit(faces(4000, seed=8), settings=AuditSettings(by=("race", "gender_true")))
+    assert not (result.disparities.verdict == "disparity").any()
+    head = result.findings.iloc[0].sentence
+    assert head.startswith("No disparity found in ")
+    assert "would have been seen" in head
+
+
+def test_one_head_is_audited_alone(table):
+    small = AuditSettings(by=("race",))
+    ages = run_audit(table[["sample_id", "race", "age_true", "age_pred"]], settings=small)
+    assert set(ages.subgroups.metric) == {"age_mae", "age_me", "age_rmse", "age_cs5", "age_p90"}
+    assert ages.scores.empty
+    assert ages.coverage.empty
+    calls = table.assign(gender_pred=np.where(table.gender_score >= 0.5, "F", "M"))
+    calls = calls[["sample_id", "race", "gender_true", "gender_pred"]]
+    gender = run_audit(calls, settings=small)
+    assert not any(m.startswith("age") for m in gender.subgroups.metric)
+    assert "gender_brier" not in set(gender.subgroups.metric)
+    assert gender.info["age_me_half_year"] is None
+
+
+def test_control_features_compare_within_their_levels(table):
+    settings = AuditSettings(by=("race",), control=("gender_true",), depth=1)
+    result = run_audit(table, settings=settings)
+    assert set(result.subgroups.feature) == {"overall", "race"}
+    rows = result.disparities
+    assert set(rows.control_group.dropna()) == {"female", "male"}
+    inside = rows[(rows.control_group == "female") & (rows.metric == "age_mae")].iloc[0]
+    mine = table[table.gender_true == "female"]
+    mae = (mine.age_pred - mine.age_true).abs().groupby(mine.race).mean()
+    assert inside.difference == pytest.approx(np.ptp(mae), abs=1e-9)
+    assert (inside.feature, inside.lowest_group) == ("race", mae.idxmin())
+    assert "gender_brier" not in set(rows[rows.control_group == "female"].metric)
+
+
+def test_training_rows_are_left_out_counted_and_no_error_even_when_strict(table):
+    split = table.assign(split=np.where(table.index < 300, "train", "test"))
+    result = run_audit(split, settings=AuditSettings(by=("race",), depth=1, strict=True))
+    assert list(result.info["rows_left_out"].values()) == [300]
+    assert result.info["rows_audited"] == len(table) - 300
+    assert any("left out" in s for s in result.findings.sentence)
+
+
+def test_strict_refuses_rows_that_would_be_left_out(table):
+    broken = table.assign(age_true=table.age_true.where(table.index != 5, 300))
+    settings = AuditSettings(by=("race",), depth=1)
+    assert run_audit(broken, settings=settings).info["rows_left_out"]
+    with pytest.raises(InputError, match="age_true is not from 0 to 120: 1"):
+        run_audit(broken, settings=settings.replace(strict=True))
+
+
+def test_line_numbers_of_bad_rows_depend_on_the_order_and_stay_in_run(table, tmp_path):
+    broken = table.assign(age_true=table.age_true.where(table.index != 5, 300))
+    settings = AuditSettings(by=("race",), depth=1)
+    results = []
+    for i, rows in enumerate((broken, broken.iloc[::-1])):
+        rows.to_csv(tmp_path / f"{i}.csv", index=False)
+        results.append(run_audit(tmp_path / f"{i}.csv", settings=settings))
+    assert body(results[0]) == body(results[1])
+    assert results[0].info["run"]["notes"] != results[1].info["run"]["notes"]
+
+
+def test_importing_audit_loads_nothing_heavy():
+    heavy = ["torch", "plotly", "streamlit", "fairlearn", "sklearn", "duckdb"]
+    code = f"import sys, audit; print([m for m in {heavy} if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_audit_has_no_other_attribute():
+    with pytest.raises(AttributeError, match="run_adit"):
+        audit.run_adit  # noqa: B018
