@@ -25,7 +25,7 @@ def paint_ears(canvas: Patch, t: Traits) -> None:
 def paint_lines(canvas: Patch, t: Traits) -> None:
     """Forehead lines, crow's feet, bags, folds: strokes of shadow as strong as the cue says."""
     shadow = t.skin * tint(0.62, 0.50, 0.46)
-    patch = canvas.window(-0.4, -0.55, 0.4, 0.0)
+    patch = canvas.window(-0.45, -0.6, 0.45, 0.25)
     x, y = t.turned(patch), patch.y
     for step, at in enumerate((-0.215, -0.275, -0.335)):
         line = stroke(

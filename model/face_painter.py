@@ -60,7 +60,7 @@ def _body(canvas: Patch, t: Traits) -> None:
 
 
 def _neck(canvas: Patch, t: Traits) -> None:
-    patch = canvas.window(-0.5, 0.2, 0.5, 1.1)
+    patch = canvas.window(-0.5, -0.05, 0.5, 1.1)
     bottom = 0.80
     outline = rounded_box(patch.x, patch.y - bottom + 0.4, t.neck, 0.4, t.neck * 0.9)
     collar = patch.edge(outline - 0.045) * patch.edge(0.71 - patch.y + 0.3 * np.abs(patch.x), 3.0)
