@@ -211,7 +211,9 @@ def _lay_faces(table: Table, kept: str, codes: Mapping[str, str]) -> None:
     bounded = "isfinite(age_low) AND isfinite(age_high) AND isfinite(age_pred)"
     sample = "sample_id" if table.has("sample_id") else _row_name(table.source)
     coded = "".join(f", {sql} AS {name}" for name, sql in codes.items())
-    error = f"floor(greatest(least(age_pred - age_true, {FAR}), -{FAR}) * 100 + 0.5)::INTEGER"
+    near = f"greatest(least(age_pred - age_true, {FAR}), -{FAR})"
+    # `least` passes over NULL, so a missing reading must be told apart first.
+    error = f"CASE WHEN age_pred IS NOT NULL THEN floor({near} * 100 + 0.5)::INTEGER END"
     group_pred = cut_sql("age_pred", edges)
     table.source.con.execute(
         f"""
@@ -262,13 +264,15 @@ def _notes(
         )
     if not table.has("subject_id"):
         notes.append("There is no subject_id: one photo per person is assumed.")
+    before = ""
     for reason, sql in why:
         if reason in left_out and reason.startswith("age_true"):
             first = table.source.rows(
-                f"SELECT row_at FROM typed WHERE {sql} ORDER BY row_at LIMIT 3"
+                f"SELECT row_at FROM typed WHERE {before} {sql} ORDER BY row_at LIMIT 3"
             )
             places = ", ".join(table.source.place(at) for (at,) in first)
             notes.append(f"Left out, {reason}: {left_out[reason]:,} rows (first: {places}).")
+        before += f"NOT coalesce({sql}, false) AND "
     notes += [f"{counts[key]:,} {words}" for key, words in _COUNTED.items() if counts.get(key)]
     if 2 * counts.get("gender_right", 0) < counts.get("gender_rows", 0):
         notes.append(

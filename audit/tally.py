@@ -22,7 +22,7 @@ from audit.source import Source
 __all__ = ["SHARDS", "Feature", "Tally", "merge_tallies", "score_edges", "tally_predictions"]
 
 LOGIT_STEP = 0.05  # width of a score bin, in logit units
-LOGIT_END = 12.0  # scores beyond share the outermost bins; exactly 0 and 1 have bins of their own
+LOGIT_END = 40.0  # a softmax saturates at 16 (32 bits) or 37 (64); empty bins cost nothing
 SCORE_BINS = 2 * round(LOGIT_END / LOGIT_STEP) + 2
 
 _ONE_IN = 64  # above EXACT_ROWS, persons are counted on this share of their mixes
