@@ -23,7 +23,7 @@ from audit.metrics import SUMS
 from audit.source import Column, Source
 
 # Names that the tables of a tally use beside its features.
-RESERVED = frozenset({*SUMS, "age_group_pred", "shard", "bin", "n", "female", "score", "overall"})
+RESERVED = frozenset({*SUMS, *"age_group_pred shard bin n female score overall error".split()})
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ def choose_features(table: Table, rows: str) -> tuple[list[Coded], list[str]]:
     for name in dict.fromkeys(names):
         if name in made:
             coded.append(made[name])
+            if name in own:
+                notes.append(f"The table's own {name!r} was not read: it is made from age_true.")
             continue
         if name in RESERVED or name not in own:
             if name in asked:

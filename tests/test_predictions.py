@@ -392,6 +392,15 @@ def test_a_feature_that_is_none_is_refused_with_the_nearest():
     assert "a name of faceaudit's own" in refused(faces(shard=list("aabbcc")), by=("shard",))
 
 
+def test_age_groups_are_made_from_the_true_age_where_there_is_one():
+    table = faces(age_group=["young", "old"] * 3)
+    read = opened(table)
+    assert next(f for f in read.features if f.name == "age_group").levels == AGES
+    assert any("own 'age_group' was not read" in note for note in read.notes)
+    bare = opened(table.drop(columns=["age_true", "age_pred"]))
+    assert next(f for f in bare.features if f.name == "age_group").levels == ("old", "young")
+
+
 def test_too_many_levels_are_refused_by_name_and_passed_over_unasked():
     table = synthetic_predictions(500, seed=0).assign(photo=[f"p{i}" for i in range(500)])
     words = refused(table, by=("photo",))
