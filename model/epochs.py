@@ -35,7 +35,7 @@ def run_epochs(job: Job, state: State, *, progress: Progress) -> None:
     with watched as interruption, progress:
         while state.epoch < job.settings.epochs and not _stale(job, state):
             start = time.perf_counter()
-            _epoch(job, state, model, progress=progress, interruption=interruption)
+            run_epoch(job, state, model, progress=progress, interruption=interruption)
             row = _validate(job, state, seconds=time.perf_counter() - start)
             _end_epoch(job, state, row)
             progress.epoch(row)
@@ -46,7 +46,7 @@ def _stale(job: Job, state: State) -> bool:
     return job.settings.network == "notebook" and state.epoch - state.best_epoch >= PATIENCE
 
 
-def _epoch(
+def run_epoch(
     job: Job,
     state: State,
     model: nn.Module,

@@ -68,7 +68,7 @@ def predict(
     if not len(faces):
         raise InputError(f"{table.root}: no face to predict (split {split})")
     torch.set_num_threads(threads or cores())
-    age, gender, faults = _score_faces(
+    age, gender, faults = score_faces(
         loaded, faces, root=table.root, device=choose_device(device), progress=progress
     )
     kept = np.array([fault is None for fault in faults])
@@ -93,10 +93,10 @@ def known_split(faces: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:
     return whole.astype(int).map(dict(enumerate(SPLITS)))
 
 
-def _score_faces(
+def score_faces(
     run: Run, faces: pd.DataFrame, *, root: Path, device: torch.device, progress: bool
 ) -> tuple[Floats, Floats, list[str | None]]:
-    """Age outputs and P(female) of the faces that could be decoded, and each face's fault."""
+    """Decode and score: age outputs and P(female) of the faces that could be decoded, and each face's fault."""
     config = run.config
     network = run.network.to(device).to(memory_format=torch.channels_last)
     mean = torch.tensor(config["mean"], device=device)

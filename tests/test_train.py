@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tiny_training import tiny_faces, tiny_settings, write_tiny_faces
 
 import model.epochs
 import model.train
@@ -18,7 +19,6 @@ from model.progress import Progress
 from model.run_folder import load_checkpoint, load_run, locked, save_checkpoint
 from model.settings import TrainSettings
 from model.train import main, train
-from tiny_training import tiny_faces, tiny_settings, write_tiny_faces
 
 CLOCK = ["seconds", "images_per_second"]
 
@@ -248,7 +248,7 @@ def test_an_altered_or_cut_checkpoint_is_refused(tmp_path):
     whole = path.read_bytes()
     place = whole.index(np.float32(500.0).tobytes())
     path.write_bytes(whole[:place] + b"\x01" + whole[place + 1 :])
-    with pytest.raises(InputError, match="altered|cut"):
+    with pytest.raises(InputError, match=r"altered|cut"):
         load_checkpoint(tmp_path)
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="cut"):

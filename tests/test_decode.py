@@ -1,0 +1,117 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from model.decode import (
+    apply_rule,
+    choose_rule,
+    conformal_correction,
+    mean_age,
+    quantile_age,
+)
+from model.losses import age_targets, two_headed_loss
+
+
+def bumps(centres, width=3.0):
+    """Age distributions [N, 121], Gaussian around `centres`."""
+    years = np.arange(121)
+    shares = np.exp(-0.5 * ((years - np.asarray(centres)[:, None]) / width) ** 2)
+    return (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+
+
+def test_the_mean_is_that_of_the_years_drawn_from_the_distribution():
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.full(121, 0.3), 4)
+    drawn = [rng.choice(121, 200_000, p=p).mean() for p in shares]
+    assert mean_age(shares) == pytest.approx(drawn, abs=0.3)
+
+
+def test_quantiles_agree_with_those_of_a_dense_sample():
+    shares = bumps([20.0, 60.3, 90.0], width=6)
+    rng = np.random.default_rng(0)
+    for level in (0.05, 0.5, 0.95):
+        for p, found in zip(shares, quantile_age(shares, level), strict=True):
+            years = rng.choice(121, 400_000, p=p / p.sum()) + rng.uniform(-0.5, 0.5, 400_000)
+            assert found == pytest.approx(np.quantile(years, level), abs=0.06)
+
+
+def test_quantiles_rise_with_their_level_and_stay_within_the_contract_s_years():
+    shares = np.random.default_rng(1).dirichlet(np.full(121, 0.05), 50)
+    levels = [quantile_age(shares, level) for level in (0.01, 0.05, 0.5, 0.95, 0.99)]
+    for lower, higher in pairwise(levels):
+        assert (lower <= higher).all()
+    assert min(level.min() for level in levels) >= 0
+    assert max(level.max() for level in levels) <= 120
+
+
+def test_moving_the_distribution_moves_the_age_as_far():
+    for read in (mean_age, lambda p: quantile_age(p, 0.5), lambda p: quantile_age(p, 0.95)):
+        assert read(bumps([67.0])) - read(bumps([50.0])) == pytest.approx(17, abs=1e-4)
+
+
+def test_the_correction_is_the_order_statistic_of_split_conformal_prediction():
+    scores = np.random.default_rng(0).permutation(99) + 1.0
+    assert conformal_correction(scores) == 90  # ⌈100 · .9⌉
+    assert conformal_correction(np.arange(8.0)) is None, "nine scores are needed for .9"
+    assert conformal_correction(np.arange(9.0)) == 8
+
+
+@pytest.mark.parametrize("overconfident", [0.4, 1.0, 2.5])
+@pytest.mark.parametrize("plain", [False, True])
+def test_nine_in_ten_intervals_hold_the_truth_whatever_the_network_believes(overconfident, plain):
+    """The law of split conformal: over fresh draws, coverage lies in [.9, .9 + 1/(n + 1)]."""
+    rng = np.random.default_rng(5)
+    covered = []
+    for _ in range(60):
+        truth = rng.uniform(25, 90, 700)
+        said = truth + rng.normal(0, 4, 700)
+        age = said if plain else bumps(said, width=4 * overconfident)
+        rule = choose_rule(age[:200], truth[:200])
+        _, low, high = apply_rule(age[200:], rule)
+        covered.append(((low <= truth[200:]) & (truth[200:] <= high)).mean())
+    standard_error = np.std(covered) / np.sqrt(len(covered))
+    assert 0.9 - 3 * standard_error < np.mean(covered) < 0.905 + 3 * standard_error
+
+
+def test_the_reading_with_the_lower_validation_error_is_chosen():
+    skewed = 0.7 * bumps(np.full(50, 30.0), 1) + 0.3 * bumps(np.full(50, 80.0), 1)
+    assert choose_rule(skewed, np.full(50, 30.0))["age"] == "median"
+    assert choose_rule(skewed, np.full(50, 45.0))["age"] == "mean"
+
+
+def test_an_interval_holds_its_own_age_and_without_faces_to_calibrate_says_nothing():
+    age = np.random.default_rng(0).dirichlet(np.full(121, 0.05), 200)
+    truth = np.random.default_rng(1).uniform(0, 120, 200)
+    years, low, high = apply_rule(age, choose_rule(age, truth))
+    assert ((low <= years) & (years <= high)).all()
+    _, low, high = apply_rule(age, choose_rule(age[:5], truth[:5]))
+    assert (low == 0).all()
+    assert (high == 120).all()
+
+
+def test_age_targets_are_distributions_around_the_age_wider_for_the_old():
+    targets = age_targets(torch.tensor([0.0, 30.0, 60.0, 116.0]))
+    years = torch.arange(121.0)
+    assert targets.sum(1) == pytest.approx(1, abs=1e-5)
+    assert (targets @ years)[1:3] == pytest.approx([30.0, 60.0], abs=1e-3)
+    spread = (targets @ years.square() - (targets @ years).square()).sqrt()
+    assert spread[1:3] == pytest.approx([1.9, 2.8], abs=0.01)
+
+
+def test_the_loss_is_least_for_the_target_itself_and_a_certain_right_gender():
+    age, female = torch.tensor([40.0, 12.0]), torch.tensor([1.0, 0.0])
+    perfect = torch.log(age_targets(age) + 1e-30)
+    sure = torch.tensor([20.0, -20.0])
+    best, years = two_headed_loss(perfect, sure, age, female)
+    assert best.item() == pytest.approx(0, abs=1e-2)
+    assert years == pytest.approx(age, abs=0.01)
+    for out, gender in ((perfect.roll(3, 1), sure), (perfect, -sure), (perfect * 0.5, sure)):
+        assert two_headed_loss(out, gender, age, female)[0] > best + 0.05
+
+
+def test_the_notebook_s_loss_weighs_gender_ten_and_squared_years_one():
+    age, female = torch.tensor([40.0]), torch.tensor([1.0])
+    loss, _ = two_headed_loss(torch.tensor([43.0]), torch.tensor([0.0]), age, female)
+    assert loss.item() == pytest.approx(10 * np.log(2) + 9)

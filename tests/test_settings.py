@@ -1,0 +1,97 @@
+import argparse
+import subprocess
+import sys
+
+import pytest
+
+from audit.errors import InputError
+from model.settings import (
+    NETWORKS,
+    TrainSettings,
+    add_train_options,
+    demo_settings,
+    settings_for,
+    train_settings_from,
+    write_settings,
+)
+
+
+def parsed(*words, out):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=type(out), default=out)
+    add_train_options(parser)
+    return parser.parse_args(words)
+
+
+def test_without_options_the_compact_recipe_is_taken(tmp_path):
+    assert train_settings_from(parsed(out=tmp_path)) == settings_for("compact")
+
+
+def test_single_options_change_single_settings(tmp_path):
+    words = ["--network", "notebook", "--epochs", "7", "--seed", "3", "--holdout", "0.3"]
+    settings = train_settings_from(parsed(*words, out=tmp_path))
+    assert settings == settings_for("notebook", epochs=7, seed=3, test=0.3)
+
+
+def test_quick_is_a_shorter_recipe_of_every_network():
+    for network in NETWORKS:
+        assert settings_for(network, quick=True).epochs < settings_for(network).epochs
+
+
+def test_the_notebook_s_recipe_is_the_notebook_s():
+    settings = settings_for("notebook")
+    assert (settings.epochs, settings.batch, settings.learning_rate) == (300, 64, 0.01)
+    assert settings.average == settings.clip == settings.weight_decay == 0
+    assert settings.augment.flip == 0.5
+    assert settings.augment.rotate == settings.augment.erase == 0
+
+
+def test_another_size_trains_at_that_size_throughout():
+    assert settings_for(size=64).growth == ()
+    assert demo_settings().size == 64
+
+
+def test_settings_survive_json():
+    for network in NETWORKS:
+        settings = settings_for(network, quick=True, seed=5)
+        assert TrainSettings.from_dict(settings.to_dict()) == settings
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"network": "vgg"}, "--network vgg"),
+        ({"size": 50}, "--size 50"),
+        ({"epochs": 0}, "--epochs 0"),
+        ({"batch": 1}, "--batch 1"),
+        ({"learning_rate": 0}, "--learning-rate 0"),
+        ({"test": 1.5}, "--holdout 1.5"),
+        ({"valid": 0.0}, "--valid 0.0"),
+        ({"precision": "int8"}, "--precision int8"),
+        ({"pretrained": True, "weights": "a.pth"}, "--pretrained with --weights"),
+    ],
+)
+def test_wrong_settings_are_refused_by_the_option_s_name(wrong, words):
+    with pytest.raises(InputError, match=words):
+        TrainSettings(**wrong)
+
+
+def test_resume_takes_the_settings_of_the_stopped_training(tmp_path):
+    stored = settings_for("compact", epochs=9, seed=4)
+    write_settings(stored, tmp_path)
+    assert train_settings_from(parsed("--resume", out=tmp_path)) == stored
+    assert train_settings_from(parsed("--resume", "--epochs", "9", out=tmp_path)) == stored
+    with pytest.raises(InputError, match=r"--batch 8 \(was 64\)"):
+        train_settings_from(parsed("--resume", "--batch", "8", out=tmp_path))
+
+
+def test_damaged_settings_are_named(tmp_path):
+    (tmp_path / "settings.json").write_text('{"epochs": 3}')
+    with pytest.raises(InputError, match=r"settings\.json"):
+        train_settings_from(parsed("--resume", out=tmp_path))
+
+
+def test_the_options_can_be_listed_without_loading_torch():
+    code = "import model.settings, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
