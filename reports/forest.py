@@ -25,9 +25,14 @@ COLUMNS = ["group", "metric", "value", "low", "high", "n", "n_subjects", "shrunk
 
 
 def forest(result: AuditResult, *, feature: str, metric: str) -> Drawn:
-    """The groups of a feature by one metric. Sorted by value unless the feature has an order."""
+    """The groups of a feature by one metric. Sorted by value unless the feature has an order.
+
+    Of more than MOST groups, the compared ones on the bad side are drawn; the table has them all.
+    """
     rows = lookup.subgroup_rows(result, feature, metric)
     shown = _sorted(rows, keep=lookup.is_ordered(result, feature), metric=metric)
+    if len(shown) > MOST:
+        shown = shown[shown.status == "ok"].head(MOST)
     worst = lookup.worst_group(result, feature, metric)
     figure = _figure(shown, metric=metric, worst=worst, overall=lookup.overall_row(result, metric))
     return Drawn(
@@ -42,12 +47,10 @@ def forest(result: AuditResult, *, feature: str, metric: str) -> Drawn:
 
 
 def _sorted(rows: pd.DataFrame, *, keep: bool, metric: str) -> pd.DataFrame:
-    """Own order, or by value with the bad side first; at most MOST groups, compared ones first."""
+    """In the feature's own order, or by value with the bad side first."""
     if not keep:
         bad_is_high = METRICS[metric].better != "higher"
         rows = rows.sort_values("value", ascending=not bad_is_high, kind="stable")
-    if len(rows) > MOST:
-        rows = rows[rows.status == "ok"].head(MOST)
     return rows
 
 

@@ -83,6 +83,23 @@ def example_result(
     )
 
 
+def renamed(result: AuditResult, names: dict[str, str]) -> AuditResult:
+    """The result with levels of its features called otherwise, in every table."""
+
+    def words(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return CUT.join(names.get(part, part) for part in value.split(CUT))
+
+    def other(frame: pd.DataFrame) -> pd.DataFrame:
+        columns = [c for c in ("group", "lowest_group", "highest_group", "groups") if c in frame]
+        return frame.assign(**{c: [words(v) for v in frame[c]] for c in columns})
+
+    tables = {name: other(getattr(result, name)) for name in COLUMNS}
+    features = [f | {"levels": [words(v) for v in f["levels"]]} for f in result.info["features"]]
+    return AuditResult(result.info | {"features": features}, **tables)
+
+
 def _info(faces: pd.DataFrame, levels: dict[str, tuple[str, ...]]) -> dict[str, object]:
     names = list(levels)
     features = [

@@ -1,0 +1,473 @@
+"""Figures draw the stored numbers, name every group, and say in words what they show."""
+
+import json
+import math
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from example_result import AGES, example_faces, example_result, renamed
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audit.metrics import METRICS
+from audit.result import COLUMNS, AuditResult, table
+from audit.words import count, in_unit
+from reports import lookup
+from reports.curves import error_by_age, learning_curves, within_years
+from reports.curves_svg import learning_curves_svg, round_ticks
+from reports.figures import SECTIONS
+from reports.forest import MOST, forest, small_forest
+from reports.heatmap import confusion, crossing
+from reports.reliability import interval_coverage, reliability, score_table
+from reports.theme import DARKENED, LIGHT, PALETTE, dark, plain, text
+
+RESULT = example_result()
+UNTESTED = example_result(tested=False, trained=False)
+DRAWN = [(s, d) for s in SECTIONS for d in s.figures(RESULT)]
+WITH_FIGURE = [d for _, d in DRAWN if d.figure is not None]
+FORESTS = [
+    (feature, metric)
+    for feature in ("race", "gender_true", "age_group")
+    for metric in ("age_mae", "age_me", "gender_accuracy")
+]
+
+
+def rows_of(feature, metric, result=RESULT):
+    return result.subgroups.query("feature == @feature and metric == @metric")
+
+
+def dots(figure):
+    """Group -> (value, low, high, symbol) of every dot drawn."""
+    found = {}
+    for trace in figure.data:
+        for i, group in enumerate(trace.customdata):
+            value, bars = trace.x[i], trace.error_x
+            ends = value - bars.arrayminus[i], value + bars.array[i]
+            found[group] = (value, *ends, trace.marker.symbol)
+    return found
+
+
+def changed(result, name, **where_to):
+    """The result with `value` of one record of a table set to another number."""
+    frame, value = getattr(result, name).copy(), where_to.pop("value")
+    hit = pd.concat([frame[k] == v for k, v in where_to.items()], axis=1).all(axis=1)
+    assert hit.sum() == 1
+    frame.loc[hit, "value"] = value
+    return replace(result, **{name: frame})
+
+
+@pytest.mark.parametrize(("section", "drawn"), DRAWN, ids=[d.key for _, d in DRAWN])
+def test_every_figure_has_title_reading_help_alt_text_and_table(section, drawn):
+    assert section.how.endswith(".")
+    assert drawn.title
+    assert re.search(r"\d", drawn.alt), "an alt text carries the numbers"
+    assert len(drawn.table) > 0
+    assert "nan" not in (drawn.title + drawn.alt).lower().replace("unknown", "")
+
+
+def test_keys_of_figures_are_unique():
+    keys = [d.key for _, d in DRAWN]
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize("drawn", WITH_FIGURE, ids=[d.key for d in WITH_FIGURE])
+def test_a_figure_is_plain_json_of_known_height_without_a_template(drawn):
+    whole = plain(drawn.figure)
+    words = json.dumps(whole, allow_nan=False)
+    assert "template" not in whole["layout"]
+    assert "bdata" not in words
+    assert drawn.height == whole["layout"]["height"] > 50
+
+
+@pytest.mark.parametrize(("feature", "metric"), FORESTS)
+def test_a_forest_plot_draws_the_stored_values_and_interval_ends(feature, metric):
+    drawn = dots(forest(RESULT, feature=feature, metric=metric).figure)
+    for row in rows_of(feature, metric).itertuples():
+        if row.status == "suppressed":
+            assert row.group not in drawn
+        else:
+            assert drawn[row.group][:3] == pytest.approx((row.value, row.low, row.high))
+
+
+@pytest.mark.parametrize(("feature", "metric"), FORESTS)
+def test_a_forest_plot_names_every_group_and_writes_its_n_at_the_right_edge(feature, metric):
+    figure = forest(RESULT, feature=feature, metric=metric).figure
+    named = dict(zip(figure.layout.yaxis.ticktext, figure.layout.yaxis.tickvals, strict=True))
+    written = {a.y: a.text for a in figure.layout.annotations if a.xref == "paper" and a.y > 1}
+    for row in rows_of(feature, metric).itertuples():
+        place = named[row.group]
+        if place > 1:  # the lowest row has y 1, as the headings have
+            assert written[place] == count(row.n)
+    assert count(rows_of(feature, metric).n.iloc[-1]) in [a.text for a in figure.layout.annotations]
+
+
+def test_the_dot_moves_when_the_stored_value_does():
+    where = {"feature": "race", "group": "Asian", "metric": "age_mae"}
+    moved = changed(RESULT, "subgroups", **where, value=55.5)
+    assert dots(forest(moved, feature="race", metric="age_mae").figure)["Asian"][0] == 55.5
+
+
+def test_few_are_hollow_and_the_worst_compared_group_is_a_diamond():
+    few = RESULT.subgroups.query("feature == 'race × age_group' and status == 'few'")
+    row = few[few.metric == "age_mae"].iloc[0]
+    drawn = dots(forest(RESULT, feature="race", metric="age_mae").figure)
+    worst = RESULT.disparities.query("feature == 'race' and metric == 'age_mae'").highest_group
+    assert [g for g, d in drawn.items() if d[3] == "diamond"] == [worst.item()]
+    alone = replace(RESULT, subgroups=few[few.group == row.group])
+    hollow = dots(forest(alone, feature="race × age_group", metric="age_mae").figure)
+    assert hollow[row.group][3] == "circle-open"
+
+
+def test_an_ordered_feature_keeps_its_order_and_others_go_from_worst_to_best():
+    ages = forest(RESULT, feature="age_group", metric="gender_accuracy").figure.layout.yaxis
+    by_place = [n for _, n in sorted(zip(ages.tickvals, ages.ticktext, strict=True), reverse=True)]
+    assert by_place == [a for a in AGES if a in by_place]
+    races = forest(RESULT, feature="race", metric="gender_accuracy").figure.layout.yaxis.ticktext
+    values = rows_of("race", "gender_accuracy").set_index("group").value
+    known = [values[g] for g in races if not math.isnan(values[g])]
+    assert known == sorted(known)
+
+
+def test_a_crossing_of_many_groups_draws_compared_ones_only_and_tables_all():
+    drawn = forest(RESULT, feature="race × age_group", metric="age_mae")
+    shown = dots(drawn.figure)
+    rows = rows_of("race × age_group", "age_mae").set_index("group")
+    assert len(rows) > MOST >= len(shown)
+    assert set(rows.status[list(shown)]) == {"ok"}
+    assert len(drawn.table) == len(rows)
+
+
+def test_signed_errors_say_on_the_axis_which_way_is_too_old():
+    for drawn in (
+        forest(RESULT, feature="race", metric="age_me").figure.layout.xaxis,
+        error_by_age(RESULT, metric="age_me").figure.layout.yaxis,
+    ):
+        assert drawn.title.text == "← too young · years · too old →"
+    assert (
+        "years" in forest(RESULT, feature="race", metric="age_mae").figure.layout.xaxis.title.text
+    )
+
+
+@pytest.mark.parametrize(
+    ("feature", "metric"),
+    [("race × gender_true", "age_me"), ("race × age_group", "gender_accuracy")],
+)
+def test_a_heat_map_writes_every_value_in_its_own_cell(feature, metric):
+    figure = crossing(RESULT, feature=feature, metric=metric).figure
+    words = next(t for t in figure.data if t.type == "scatter")
+    columns, rows = figure.layout.xaxis.ticktext, figure.layout.yaxis.ticktext
+    found = {
+        frozenset((columns[x], rows[y])): said
+        for x, y, said in zip(words.x, words.y, words.text, strict=True)
+    }
+    metric_ = METRICS[metric]
+    for row in rows_of(feature, metric).itertuples():
+        said = found[frozenset(row.group.split(" × "))].removesuffix(" •")
+        wanted = in_unit(row.value, metric_.unit, signed=metric_.better == "zero")
+        assert said == ("" if math.isnan(row.value) else wanted.removesuffix("\u00a0%"))
+
+
+def test_a_heat_map_hatches_exactly_the_groups_that_are_not_compared():
+    figure = crossing(RESULT, feature="race × age_group", metric="age_mae").figure
+    hatched = next(t for t in figure.data if t.type == "bar")
+    assert hatched.marker.pattern.shape == "/"
+    assert len(hatched.x) == (rows_of("race × age_group", "age_mae").status != "ok").sum()
+
+
+def test_a_heat_map_puts_a_dot_where_a_difference_is_established():
+    claim = dict.fromkeys(COLUMNS["slices"]) | {
+        "feature": "race × gender_true",
+        "group": "Asian × male",
+        "metric": "age_mae",
+        "confirmed": True,
+    }
+    rejected = claim | {"group": "White × male", "confirmed": False}
+    result = replace(
+        RESULT, slices=table("slices", [claim, rejected]), findings=RESULT.findings.head(0)
+    )
+    figure = crossing(result, feature="race × gender_true", metric="age_mae").figure
+    words = next(t for t in figure.data if t.type == "scatter")
+    marked = [g for g, said in zip(words.customdata, words.text, strict=True) if "•" in said]
+    assert marked == ["Asian × male"]
+
+
+def test_only_a_signed_metric_gets_a_diverging_scale_and_it_is_centred_on_zero():
+    signed = crossing(RESULT, feature="race × gender_true", metric="age_me").figure.data[0]
+    assert signed.zmin == -signed.zmax
+    assert signed.colorscale[1] == (0.5, LIGHT["paper"])
+    for metric, end in (("age_mae", 1), ("gender_accuracy", 0)):
+        plain_ = crossing(RESULT, feature="race × gender_true", metric=metric).figure.data[0]
+        assert len(plain_.colorscale) == 2
+        assert plain_.colorscale[end][1] == LIGHT["tint"], "the worse end is the darker one"
+
+
+def test_the_confusion_matrix_writes_the_counts_and_reconciles_with_the_accuracy():
+    drawn = confusion(RESULT, head="gender")
+    words = next(t for t in drawn.figure.data if t.type == "scatter")
+    assert sorted(words.text) == sorted(count(n) for n in drawn.table.n)
+    right = drawn.table[drawn.table.true == drawn.table.predicted].n.sum() / drawn.table.n.sum()
+    assert f"{100 * right:.1f}" in drawn.title
+    assert confusion(replace(RESULT, confusion=RESULT.confusion.head(0)), head="age") is None
+
+
+def test_error_by_age_lays_true_and_predicted_age_on_one_scale():
+    figure = error_by_age(RESULT, metric="age_mae").figure
+    true, read = figure.data
+    assert (true.name, read.name) == ("by true age", "by predicted age")
+    assert (true.yaxis, read.yaxis) == (None, None), "one axis for both"
+    bins = RESULT.calibration.query("head == 'age'").set_index("bin").mae
+    assert dict(zip(read.customdata, read.y, strict=True)) == pytest.approx(dict(bins))
+    values = rows_of("age_group", "age_mae").set_index("group").value.dropna()
+    assert dict(zip(true.customdata, true.y, strict=True)) == pytest.approx(dict(values))
+    assert (true.line.dash, true.marker.symbol) != (read.line.dash, read.marker.symbol)
+
+
+def test_error_by_age_works_with_either_half_missing():
+    no_bins = replace(RESULT, calibration=RESULT.calibration.head(0))
+    assert [t.name for t in error_by_age(no_bins, metric="age_me").figure.data] == ["by true age"]
+    no_ages = replace(RESULT, subgroups=rows_of("race", "age_mae"))
+    assert [t.name for t in error_by_age(no_ages, metric="age_me").figure.data] == [
+        "by predicted age"
+    ]
+    neither = replace(no_bins, subgroups=rows_of("race", "age_mae"))
+    assert error_by_age(neither, metric="age_me") is None
+
+
+def test_reliability_shares_its_axes_and_shows_band_intervals_and_scores():
+    multiples = reliability(RESULT, feature="race")
+    assert len(multiples) == 5  # `unknown` has seven faces
+    axes = {(d.figure.layout.xaxis.range, d.figure.layout.yaxis.range) for d in multiples}
+    assert len(axes) == 1
+    for drawn in multiples:
+        band, observed = drawn.figure.data[1], drawn.figure.data[2]
+        assert band.fillcolor == LIGHT["band"]
+        assert list(observed.y) == drawn.table.observed.tolist()
+        ends = [y - minus for y, minus in zip(observed.y, observed.error_y.arrayminus, strict=True)]
+        assert ends == pytest.approx(drawn.table.low.tolist())
+        assert drawn.figure.data[3].type == "bar"
+        assert count(drawn.table.n.sum()) in drawn.title
+
+
+def test_the_score_table_adds_up_and_ends_where_there_are_no_scores():
+    drawn = score_table(RESULT, feature="race")
+    parts = drawn.table.miscalibration - drawn.table.discrimination + drawn.table.uncertainty
+    assert parts.tolist() == pytest.approx(drawn.table.brier.tolist())
+    assert score_table(replace(RESULT, scores=RESULT.scores.head(0)), feature="race") is None
+
+
+def test_coverage_is_drawn_against_what_was_stated():
+    drawn = interval_coverage(RESULT, feature="race")
+    assert [s.x0 for s in drawn.figure.layout.shapes] == [0.9]
+    assert list(drawn.figure.data[0].x) == drawn.table.coverage.tolist()
+    least = drawn.table[drawn.table.group != "overall"].set_index("group").coverage.idxmin()
+    assert f"{least} least" in drawn.title
+    assert interval_coverage(RESULT, feature="absent") is None
+
+
+def test_curves_of_errors_rise_and_show_the_group_beside_all_faces():
+    for drawn in within_years(RESULT, feature="race"):
+        band, whole, group = drawn.figure.data
+        assert list(group.y) == sorted(group.y)
+        assert len(whole.x) == len(group.x) == 31
+        assert whole.line.dash != group.line.dash
+        assert len(band.x) == 2 * 31
+
+
+def test_a_longer_history_gives_no_other_figures_and_an_empty_one_gives_none():
+    assert [d.key for d in learning_curves(RESULT.history)] == [
+        "learning-loss",
+        "learning-age_mae",
+        "learning-gender_accuracy",
+    ]
+    assert learning_curves(UNTESTED.history) == []
+    assert learning_curves(pd.DataFrame({"epoch": [1, 2], "seconds": [3.0, 4.0]})) == []
+
+
+def test_a_learning_curve_names_the_best_validation_epoch():
+    history = RESULT.history.copy()
+    history.loc[6, ["loss_valid", "age_mae_valid"]] = 0.5
+    history.loc[6, "gender_accuracy_valid"] = 0.999
+    assert all("at epoch 7" in d.title for d in learning_curves(history))
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        ("age", "interval"),
+        ("gender", "score"),
+        ("score",),
+        ("interval",),
+        ("age", "interval", "score"),
+    ],
+)
+def test_every_section_draws_what_is_left_when_a_head_is_missing(without):
+    keep = RESULT.subgroups.metric.map(lambda m: METRICS[m].head not in without)
+    heads = RESULT.calibration["head"].map(lambda h: "score" if h == "gender" else h)
+    kinds = RESULT.histograms["kind"].map({"age_cs": "age", "gender_score": "score"})
+    result = replace(
+        RESULT,
+        subgroups=RESULT.subgroups[keep],
+        disparities=RESULT.disparities.head(0),
+        calibration=RESULT.calibration[~heads.isin(without)],
+        coverage=RESULT.coverage.head(0) if "interval" in without else RESULT.coverage,
+        scores=RESULT.scores.head(0) if "score" in without else RESULT.scores,
+        confusion=RESULT.confusion[~RESULT.confusion["head"].isin(without)],
+        histograms=RESULT.histograms[~kinds.isin(without)],
+    )
+    drawn = [d for s in SECTIONS for d in s.figures(result)]
+    assert drawn
+    shown = {d.table.metric.iloc[0] for d in drawn if "metric" in d.table and len(d.table) > 9}
+    assert not {m for m in shown if METRICS[m].head in without}
+
+
+def test_nothing_at_all_draws_nothing_at_all():
+    empty = AuditResult(RESULT.info, **{name: table(name, []) for name in COLUMNS})
+    assert [d for s in SECTIONS for d in s.figures(empty)] == []
+
+
+def test_untested_comparisons_are_called_not_tested():
+    section = next(s for s in SECTIONS if s.key == "disparities")
+    (drawn,) = section.figures(UNTESTED)
+    assert f"{len(UNTESTED.disparities)} not tested" in drawn.title
+    assert "0 disparity" not in drawn.title
+
+
+def test_names_from_the_data_stay_text_in_every_figure():
+    hostile = '<img src=x onerror="alert(1)">'
+    result = renamed(RESULT, {"Asian": hostile, "Black": "</script><b>"})
+    assert hostile in set(result.subgroups.group)
+    for section in SECTIONS:
+        for drawn in section.figures(result):
+            if drawn.figure is not None:
+                shown = plain(drawn.figure)
+                for trace in shown["data"]:
+                    trace.pop("customdata", None)  # given to a click, never shown
+                words = json.dumps(shown)
+                assert "<img" not in words
+                assert "</script" not in words
+    small = small_forest(result, feature="race", metric="age_mae", group=hostile)
+    texts = [t.text for t in ET.fromstring(str(small)).iter() if t.tag == "text"]
+    assert any(t.startswith("<img") for t in texts)
+
+
+@given(st.text(max_size=200))
+def test_a_name_is_shown_short_without_markup_or_line_breaks(name):
+    shown = text(name)
+    assert "<" not in shown
+    assert "\n" not in shown
+    assert len(shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")) <= 40
+
+
+def test_the_small_forest_plot_shows_the_chosen_group_among_at_most_nine():
+    rows = rows_of("race × age_group", "age_mae")
+    for group in rows[rows.status == "ok"].group:
+        drawn = small_forest(RESULT, feature="race × age_group", metric="age_mae", group=group)
+        root = ET.fromstring(str(drawn))
+        names = [t for t in root.iter("text") if "name" in t.get("class", "")]
+        assert len(names) == 9
+        assert [t.text for t in names if "chosen" in t.get("class")] == [
+            group if len(group) <= 17 else group[:16] + "…"
+        ]
+    nothing = small_forest(RESULT, feature="absent", metric="age_mae", group=None)
+    assert str(nothing) == ""
+
+
+def test_the_palette_is_that_of_the_page():
+    css = (Path(__file__).parents[1] / "reports" / "base.html").read_text(encoding="utf-8")
+    light, night = re.findall(r":root[^{]*\{(.*?)\}", css, re.DOTALL)[:2]
+    for name, pair in PALETTE.items():
+        for theme, colour in zip((light, night), pair, strict=True):
+            assert f"--{name}: {colour};" in theme
+
+
+def luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one, other):
+    """Contrast ratio of WCAG 2.2."""
+    bright, dim = sorted((luminance(one), luminance(other)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_text_has_contrast_aa_and_marks_three_to_one(theme):
+    colour = {name: pair[theme] for name, pair in PALETTE.items()}
+    for ink in ("ink", "quiet"):
+        for ground in ("paper", "surface"):
+            assert contrast(colour[ink], colour[ground]) >= 4.5
+    for ground in ("tint", "tint-group", "band"):
+        assert contrast(colour["ink"], colour[ground]) >= 4.5
+    marks = (
+        ("accent", "group", "third", "rule")
+        if theme == 0
+        else (*("accent", "group", "third", "fourth", "rule"),)
+    )
+    for mark in marks:
+        assert contrast(colour[mark], colour["paper"]) >= 3
+
+
+def test_dark_changes_the_colours_and_nothing_else():
+    for drawn in WITH_FIGURE[:12]:
+        before = json.dumps(plain(drawn.figure), sort_keys=True)
+        after = json.dumps(plain(dark(drawn.figure)), sort_keys=True)
+        assert not [c for c in DARKENED if c in after and c not in DARKENED.values()]
+        back = after
+        for light, night in DARKENED.items():
+            back = back.replace(night, light)
+        assert back == before
+    assert LIGHT["line"] not in json.dumps(dark(WITH_FIGURE[0].figure).to_dict(), default=str)
+
+
+@given(
+    st.floats(-1e4, 1e4, allow_nan=False),
+    st.floats(1e-3, 1e4, allow_nan=False),
+)
+def test_round_ticks_hold_the_range_in_few_even_steps(low, width):
+    ticks = round_ticks(low, low + width)
+    assert 2 <= len(ticks) <= 5
+    assert ticks[0] <= low + 1e-6
+    assert ticks[-1] >= low + width - 1e-6
+    steps = [b - a for a, b in pairwise(ticks)]
+    assert max(steps) == pytest.approx(min(steps))
+
+
+def test_the_svg_of_learning_curves_has_a_line_per_column_and_stays_the_same():
+    svg = learning_curves_svg(RESULT.history)
+    root = ET.fromstring(svg)
+    space = "{http://www.w3.org/2000/svg}"
+    lines = [p.get("d") for p in root.iter(f"{space}path") if p.get("d").count("L") == 23]
+    assert len(lines) == 6
+    assert svg == learning_curves_svg(RESULT.history.copy())
+    assert learning_curves_svg(RESULT.history[["epoch", "loss_train"]]).count("<path") == 2
+    ET.fromstring(learning_curves_svg(pd.DataFrame({"epoch": [1]})))
+
+
+def test_the_svg_of_learning_curves_skips_epochs_without_a_figure():
+    history = RESULT.history.copy()
+    history.loc[3, "loss_valid"] = float("nan")
+    assert "nan" not in learning_curves_svg(history)
+
+
+def test_lookups_name_the_group_on_the_bad_side():
+    assert lookup.worst_group(RESULT, "race", "age_mae") == "Black"
+    worst = lookup.worst_group(RESULT, "age_group", "age_me")
+    values = rows_of("age_group", "age_me").set_index("group").value
+    assert abs(values[worst]) == values.abs().max()
+    assert lookup.worst_group(RESULT, "race", "gender_selection") is None
+    assert lookup.worst_group(RESULT, "absent", "age_mae") is None
+
+
+def test_faces_of_one_race_leave_nothing_to_compare_and_say_so():
+    faces = example_faces(400)
+    faces["race"] = "White"
+    result = example_result(faces=faces, races=("White", "unknown"), tested=False)
+    drawn = forest(result, feature="race", metric="age_mae")
+    assert "no two groups large enough to compare" in drawn.title
