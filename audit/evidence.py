@@ -165,10 +165,11 @@ def spread(
     tau = float(np.sqrt(paule_mandel(values, se**2)))
     if len(values) == 2:
         return tau, float("nan"), float("nan")
-    if noise is None:
+    drawn = np.zeros(0) if noise is None else _q_of_noise(*noise)
+    if not len(drawn):
         ends = np.asarray(stats.chi2.ppf([alpha / 2, 1 - alpha / 2], len(values) - 1))
     else:
-        ends = np.quantile(_q_of_noise(*noise), [alpha / 2, 1 - alpha / 2])
+        ends = np.quantile(drawn, [alpha / 2, 1 - alpha / 2])
     variances = se**2
     low, high = (_solve(lambda t2: _q(values, variances, t2), float(q)) for q in ends[::-1])
     return tau, min(np.sqrt(low), tau), max(np.sqrt(high), tau)
@@ -185,7 +186,7 @@ def _q_of_noise(own: Reals, own_se: Reals) -> Floats:
         weights = 1 / own_se.astype(np.float64) ** 2
         mean = (weights * own).sum(axis=1, keepdims=True) / weights.sum(axis=1, keepdims=True)
         q = (weights * (own - mean) ** 2).sum(axis=1)
-    return np.asarray(np.where(np.isfinite(q), q, np.inf))
+    return np.asarray(q[np.isfinite(q)])
 
 
 def _solve(falling: Callable[[float], float], target: float) -> float:

@@ -237,8 +237,10 @@ class _Side:
 
     @staticmethod
     def _of_share(x: Reals, n: Reals, design: Reals) -> Reals:
-        p = (x + 1) / (n + 2)
-        return p * (1 - p) / (n + 2) * design
+        """Variance of a share with one success and one failure added, over effective rows."""
+        rows = n / design
+        p = (x / design + 1) / (rows + 2)
+        return p * (1 - p) / (rows + 2)
 
     @property
     def value(self) -> Floats:
