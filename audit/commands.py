@@ -22,10 +22,10 @@ from audit.words import count
 
 if TYPE_CHECKING:
     import pandas as pd
-    from model.faces import FaceTable
-    from model.settings import TrainSettings
 
     from audit.result import AuditResult
+    from model.faces import FaceTable
+    from model.settings import TrainSettings
 
 
 def demo(args: argparse.Namespace) -> int:
@@ -226,12 +226,12 @@ def _print_result(result: "AuditResult") -> None:
     from audit.words import in_unit, interval
 
     overall = result.subgroups[result.subgroups.feature == "overall"]
-    for row in overall[overall.status == "ok"].itertuples():
-        metric = METRICS.get(str(row.metric))
-        if metric is None:
-            continue
-        value = in_unit(row.value, metric.unit) + (" years" if metric.unit == "years" else "")
-        print(f"{metric.label:<38} {value:>12} {interval(row.low, row.high, metric.unit)}")
+    for row in overall[overall.status == "ok"].to_dict("records"):
+        if metric := METRICS.get(row["metric"]):
+            value = in_unit(row["value"], metric.unit)
+            unit = " years" if metric.unit == "years" else ""
+            between = interval(row["low"], row["high"], metric.unit)
+            print(f"{metric.label:<38} {value + unit:>12} {between}")
     for sentence in result.findings.sentence:
         print(f"- {sentence}")
 

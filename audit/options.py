@@ -86,7 +86,7 @@ def _audit_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _audit_options(parser: argparse.ArgumentParser) -> None:
-    several = {"nargs": "+", "action": "extend"}
+    several: dict[str, Any] = {"nargs": "+", "action": "extend"}
     parser.add_argument(
         "--column", **several, metavar="NAME=THEIRS", help="read our NAME from their column"
     )
@@ -124,7 +124,7 @@ def _dashboard_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
 
 
-ARGUMENTS: Mapping[str, Callable[..., None]] = {
+ARGUMENTS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "demo": _demo_arguments,
     "run": _run_arguments,
     "check": _check_arguments,
