@@ -1,0 +1,122 @@
+"""Weak subgroups: the lattice counted a second time, scipy's Welch test, planted slices."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from audit.slices import Cells, confirm, lattice, nominate, weak_slices, welch
+
+SIZES = (4, 2, 5)
+SHARDS = 1000
+
+
+def cells_of(codes, error, shard, *, sizes=SIZES, shards=SHARDS):
+    error = np.asarray(error, dtype=float)
+    return Cells(codes, sizes, shard, shards, np.ones(len(error)), error, error**2)
+
+
+def some_faces(seed, *, n=6000, planted=None, more=1.5):
+    """Codes and |t4| errors; faces at the levels `planted` (feature -> level) have `more` error."""
+    rng = np.random.default_rng(seed)
+    codes = np.stack([rng.integers(0, k, n) for k in SIZES], axis=1)
+    weak = np.zeros(n, bool) if planted is None else np.ones(n, bool)
+    for feature, level in (planted or {}).items():
+        weak &= codes[:, feature] == level
+    error = np.abs(rng.standard_t(4, n)) * 5 * np.where(weak, more, 1.0)
+    return cells_of(codes, error, rng.integers(0, SHARDS, n))
+
+
+def test_the_lattice_holds_every_slice_of_one_to_three_features_once():
+    cells = some_faces(0, n=400)
+    found = lattice(cells)
+    assert len(set(found.levels)) == len(found.levels)
+    frame = pd.DataFrame(cells.codes).assign(half=cells.shard % 2, n=1, x=cells.x, xx=cells.xx)
+    expected = 0
+    for parts in ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)):
+        for levels, rows in frame.groupby(list(parts)):
+            i = found.levels.index(tuple(zip(parts, map(int, np.atleast_1d(levels)), strict=True)))
+            for half in (0, 1):
+                sums = rows.loc[rows["half"] == half, ["n", "x", "xx"]].sum()
+                np.testing.assert_allclose(found.sums[:, i, half], sums)
+            expected += 1
+    assert len(found.levels) == expected
+    assert max(map(len, lattice(cells, levels=2).levels)) == 2
+
+
+def test_welchs_t_agrees_with_scipy():
+    rng = np.random.default_rng(1)
+    a, b = rng.gamma(2, 3, 40), rng.gamma(2, 2, 300)
+    sums = [np.array([[len(v)], [v.sum()], [(v**2).sum()]]) for v in (a, b)]
+    assert welch(*sums)[0] == pytest.approx(stats.ttest_ind(a, b, equal_var=False).statistic)
+    single = np.array([[1.0], [3.0], [9.0]])
+    assert welch(single, sums[1])[0] == -np.inf
+
+
+def test_confirmation_is_welchs_test_on_the_half_that_nominated_nothing():
+    rng = np.random.default_rng(2)
+    n = 600
+    codes = np.stack([rng.integers(0, k, n) for k in SIZES], axis=1)
+    error = rng.gamma(2, 2, n) + (codes[:, 0] == 1)
+    shard = rng.permutation(n)  # every face in a shard of its own
+    [found] = confirm(cells_of(codes, error, shard, shards=n), [((0, 1),)])
+    odd, inside = shard % 2 == 1, codes[:, 0] == 1
+    a, b = error[odd & inside], error[odd & ~inside]
+    judge = stats.ttest_ind(a, b, equal_var=False, alternative="greater")
+    assert found.p_value == pytest.approx(judge.pvalue)
+    assert found.difference == pytest.approx(a.mean() - b.mean())
+    both = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((both.low, both.high))
+    assert (found.n, found.n_confirm) == (inside.sum(), (odd & inside).sum())
+
+
+def test_what_happens_in_one_half_alone_is_nominated_and_not_confirmed():
+    cells = some_faces(3)
+    even = (cells.shard % 2 == 0) & (cells.codes[:, 0] == 2)
+    error = np.where(even, cells.x * 2, cells.x)
+    [tested] = weak_slices([cells_of(cells.codes, error, cells.shard)])
+    p = {s.levels: p for s, p in tested}
+    assert ((0, 2),) in p
+    assert all(value > 0.01 for value in p.values())
+
+
+def test_a_planted_slice_of_two_features_is_confirmed_and_its_children_are_not_listed():
+    found = []
+    for seed in range(12):
+        [tested] = weak_slices([some_faces(seed, planted={0: 1, 2: 3}, more=1.6)])
+        confirmed = [s.levels for s, p in tested if p < 0.01]
+        found.append(((0, 1), (2, 3)) in confirmed)
+        assert ((0, 1), (1, 0), (2, 3)) not in confirmed
+        assert ((0, 1), (1, 1), (2, 3)) not in confirmed
+    assert np.mean(found) >= 0.8
+
+
+def test_a_weak_feature_level_is_told_once_and_not_through_its_crossings():
+    cells = some_faces(5, planted={0: 1}, more=1.6)
+    found = lattice(cells)
+    chosen = [found.levels[i] for i in nominate(found)]
+    assert chosen[0] == ((0, 1),)
+    assert sum(((0, 1) in levels) for levels in chosen) <= 3  # of 17 that hold it
+
+
+def test_without_a_weak_slice_none_is_confirmed():
+    wrong = sum(
+        any(p < 0.01 for _, p in weak_slices([some_faces(seed, n=3000)])[0]) for seed in range(60)
+    )
+    assert wrong <= 3  # .01 of 60 is .6: more than 3 has a chance below .01
+
+
+def test_metrics_share_one_correction_and_constant_ones_are_never_weak():
+    cells = some_faces(6)
+    same = cells_of(cells.codes, np.ones(len(cells.shard)), cells.shard)
+    alone, nothing = weak_slices([cells])[0], weak_slices([same])[0]
+    twice = weak_slices([cells, cells])
+    assert nothing == []
+    for (_, p), (_, q) in zip(alone, twice[0], strict=True):
+        assert p <= q <= min(1, 2 * p) + 1e-12
+
+
+def test_small_slices_are_not_looked_at():
+    cells = some_faces(7, n=300)
+    found = lattice(cells)
+    assert all(found.sums[0, i].min() >= 15 for i in nominate(found))
