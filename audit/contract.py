@@ -5,7 +5,8 @@ with numbers that are finite, infinite (no number at all) or NULL (empty).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 
 from audit.config import OLDEST, AuditSettings
 from audit.errors import InputError
@@ -60,21 +61,21 @@ class Table:
 def map_names(source: Source, settings: AuditSettings) -> Table:
     """The columns of the contract, by their own names or by `settings.columns`.
 
-    Raises InputError for a name on either side that does not exist, with the nearest that does,
-    and for a table of which neither head can be read.
+    A name that is not the contract's gives a feature that name. Raises InputError for a name on
+    either side that is wrong, with the nearest right one, and for a table of which neither head
+    can be read.
     """
     theirs = {c.name: c for c in source.columns}
     for name, their in settings.columns.items():
-        asked = f"--column {name}={their}"
-        if name not in CONTRACT:
-            raise InputError(f"{asked}: there is no column {name!r}; {nearest(name, CONTRACT)}")
-        if their not in theirs:
-            found = nearest(their, list(theirs))
-            raise InputError(f"{asked}: {source.label} has no column {their!r}; {found}")
+        _check_pair(name, their, source)
     taken = set(settings.columns.values())
     plain = {n: theirs[n] for n in CONTRACT if n in theirs and n not in taken}
-    mapped = plain | {name: theirs[their] for name, their in settings.columns.items()}
-    table = Table(source, settings, mapped)
+    mapped = {name: theirs[their] for name, their in settings.columns.items()}
+    table = Table(
+        _rename_features(source, settings),
+        settings,
+        plain | {name: column for name, column in mapped.items() if name in CONTRACT},
+    )
     gender = table.has("gender_true") and (table.has("gender_score") or table.has("gender_pred"))
     if not (gender or table.has("age_true", "age_pred")):
         raise InputError(
@@ -83,6 +84,28 @@ def map_names(source: Source, settings: AuditSettings) -> Table:
             "with --column age_pred=THEIRS"
         )
     return table
+
+
+def _check_pair(name: str, their: str, source: Source) -> None:
+    """Raise InputError for a `--column` that names what is not there, or renames onto another."""
+    asked, names = f"--column {name}={their}", [c.name for c in source.columns]
+    if their not in names:
+        raise InputError(
+            f"{asked}: {source.label} has no column {their!r}; {nearest(their, names)}"
+        )
+    if name in CONTRACT:
+        return
+    if get_close_matches(name, CONTRACT, n=1, cutoff=0.8):  # `age_prd` is no feature
+        raise InputError(f"{asked}: there is no column {name!r}; {nearest(name, CONTRACT)}")
+    if name in names and name != their:
+        raise InputError(f"{asked}: {source.label} has a column {name!r} of its own; rename one")
+
+
+def _rename_features(source: Source, settings: AuditSettings) -> Source:
+    """The source with its features under the names that `--column` gives them."""
+    names = {their: name for name, their in settings.columns.items() if name not in CONTRACT}
+    columns = tuple(replace(c, name=names.get(c.name, c.name)) for c in source.columns)
+    return replace(source, columns=columns)
 
 
 def read_words_of(table: Table) -> Table:

@@ -255,7 +255,8 @@ def _notes(
     """What was assumed and what was passed over, in sentences."""
     notes = [f"{what} was not read." for what in table.source.skipped]
     for ours, theirs in table.settings.columns.items():
-        if ours != theirs and any(c.name == ours for c in table.source.columns):
+        own = {c.name for c in table.source.columns}
+        if ours in CONTRACT and ours != theirs and ours in own:
             notes.append(f"The table's own {ours!r} was not read: {ours} is its {theirs!r}.")
     if not table.has("sample_id"):
         notes.append(

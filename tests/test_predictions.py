@@ -544,3 +544,18 @@ def test_the_old_normalised_table_survives_a_failure(tmp_path, monkeypatch):
         write_normalised(read, path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["p.parquet"]
+
+
+def test_a_foreign_feature_takes_the_name_it_is_given():
+    table = synthetic_predictions(200, seed=1)
+    foreign = table.rename(columns={"race": "true_race"})
+    settings = AuditSettings(columns={"race": "true_race"})
+    ours, theirs = open_predictions(table, AuditSettings()), open_predictions(foreign, settings)
+    assert [f.name for f in theirs.features] == [f.name for f in ours.features]
+    assert not any("was not read" in note for note in theirs.notes)
+
+
+def test_a_feature_is_not_renamed_onto_another():
+    table = synthetic_predictions(50, seed=1).assign(true_race="a")
+    with pytest.raises(InputError, match="has a column 'race' of its own"):
+        open_predictions(table, AuditSettings(columns={"race": "true_race"}))
