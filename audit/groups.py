@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from audit.features import Feature
 from audit.metrics import SUMS, Floats
-from audit.tally import SHARDS, Tally
+from audit.shards import SHARDS
+from audit.tally import Tally
 
 OVERALL = "overall"
 CROSS = " × "

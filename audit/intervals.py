@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from audit.metrics import Floats
-from audit.tally import SHARDS
+from audit.shards import SHARDS
 
 LEVEL = 0.95
 Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
