@@ -31,7 +31,7 @@ def paint_lines(canvas: Patch, t: Traits) -> None:
         line = stroke(
             patch, x, y - t.eye_y * 0.6 - at, half=0.25 - 0.025 * step, bend=0.022, width=0.012
         )
-        patch.paint(line * np.clip(1.25 * t.lines - 0.16 * step, 0, 1) * 0.62, shadow)
+        patch.paint(line * np.clip(1.25 * t.lines - 0.16 * step, 0, 1) * 0.72, shadow)
     frown = stroke(
         patch, y - t.eye_y + 0.12, np.abs(x) - 0.030, half=0.055, bend=-0.012, width=0.009
     )
@@ -51,9 +51,9 @@ def paint_lines(canvas: Patch, t: Traits) -> None:
             bend=0.012 * np.sign(slope),
             width=0.010,
         )
-        patch.paint(crow * t.crows * 0.62, shadow)
+        patch.paint(crow * t.crows * 0.72, shadow)
     bag = stroke(patch, x - t.eye_x, y - t.eye_h - 0.052, half=0.085, bend=-0.034, width=0.014)
-    patch.paint(bag * t.bags * 0.62, shadow)
+    patch.paint(bag * t.bags * 0.72, shadow)
     puff = glow(x - t.eye_x, y - t.eye_h - 0.028, 0.09, 0.045)
     patch.paint(puff * t.bags * 0.28, shadow)
     hollow = glow(x - 0.33, y - 0.24, 0.08, 0.16)
@@ -67,7 +67,7 @@ def paint_lines(canvas: Patch, t: Traits) -> None:
     fold = stroke(
         patch, y - middle, x - 0.150 - 0.42 * (y - middle), half=0.110, bend=-0.020, width=0.013
     )
-    patch.paint(fold * t.folds * 0.66, shadow)
+    patch.paint(fold * t.folds * 0.75, shadow)
     sag = stroke(
         patch, y - t.mouth_y - 0.075, x - t.mouth_w - 0.030, half=0.070, bend=0.016, width=0.011
     )

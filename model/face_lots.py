@@ -27,13 +27,13 @@ Named = dict[str, Column]
 
 PLANTED_GROUP = "Other"  # the code that names no people
 PLANTED_LIGHT = "dim"
-FADED = 0.4  # pace at which the planted group shows its years, 1 in all others
+FADED = 0.2  # pace at which the planted group shows its years, 1 in all others
 GROWN_UP = 20  # the age from which it lags
 
 # Ages: share of faces below each age, straight lines between (many young adults, few very old).
 _AGES = ((0, 0.0), (3, 0.07), (10, 0.17), (20, 0.29), (30, 0.49), (40, 0.65), (50, 0.77),
          (60, 0.87), (70, 0.94), (91, 1.0))  # fmt: skip
-_RACES = (0.26, 0.22, 0.18, 0.16, 0.18)
+_RACES = (0.25, 0.21, 0.18, 0.16, 0.20)
 _LIGHTS = (0.58, 0.24, 0.18)
 _POSES = (0.6, 0.2, 0.2)
 _COLUMNS = 128  # lots per face, more than are used: a new trait at the end changes no other
