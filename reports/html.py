@@ -57,6 +57,7 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
     thumbnails: at most so many small pictures, read from inside `images` (default: the folder the
     result names), are embedded, with a notice; none by default.
     """
+    result = AuditResult.from_json(result.to_json())  # as it will be read again from the file
     first = opening(result)
     sections = [s for s in (_section(section, result) for section in SECTIONS) if s["parts"]]
     drawn = [d for s in sections for p in s["parts"] for r in p["rows"] for d in r["drawn"]]
