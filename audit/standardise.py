@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from audit.metrics import Floats
 
-LEAST = 10  # rows that an age needs in every compared group
+LEAST = 10  # occupied shards, so people, that an age needs in every compared group
 
 
 @dataclass(frozen=True)
 class Standardised:
     """Directly standardised values of the compared groups, and their difference from the rest.
 
-    ages: which ages are used [age]: those with LEAST rows or more in every compared group.
+    ages: which ages are used [age]: those with LEAST people or more in every compared group.
     value, difference: per compared group, in the metric's unit; influence: of each shard on
     `difference` [compared, shard], for `resample.Linear`. composition: [compared, compared], the
     part of value i - value j (raw, over the ages used) that unequal ages make; rate: the rest.
@@ -45,31 +45,31 @@ def standardise(
     Direct standardisation: every group's values by age, averaged with the age mix of all rows
     (the compared and the others) over the ages that all compared groups have. The rest of a group
     is standardised to the same mix. The variance is linearised: an age's rows move the group's
-    value by its residual over its rows, times n / (n - 1) in squares.
+    value by its residual over its rows, times n / (n - 1) in squares, n occupied shards.
 
     top, bottom: sums [group, age, shard]; compared [group]. None without two compared groups or
     where no age is left.
     """
-    n_all = bottom.sum(axis=2)
-    mine = n_all[compared]
+    mine, rest = bottom[compared], bottom.sum(axis=0) - bottom[compared]
     if len(mine) < 2:
         return None
-    rest_n = n_all.sum(axis=0) - mine
-    ages = (mine >= LEAST).all(axis=0) & (rest_n >= LEAST).all(axis=0)
+    ages = np.all([((side > 0).sum(axis=2) >= LEAST).all(axis=0) for side in (mine, rest)], axis=0)
     if not ages.any():
         return None
     X, N = top[:, ages], bottom[:, ages]
     mix = N.sum(axis=(0, 2)) / N.sum()
     own, own_influence = _standard(X[compared], N[compared], mix)
-    rest, rest_influence = _standard(X.sum(axis=0) - X[compared], N.sum(axis=0) - N[compared], mix)
+    others, rest_influence = _standard(
+        X.sum(axis=0) - X[compared], N.sum(axis=0) - N[compared], mix
+    )
     least = np.zeros(len(own))
     if share:
         p = X.sum(axis=(0, 2)) / N.sum(axis=(0, 2))
-        n = N.sum(axis=2)[compared]
-        least = np.sqrt((1 / n + 1 / (N.sum(axis=(0, 2)) - n)) @ (mix**2 * p * (1 - p)))
+        each = [1 / _people(side[:, ages]) for side in (mine, rest)]
+        least = np.sqrt(sum(each) @ (mix**2 * p * (1 - p)))
     if root:
         own, own_influence = _rooted(own, own_influence)
-        rest, rest_influence = _rooted(rest, rest_influence)
+        others, rest_influence = _rooted(others, rest_influence)
     rate, composition = kitagawa(X[compared].sum(axis=2), N[compared].sum(axis=2))
     if root:  # a root is no mean over ages: what standardising takes off is the composition
         raw = np.sqrt(X[compared].sum(axis=(1, 2)) / N[compared].sum(axis=(1, 2)))
@@ -78,7 +78,7 @@ def standardise(
     return Standardised(
         ages,
         own / scale,
-        (own - rest) / scale,
+        (own - others) / scale,
         (own_influence - rest_influence) / scale,
         rate / scale,
         composition / scale,
@@ -100,12 +100,21 @@ def kitagawa(top: Floats, bottom: Floats) -> tuple[Floats, Floats]:
     return rate, (tilt * (value[:, None] + value) / 2).sum(axis=2)
 
 
+def _people(N: Floats) -> Floats:
+    """People behind rows [group, age, shard], by linear counting; rows where shards are full."""
+    shards, occupied = N.shape[2], (N > 0).sum(axis=2)
+    free = np.maximum(1 - occupied / shards, 0.1)
+    counted = np.minimum(-shards * np.log(free), N.sum(axis=2))
+    return np.asarray(np.where(free > 0.1, counted, N.sum(axis=2)))
+
+
 def _standard(X: Floats, N: Floats, mix: Floats) -> tuple[Floats, Floats]:
     """(value [group], influence [group, shard]) at the age mix `mix` [age]."""
     n = N.sum(axis=2)
     by_age = X.sum(axis=2) / n
     residual = (X - by_age[:, :, None] * N) / n[:, :, None]
-    inflate = np.sqrt(n / (n - 1))
+    people = (N > 0).sum(axis=2)  # as shards tell them apart: repeated photos change nothing
+    inflate = np.sqrt(people / (people - 1))
     return by_age @ mix, np.einsum("gas,ga->gs", residual, mix * inflate)
 
 

@@ -1,0 +1,172 @@
+"""Disparity records from end to end of the tally: planted groups, laws, what is never tested."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from pandas_tally import FEATURES, some_faces, tally_of
+from sklearn.metrics import roc_auc_score
+
+from audit.config import AuditSettings
+from audit.disparity import Asked, weigh_disparities
+from audit.evidence import holm
+from audit.fairness import audited_metrics, disaggregate, is_tested, metrics_of
+from audit.groups import gather
+from audit.intervals import quantile
+from audit.result import table
+from audit.unsharded import beyond_p90, compare_areas
+
+RACE, GENDER, AGE = FEATURES
+
+
+def asked_of(tally, parts):
+    groups = gather(tally, parts)
+    keys = audited_metrics(gather(tally, ()))
+    by_age = None if AGE in parts else gather(tally, (*parts, AGE))
+    return Asked(groups, disaggregate(groups, metrics_of(groups.parts, keys)), by_age)
+
+
+def weighed(faces, *crossings, people_given=False, **settings):
+    tally = tally_of(faces, people_given=people_given)
+    asked = [asked_of(tally, parts) for parts in crossings or ((RACE,), (GENDER,), (AGE,))]
+    records = weigh_disparities(asked, settings=AuditSettings(**settings))
+    return table("disparities", records).set_index(["feature", "metric"])
+
+
+def planted(n=4000, *, seed=0, add=0.0, factor=1.0):
+    faces = some_faces(n, seed=seed)
+    black = faces["race"] == "Black"
+    faces.loc[black, "error"] = np.round(faces.loc[black, "error"] * factor + add, 2)
+    return faces
+
+
+def test_a_planted_group_is_a_disparity_with_its_size_in_its_interval():
+    found = weighed(planted(factor=1.5)).loc["race", "age_mae"]
+    faces = planted(factor=1.5)
+    mae = faces["error"].abs().groupby(faces["race"] == "Black").mean()
+    assert found["verdict"] == "disparity"
+    assert found["outlying_group"] == found["highest_group"] == "Black"
+    assert found["outlying_difference"] == pytest.approx(mae[True] - mae[False])
+    assert found["outlying_low"] < mae[True] - mae[False] < found["outlying_high"]
+    assert found["spread_low"] > 0
+    assert found["noise_gap"] < found["difference"]
+
+
+def test_a_planted_shift_is_a_signed_finding_standardised_for_age():
+    found = weighed(planted(add=2.0)).loc["race", "age_me"]
+    assert found["verdict"] == "disparity"
+    assert found["standardised_p"] < 0.01
+    assert found["standardised_difference"] == pytest.approx(found["difference"], abs=0.5)
+    assert abs(found["composition"]) < 0.3
+
+
+def test_equal_groups_are_cleared_where_faces_are_many_and_left_open_where_few():
+    many = weighed(some_faces(12_000, seed=1), (GENDER,)).loc["gender_true", "age_mae"]
+    few = weighed(some_faces(150, seed=1), (GENDER,)).loc["gender_true", "age_mae"]
+    assert many["verdict"] == "no disparity found"
+    assert few["verdict"] == "insufficient evidence"
+    assert many["detectable"] < 1 < few["detectable"]
+
+
+def test_adjusted_p_is_holms_over_every_tested_record():
+    found = weighed(planted(factor=1.3))
+    np.testing.assert_allclose(found["p_adjusted"], holm(found["p_value"].to_numpy()), rtol=1e-6)
+    is_called = found["verdict"] == "disparity"
+    assert (is_called == (found["p_adjusted"] < 0.04)).all()
+
+
+def test_what_is_no_claim_is_never_tested():
+    found = weighed(some_faces(2000), (RACE,), (GENDER,), (AGE,), (RACE, GENDER), (RACE, AGE))
+    for (feature, key), row in found.iterrows():
+        if not is_tested(feature.split(" × "), key):
+            assert pd.isna(row["verdict"])
+            assert np.isnan(row[["p_value", "p_adjusted", "detectable"]].astype(float)).all()
+        elif row["groups_compared"] >= 2:
+            assert 0 < row["p_value"] <= row["p_adjusted"] <= 1
+    assert pd.isna(found.loc[("age_group", "age_me"), "verdict"])
+    assert pd.isna(found.loc[("race", "gender_ece"), "verdict"])
+
+
+def test_groups_of_few_leave_insufficient_evidence_and_no_test():
+    faces = some_faces(400, seed=3)
+    faces = faces[(faces["race"] == "White") | (faces.groupby("race").cumcount() < 20)]
+    found = weighed(faces, (RACE,)).loc["race", "age_mae"]
+    assert found["verdict"] == "insufficient evidence"
+    assert np.isnan(found["p_value"])
+
+
+def test_the_order_of_rows_changes_nothing():
+    faces = some_faces(1500, seed=4)
+    pd.testing.assert_frame_equal(weighed(faces), weighed(faces.sample(frac=1, random_state=1)))
+
+
+def test_photos_repeated_under_their_person_change_no_test_of_sums():
+    faces = some_faces(1200, seed=5)
+    twice = pd.concat([faces, faces])
+    once, both = (weighed(f, (RACE,), people_given=True) for f in (faces, twice))
+    kept = [k for k in once.index if k[1] not in ("age_p90", "gender_auc", "gender_ece")]
+    columns = ["p_value", "standardised_p", "outlying_low", "outlying_high"]
+    for key in kept:
+        a, b = (f.loc[key, columns].astype(float).to_numpy() for f in (once, both))
+        np.testing.assert_allclose(a, b, rtol=0.03, atol=0.003, err_msg=str(key))
+
+
+def test_five_photos_of_a_person_are_not_five_people():
+    faces = some_faces(400, seed=6, photos=5)
+    rows = faces.assign(subject=range(len(faces)))
+    ends = ["outlying_low", "outlying_high"]
+    people, alone = (
+        weighed(f, (RACE,), people_given=True).loc["race", "age_cs5"][ends] for f in (faces, rows)
+    )
+    assert np.ptp(people.astype(float)) > 1.2 * np.ptp(alone.astype(float))
+
+
+def test_settings_choose_seed_margin_and_alpha():
+    faces = some_faces(1500, seed=7)
+    first, second = weighed(faces), weighed(faces, seed=1)
+    assert (first["p_value"].dropna() != second["p_value"].dropna()).any()
+    wide = weighed(faces, margins={"age_mae": 50.0}).loc["race", "age_mae"]
+    assert wide["verdict"] == "no disparity found"
+
+
+def test_faces_beyond_the_pooled_percentile_are_dealt_to_shards_that_hold_the_group():
+    groups = gather(tally_of(some_faces(3000, seed=8)), (RACE,))
+    hits = beyond_p90(groups)
+    limit = quantile(groups.errors.sum(axis=0)[None], groups.error_bins / 10, 0.9)[0]
+    above = groups.errors[:, groups.error_bins / 10 > limit].sum(axis=1)
+    np.testing.assert_array_equal(hits.sum(axis=1), above)
+    assert (hits <= groups.sums["age_n"]).all()
+    np.testing.assert_array_equal(hits, beyond_p90(groups))
+
+
+def test_percentiles_are_told_in_years_and_a_planted_one_is_found():
+    found = weighed(planted(factor=1.6, seed=9)).loc["race", "age_p90"]
+    faces = planted(factor=1.6, seed=9)
+    black = faces["race"] == "Black"
+    p90 = [np.quantile(faces.loc[m, "error"].abs(), 0.9) for m in (black, ~black)]
+    assert found["verdict"] == "disparity"
+    assert found["outlying_group"] == "Black"
+    assert found["outlying_difference"] == pytest.approx(p90[0] - p90[1], abs=0.2)
+
+
+def test_areas_differ_from_the_rest_as_scikit_learn_says():
+    faces = some_faces(4000, seed=10)
+    black = (faces["race"] == "Black").to_numpy()
+    faces.loc[black, "score"] = 0.5 + (faces.loc[black, "score"] - 0.5) * 0.2
+    turned = black & (np.random.default_rng(0).random(len(faces)) < 0.3)
+    faces.loc[turned, "score"] = 1 - faces.loc[turned, "score"]
+    groups = gather(tally_of(faces, people_given=False), (RACE,))
+    found = compare_areas(groups, np.ones(3, bool), alpha=0.05)
+    female = faces["gender_true"] == "female"
+    area = [roc_auc_score(female[m], faces.loc[m, "score"]) for m in (black, ~black)]
+    g = groups.names.index("Black")
+    assert found.difference[g] == pytest.approx(area[0] - area[1], abs=2e-3)
+    assert found.low[g] < found.difference[g] < found.high[g] < 0
+    assert found.p_value < 0.001
+
+
+def test_areas_of_equal_groups_seldom_differ():
+    rejected = []
+    for seed in range(60):
+        groups = gather(tally_of(some_faces(700, seed=seed), people_given=False), (RACE,))
+        rejected.append(compare_areas(groups, np.ones(3, bool), alpha=0.05).p_value <= 0.05)
+    assert np.mean(rejected) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
