@@ -194,6 +194,7 @@ def disparity_table(
         seen = found.by_group[key].where(state == "ok")
         enough = int(seen.count()) >= 2
         signed = METRICS[key].better == "zero"
+        claim = is_tested(groups.parts, key)
         records.append(
             {
                 "feature": groups.feature,
@@ -203,7 +204,7 @@ def disparity_table(
                 "lowest_group": groups.names[int(seen.argmin())] if enough else None,
                 "highest_group": groups.names[int(seen.argmax())] if enough else None,
                 "margin": margins[key],
-                "verdict": None if enough else "insufficient evidence",
+                "verdict": "insufficient evidence" if claim and not enough else None,
                 "groups_compared": int(seen.count()),
             }
         )

@@ -180,6 +180,14 @@ def test_two_groups_of_few_people_are_insufficient_evidence(faces):
     assert row.groups_compared == 0
 
 
+def test_what_is_no_claim_has_no_verdict_even_where_groups_are_few(faces):
+    for people, parts, key in ((40, (RACE, GENDER), "gender_tpr"), (20, (RACE,), "gender_ece")):
+        part = pd.concat([faces[faces.race == race].head(people) for race in RACES])
+        row = audited(part, parts)[1].set_index("metric").loc[key]
+        assert row.groups_compared < 2
+        assert pd.isna(row.verdict)
+
+
 def test_a_signed_metric_has_no_ratio(faces):
     _, disparities = audited(faces, (RACE,))
     ratio = disparities.set_index("metric").ratio
