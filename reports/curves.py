@@ -41,7 +41,7 @@ def error_by_age(result: AuditResult, *, metric: str) -> Drawn | None:
         range=[-0.4, len(order) - 0.6],
         showgrid=False,
     )
-    figure.update_layout(meta={"narrow": {"xaxis": {"tickangle": -50}}})
+    figure.update_layout(meta={"narrow": {"xaxis": {"tickangle": -50, "title": {"text": ""}}}})
     found = METRICS[metric]
     if found.better == "zero":
         figure.update_yaxes(

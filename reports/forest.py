@@ -47,11 +47,16 @@ def forest(result: AuditResult, *, feature: str, metric: str) -> Drawn:
 
 
 def _sorted(rows: pd.DataFrame, *, keep: bool, metric: str) -> pd.DataFrame:
-    """In the feature's own order, or by value with the bad side first."""
-    if not keep:
-        bad_is_high = METRICS[metric].better != "higher"
-        rows = rows.sort_values("value", ascending=not bad_is_high, kind="stable")
-    return rows
+    """In the feature's own order, or by value with the bad side first, groups of few after all.
+
+    Raw values of small groups are never ranked: the smallest cell would win by chance.
+    """
+    if keep:
+        return rows
+    ascending = METRICS[metric].better == "higher"
+    compared = rows.status == "ok"
+    ranked = rows[compared].sort_values("value", ascending=ascending, kind="stable")
+    return pd.concat([ranked, rows[~compared]])
 
 
 def _title(

@@ -133,6 +133,19 @@ def test_an_ordered_feature_keeps_its_order_and_others_go_from_worst_to_best():
     assert known == sorted(known)
 
 
+def test_groups_of_few_are_never_ranked_among_the_compared():
+    frame = RESULT.subgroups.copy()
+    frame.loc[(frame.feature == "race") & (frame.group == "Other"), "status"] = "few"
+    frame.loc[(frame.feature == "race") & (frame.group == "Other"), "value"] = 0.01
+    drawn = forest(replace(RESULT, subgroups=frame), feature="race", metric="gender_accuracy")
+    assert drawn.figure.layout.yaxis.ticktext[-2:] == ("Other", "unknown")
+    small = small_forest(
+        replace(RESULT, subgroups=frame), feature="race", metric="gender_accuracy", group=None
+    )
+    names = [t.text for t in ET.fromstring(str(small)).iter("text") if "name" in t.get("class", "")]
+    assert names[-2:] == ["Other", "unknown"]
+
+
 def test_a_crossing_of_many_groups_draws_compared_ones_only_and_tables_all():
     drawn = forest(RESULT, feature="race × age_group", metric="age_mae")
     shown = dots(drawn.figure)
