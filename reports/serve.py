@@ -89,6 +89,7 @@ def settings(port: int) -> dict[str, Any]:
         "client.showErrorLinks": False,
         "client.toolbarMode": "minimal",
         "client.allowedOrigins": [],
+        "secrets.files": [],  # we have none, and a home that cannot be read must not matter
         "global.developmentMode": False,
         "logger.hideWelcomeMessage": True,
         "logger.level": "error",

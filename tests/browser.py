@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-SECONDS = 20.0  # patience: CI machines are slow, and a wait ends as soon as it may
+SECONDS = 60.0  # patience: machines may be slow or shared; a wait ends as soon as it may
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -66,11 +66,14 @@ def open_browser(*, width: int = 1280, height: int = 900, dark: bool = False) ->
 
 
 @contextmanager
-def open_dashboard(folder: Path, *, cwd: Path | None = None) -> Iterator[str]:
+def open_dashboard(
+    folder: Path, *, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """`faceaudit dashboard FOLDER` in a process of its own; yields the URL it printed."""
     command = [sys.executable, "-m", "audit", "dashboard", str(folder), "--no-browser"]
     out = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=cwd, env=clean_environment(), **out) as process:
+    named = clean_environment() | dict(environment or {})
+    with subprocess.Popen(command, cwd=cwd, env=named, **out) as process:
         try:
             url = process.stdout.readline().strip()
             if not re.fullmatch(r"http://127\.0\.0\.1:\d+", url):

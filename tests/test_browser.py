@@ -1,0 +1,308 @@
+"""In a real browser: the dashboard's journeys, its walls, and a report that asks nobody."""
+
+import contextlib
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+from audit_folder import write_audit_folder
+from browser import (
+    SECONDS,
+    clean_environment,
+    console_errors,
+    open_browser,
+    open_dashboard,
+    requests_of,
+    settle,
+    text_of,
+    wait_until,
+)
+from example_result import example_faces, example_result
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from reports.html import write_report
+
+pytestmark = pytest.mark.browser
+HOSTILE = "<img src=x onerror=window.hacked=1>"
+PAGES = ("Overview", "Subgroups", "Calibration", "Errors", "Data")
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory):
+    """An audit folder whose first face and one of whose levels bear hostile names."""
+    folder = tmp_path_factory.mktemp("browser") / "audit"
+    faces = example_faces(400).replace({"race": {"Indian": HOSTILE}})
+    faces.loc[0, "sample_id"] = HOSTILE
+    write_audit_folder(folder, faces=faces, tested=False)
+    return folder, faces
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home whose own Streamlit settings would open every door, and where nothing may be left."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / ".streamlit").mkdir()
+    (folder / ".streamlit" / "config.toml").write_text(
+        '[server]\naddress = "0.0.0.0"\nallowedHosts = ["*"]\nenableCORS = false\n'
+        'enableXsrfProtection = false\ncorsAllowedOrigins = ["http://evil.example"]\n'
+        '[browser]\ngatherUsageStats = true\n[client]\nshowErrorDetails = "full"\n',
+        encoding="utf-8",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(audit, home):
+    environment = {"HOME": str(home), "STREAMLIT_SERVER_ALLOWED_HOSTS": "*"}
+    with open_dashboard(audit[0], cwd=home, environment=environment) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with open_browser() as chromium:
+        yield chromium
+
+
+def go(browser, page):
+    """Click on a page in the side bar."""
+    path = f"//a[@data-testid='stSidebarNavLink'][contains(., '{page}')]"
+    wait_until(lambda: browser.find_element(By.XPATH, path), what=page).click()
+    heading = page if page != "Overview" else "Audit of example network"
+    wait_until(
+        lambda: browser.find_element(By.XPATH, f"//h1[contains(., '{heading}')]"), what=heading
+    )
+    settle(browser)
+
+
+def cards(browser):
+    """The sample ids of the gallery's cards, which stand in a shadow root."""
+    script = (
+        "const hosts = [...document.querySelectorAll('[data-testid=stBidiComponentRegular], "
+        ".stBidiComponent *')].filter(e => e.shadowRoot);"
+        "return hosts.flatMap(h => [...h.shadowRoot.querySelectorAll('.card')])"
+        ".map(c => c.dataset.id)"
+    )
+    return browser.execute_script(script)
+
+
+def focused(browser):
+    """The sample id of the card in focus."""
+    return browser.execute_script(
+        "let e = document.activeElement; while (e && e.shadowRoot) e = e.shadowRoot.activeElement;"
+        "return e && e.dataset.id"
+    )
+
+
+def button(browser, words):
+    return browser.find_element(By.XPATH, f"//button[contains(., '{words}')]")
+
+
+def ask(url, *, host, path="/", headers=()):
+    """Status of a request whose Host header is ours to choose."""
+    where = urlsplit(url)
+    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=SECONDS)
+    with contextlib.closing(connection):
+        connection.putrequest("GET", path, skip_host=True)
+        connection.putheader("Host", host)
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.endheaders()
+        return connection.getresponse().status
+
+
+SOCKET = (
+    ("Upgrade", "websocket"),
+    ("Connection", "Upgrade"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+)
+
+
+def test_every_page_opens_without_an_error_and_asks_this_machine_only(url, browser):
+    browser.get(url)
+    settle(browser)
+    for page in PAGES:
+        go(browser, page)
+        assert "cannot be read" not in text_of(browser)
+        assert not browser.find_elements(By.CSS_SELECTOR, "[data-testid=stException]")
+    for path in ("subgroups", "errors?race=Black"):  # by their own address, too
+        browser.get(f"{url}/{path}")
+        settle(browser)
+    assert console_errors(browser) == []
+    host = urlsplit(url).netloc
+    assert {urlsplit(address).netloc for address in requests_of(browser)} == {host}
+
+
+def test_a_filter_changes_the_gallery_and_the_url_and_clear_takes_it_back(url, browser, audit):
+    faces = audit[1].set_index("sample_id")
+    browser.get(f"{url}/errors")
+    all_of_them = wait_until(lambda: cards(browser), what="cards")
+    box = browser.find_element(By.CSS_SELECTOR, "[data-testid=stMultiSelect] input")
+    box.send_keys("Black", Keys.ENTER)
+    remaining = int((faces.race == "Black").sum())
+    wait_until(lambda: f"{remaining} of 400 faces" in text_of(browser), what="the number left")
+    narrowed = wait_until(
+        lambda: (now := cards(browser)) != all_of_them and now, what="other cards"
+    )
+    assert set(faces.loc[narrowed].race) == {"Black"}
+    wait_until(lambda: "race=Black" in browser.current_url, what="the filter in the URL")
+    browser.refresh()
+    assert wait_until(lambda: cards(browser), what="cards after a reload") == narrowed
+    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)
+    button(browser, "Clear").click()
+    wait_until(lambda: cards(browser) == all_of_them, what="all faces again")
+
+
+def test_a_click_on_a_groups_dot_opens_its_faces(url, browser, audit):
+    faces = audit[1].set_index("sample_id")
+    browser.get(f"{url}/subgroups")
+    dot = wait_until(
+        lambda: browser.find_elements(By.CSS_SELECTOR, ".scatterlayer .point"), what="dots"
+    )[0]
+    settle(browser)
+    ActionChains(browser).move_to_element(dot).pause(0.2).click().perform()
+    shown = wait_until(lambda: cards(browser), what="the group's faces")
+    assert len(set(faces.loc[shown].race)) == 1
+    assert "From Mean absolute age error by race" in text_of(browser)
+
+
+def test_arrows_move_between_faces_enter_opens_one_and_arrows_turn_the_leaf(url, browser):
+    browser.get(f"{url}/errors")
+    order = wait_until(lambda: cards(browser), what="cards")
+    settle(browser)
+    browser.execute_script(
+        "for (const e of document.querySelectorAll('*')) "
+        "{ const c = e.shadowRoot?.querySelector('.card'); if (c) { c.focus(); break; } }"
+    )
+    assert focused(browser) == order[0]
+    ActionChains(browser).send_keys(Keys.ARROW_RIGHT).perform()
+    assert focused(browser) == order[1]
+    ActionChains(browser).send_keys(Keys.ENTER).perform()
+    wait_until(lambda: "2 of 400" in text_of(browser), what="the second face")
+    settle(browser)
+    ActionChains(browser).send_keys(Keys.ARROW_RIGHT).perform()
+    wait_until(lambda: "3 of 400" in text_of(browser), what="the third face")
+    button(browser, "Back to the faces").click()
+    wait_until(lambda: cards(browser) == order, what="the gallery again")
+
+
+def test_names_from_the_data_are_text_in_every_corner(url, browser):
+    for path in ("", "subgroups", "errors?sort=id", "data"):
+        browser.get(f"{url}/{path}")
+        settle(browser)
+    browser.get(f"{url}/errors?sort=id")
+    assert HOSTILE in wait_until(lambda: cards(browser), what="cards")
+    browser.get(f"{url}/errors?face=%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E")
+    wait_until(lambda: HOSTILE in text_of(browser), what="the name as text")
+    assert browser.execute_script("return window.hacked === undefined")
+    assert not browser.find_elements(By.CSS_SELECTOR, "img[src='x']")
+
+
+def test_two_people_look_at_one_audit_each_with_a_filter_of_their_own(url, browser):
+    browser.get(f"{url}/errors?race=Black")
+    with open_browser() as other:
+        other.get(f"{url}/errors?race=Asian")
+        wait_until(lambda: "race Asian" in text_of(other), what="the other's filter")
+        assert wait_until(lambda: cards(other), what="the other's cards")
+    wait_until(lambda: "race Black" in text_of(browser), what="the first one's filter")
+
+
+def test_a_host_that_is_not_ours_is_refused_and_this_machine_is_answered(url):
+    port = urlsplit(url).port
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}"):
+        assert ask(url, host=host) == 200
+        assert ask(url, host=host, path="/_stcore/stream", headers=SOCKET) == 101
+    for host in ("evil.example", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}"):
+        assert ask(url, host=host) == 400
+        assert ask(url, host=host, path="/_stcore/health") == 400
+        assert ask(url, host=host, path="/_stcore/stream", headers=SOCKET) in (400, 403)
+
+
+def test_a_page_from_elsewhere_may_not_open_the_socket(url):
+    headers = (*SOCKET, ("Origin", "http://evil.example"))
+    host = urlsplit(url).netloc
+    assert ask(url, host=host, path="/_stcore/stream", headers=headers) == 403
+
+
+def test_only_this_machine_can_connect(url):
+    port = urlsplit(url).port
+    others = {a[4][0] for a in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+    for address in others - {"127.0.0.1"}:
+        with pytest.raises(OSError, match=r"refused|timed out"):
+            socket.create_connection((address, port), timeout=2)
+    with socket.create_connection(("127.0.0.1", port), timeout=2):
+        pass
+
+
+def test_nothing_is_written_but_in_the_audits_own_cache(url, browser, audit, home):
+    browser.get(f"{url}/errors")
+    wait_until(lambda: cards(browser), what="cards")
+    left = sorted(str(p.relative_to(home)) for p in home.rglob("*") if p.is_file())
+    assert left == [".streamlit/config.toml"]
+    named = {p.relative_to(audit[0]).parts[0] for p in audit[0].rglob("*") if p.is_file()}
+    assert named == {"result.json", "predictions.parquet", "cache"}
+
+
+def test_an_audit_taken_away_while_open_gives_a_message_and_comes_back(url, browser, audit):
+    folder = audit[0]
+    browser.get(url)
+    settle(browser)
+    away = folder.with_name("away")
+    shutil.move(folder, away)
+    try:
+        path = "//a[@data-testid='stSidebarNavLink'][contains(., 'Data')]"
+        browser.find_element(By.XPATH, path).click()
+        wait_until(lambda: "This audit cannot be read" in text_of(browser), what="a message")
+        assert "Traceback" not in text_of(browser)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.move(away, folder)
+    settle(browser)
+    button(browser, "Reload").click()
+    wait_until(lambda: "Audited and left out" in text_of(browser), what="the page again")
+
+
+def test_the_theme_follows_the_system(url):
+    with open_browser(dark=True) as chromium:
+        chromium.get(url)
+        settle(chromium)
+        script = "return getComputedStyle(document.querySelector('.stApp')).backgroundColor"
+        assert chromium.execute_script(script) == "rgb(20, 23, 26)"
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_dashboard_ends_cleanly_when_told_to(audit, tmp_path, sent, code):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "audit", "dashboard", str(audit[0]), "--no-browser"],
+        cwd=tmp_path,
+        env=clean_environment() | {"HOME": os.devnull},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    address = process.stdout.readline().strip()
+    assert ask(address, host=urlsplit(address).netloc) == 200
+    process.send_signal(sent)
+    out, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, out) == (code, "")
+    assert "Traceback" not in err
+
+
+def test_the_report_opens_without_asking_anyone(tmp_path, browser):
+    page = write_report(example_result(), tmp_path)
+    console_errors(browser), requests_of(browser)
+    browser.get(page.as_uri())
+    wait_until(
+        lambda: browser.find_elements(By.CSS_SELECTOR, ".js-plotly-plot .main-svg"), what="figures"
+    )
+    assert requests_of(browser) == [page.as_uri()]
+    assert console_errors(browser) == []
