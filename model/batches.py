@@ -49,11 +49,10 @@ def batches(job: Job, epoch: int, *, first: int) -> Iterator[tuple[Tensor, Tenso
     settings, place = job.settings, job.place
     train = job.material.rows["train"]
     order = np.random.default_rng([settings.seed, epoch]).permutation(train)
-    size = epoch_size(settings, epoch)
 
     def make(step: int) -> tuple[Tensor, Tensor, Tensor]:
         rows = order[step * settings.batch : (step + 1) * settings.batch]
-        return make_batch(job, rows[place.share(len(rows))], epoch=epoch, step=step, size=size)
+        return make_batch(job, rows[place.share(len(rows))], epoch=epoch, step=step)
 
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(make, first) if first < job.steps else None
@@ -65,9 +64,9 @@ def batches(job: Job, epoch: int, *, first: int) -> Iterator[tuple[Tensor, Tenso
 
 
 def make_batch(
-    job: Job, rows: npt.NDArray[np.int64], *, epoch: int, step: int, size: int
+    job: Job, rows: npt.NDArray[np.int64], *, epoch: int, step: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Changed pictures [N, 3, size, size], ages [N] and genders [N] of `rows`, on the device."""
+    """Changed pictures [N, 3, S, S], ages [N] and genders [N] of `rows`, on the device."""
     device = job.place.device
     generator = torch.Generator().manual_seed(
         mix(job.settings.seed, epoch, step, 1001 + job.place.rank)
@@ -75,7 +74,7 @@ def make_batch(
     pictures = torch.from_numpy(job.material.pictures[rows]).to(device, non_blocking=True)
     x = augment(
         pictures,
-        size=size,
+        size=job.settings.size,
         how=job.settings.augment,
         mean=job.mean,
         std=job.std,
@@ -83,12 +82,6 @@ def make_batch(
     )
     age = torch.from_numpy(job.material.age[rows]).to(device)
     return x, age, torch.from_numpy(job.material.female[rows]).to(device)
-
-
-def epoch_size(settings: TrainSettings, epoch: int) -> int:
-    """Side of the training pictures in epoch `epoch` (0-based): small ones first."""
-    sizes = (size for share, size in settings.growth if epoch < share * settings.epochs)
-    return next(sizes, settings.size)
 
 
 def mix(*numbers: int) -> int:

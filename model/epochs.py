@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from audit.errors import InputError
-from model.batches import Job, batches, epoch_size, mix
+from model.batches import Job, batches, mix
 from model.evaluate import autocast, score_rows
 from model.interruption import Interruption
 from model.losses import two_headed_loss
@@ -122,7 +122,6 @@ def _validate(job: Job, state: State, *, seconds: float) -> dict[str, float]:
         "seconds": round(state.seconds + seconds, 3),
         "images_per_second": round(float(sums[3]) / seconds, 1),
         "learning_rate": state.optimizer.param_groups[0]["lr"],
-        "size": epoch_size(job.settings, state.epoch),
         "loss_train": float(loss),
         "loss_valid": float(valid[0]),
         "age_mae_train": float(error),

@@ -53,7 +53,7 @@ class Compact(nn.Module):
 
     The stem's stride of 4 takes most of the cost out of the first layers, and global pooling
     takes the 9–17 M parameters out of the last: that is where the notebook's network spends them.
-    Any picture size works, so that training may begin on smaller pictures.
+    Any picture size works.
     """
 
     WIDTHS = (32, 64, 128, 256)

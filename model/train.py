@@ -173,7 +173,7 @@ def faster_precision(network: nn.Module, job: Job) -> str:
     for attempt in range(4):
         for precision, best in seconds.items():
             start = time.perf_counter()
-            x, age, female = make_batch(job, rows, epoch=0, step=0, size=job.settings.size)
+            x, age, female = make_batch(job, rows, epoch=0, step=0)
             with autocast(job.place.device, precision):
                 age_out, gender_out = trial(x)
             loss, years = two_headed_loss(age_out, gender_out, age, female)

@@ -9,7 +9,6 @@ from model.settings import (
     NETWORKS,
     TrainSettings,
     add_train_options,
-    demo_settings,
     settings_for,
     train_settings_from,
     write_settings,
@@ -44,11 +43,6 @@ def test_the_notebook_s_recipe_is_the_notebook_s():
     assert settings.average == settings.clip == settings.weight_decay == 0
     assert settings.augment.flip == 0.5
     assert settings.augment.rotate == settings.augment.erase == 0
-
-
-def test_another_size_trains_at_that_size_throughout():
-    assert settings_for(size=64).growth == ()
-    assert demo_settings().size == 64
 
 
 def test_settings_survive_json():

@@ -305,12 +305,6 @@ def test_the_notebook_recipe_stops_after_fifty_epochs_without_progress(finished,
     assert model.epochs._stale(job, at(epoch=70, best_epoch=20))
 
 
-def test_small_pictures_come_first_and_the_last_epochs_see_the_full_size():
-    settings = TrainSettings(epochs=10, growth=((0.35, 96), (0.6, 112)))
-    sizes = [model.epochs.epoch_size(settings, epoch) for epoch in range(10)]
-    assert sizes == [96] * 4 + [112] * 2 + [128] * 4
-
-
 def test_the_progress_line_is_silent_where_stderr_is_no_terminal(capsys, table, tmp_path):
     train(table, out=tmp_path, settings=tiny_settings(epochs=1), progress=True)
     assert capsys.readouterr().err == ""

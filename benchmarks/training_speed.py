@@ -1,0 +1,107 @@
+"""How much of a bare training loop's speed the real one keeps: images per second, side by side.
+
+Bare: forward, loss, backward, optimiser step of the same network on one random batch that lies
+ready in memory. Real: `model.epochs.run_epoch`, which reads the picture cache, changes every
+picture, clips gradients, averages weights, watches the loss and keeps the figures.
+
+Both take turns in one process, so that a busy machine slows both alike; the ratio is the median
+over rounds. Run: `python benchmarks/training_speed.py [--rounds N] [--network NAME]`.
+
+MEASURED
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model.batches import Job, normalisation
+from model.epochs import run_epoch
+from model.evaluate import autocast
+from model.losses import two_headed_loss
+from model.material import Material
+from model.network import build_network
+from model.parallel import World
+from model.progress import Progress
+from model.settings import NETWORKS, settings_for
+from model.state import State, fresh_state
+from model.threads import cores
+from model.train import faster_precision
+
+GOAL = 0.85
+STEPS = 12  # per round and loop
+
+
+def make_job(network: str, *, size: int, folder: Path) -> Job:
+    """A job on a memory-mapped cache of random pictures."""
+    settings = settings_for(network, size=size)
+    rng = np.random.default_rng(0)
+    n = STEPS * settings.batch
+    shape = (n, size, size, 3)
+    cache = np.lib.format.open_memmap(folder / "c.npy", mode="w+", dtype=np.uint8, shape=shape)
+    cache[:] = rng.integers(0, 256, shape, dtype=np.uint8)
+    rows = {"train": np.arange(n), "valid": np.arange(8), "test": np.arange(8)}
+    age, female = rng.uniform(0, 100, n), rng.integers(0, 2, n)
+    material = Material(cache, age.astype(np.float32), female.astype(np.float32), rows, "")
+    place = World(0, 1, torch.device("cpu"))
+    return Job(material, settings, place, folder, *normalisation(settings, device=place.device))
+
+
+def bare_loop(job: Job, state: State) -> None:
+    """STEPS steps of forward, loss, backward and optimiser on one batch."""
+    batch, size = job.settings.batch, job.settings.size
+    x = torch.rand(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
+    age, female = torch.rand(batch) * 100, torch.randint(0, 2, (batch,)).float()
+    state.network.train()
+    for _ in range(STEPS):
+        with autocast(job.place.device, state.precision):
+            age_out, gender_out = state.network(x)
+        loss, _ = two_headed_loss(age_out, gender_out, age, female)
+        state.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        state.optimizer.step()
+
+
+def real_loop(job: Job, state: State) -> None:
+    """STEPS steps as a training takes them."""
+    state.step = 0
+    progress = Progress(1, STEPS, show=False)
+    run_epoch(job, state, state.network, progress=progress, interruption=None)
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--network", choices=NETWORKS, default="compact")
+    parser.add_argument("--size", type=int, default=128)
+    args = parser.parse_args()
+    torch.set_num_threads(cores())
+    with tempfile.TemporaryDirectory() as folder:
+        job = make_job(args.network, size=args.size, folder=Path(folder))
+        network = build_network(args.network, size=args.size).to(memory_format=torch.channels_last)
+        precision = faster_precision(network, job)
+        state = fresh_state(network, settings=job.settings, precision=precision, threads=cores())
+        loops = {"bare loop": bare_loop, "training loop": real_loop}
+        pace: dict[str, list[float]] = {name: [] for name in loops}
+        for attempt in range(args.rounds + 1):
+            for name, loop in loops.items():
+                start = time.perf_counter()
+                loop(job, state)
+                if attempt:  # the first round warms up
+                    pace[name].append(STEPS * job.settings.batch / (time.perf_counter() - start))
+    ratios = [r / b for b, r in zip(*pace.values(), strict=True)]
+    print(
+        f"{args.network}, {args.size} px, {precision}, {cores()} cores, batch {job.settings.batch}"
+    )
+    for name, values in pace.items():
+        print(f"{name:<16} {statistics.median(values):8.0f} images/s  (n = {len(values)} rounds)")
+    print(f"{'ratio':<16} {statistics.median(ratios):8.2f}  (goal ≥ {GOAL})")
+
+
+if __name__ == "__main__":
+    main()
