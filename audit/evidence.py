@@ -1,6 +1,5 @@
 """From a test to a verdict: rare events, many tests, spread of groups, what could be missed."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +8,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from audit.exact_sums import Reals
-from audit.intervals import paule_mandel
 from audit.metrics import Floats
 
 Verdict = Literal["disparity", "no disparity found", "insufficient evidence"]
@@ -144,7 +142,8 @@ def detectable(se: Floats, values: Floats, *, critical: float, grows: bool) -> f
 
 def cochran(values: Floats, se: Floats) -> tuple[float, float]:
     """Cochran's Q of group values with standard errors, and its chi-squared p-value."""
-    q = _q(values, se**2, 0.0)
+    weights = 1 / se**2
+    q = float((weights * (values - (weights * values).sum() / weights.sum()) ** 2).sum())
     return q, float(stats.chi2.sf(q, len(values) - 1))
 
 
@@ -162,23 +161,15 @@ def spread(
     usable = np.isfinite(values) & (se > 0)
     if len(values) < 2 or not usable.all():
         return float("nan"), float("nan"), float("nan")
-    tau = float(np.sqrt(paule_mandel(values, se**2)))
-    if len(values) == 2:
-        return tau, float("nan"), float("nan")
     drawn = np.zeros(0) if noise is None else _q_of_noise(*noise)
     if not len(drawn):
         ends = np.asarray(stats.chi2.ppf([alpha / 2, 1 - alpha / 2], len(values) - 1))
     else:
         ends = np.quantile(drawn, [alpha / 2, 1 - alpha / 2])
-    variances = se**2
-    low, high = (_solve(lambda t2: _q(values, variances, t2), float(q)) for q in ends[::-1])
-    return tau, min(np.sqrt(low), tau), max(np.sqrt(high), tau)
-
-
-def _q(values: Floats, variances: Floats, tau2: float) -> float:
-    weights = 1 / (variances + tau2)
-    mean = (weights * values).sum() / weights.sum()
-    return float((weights * (values - mean) ** 2).sum())
+    low, tau, high = np.sqrt(_solve(values, se**2, np.array([ends[1], len(values) - 1, ends[0]])))
+    if len(values) == 2:
+        return float(tau), float("nan"), float("nan")
+    return float(tau), float(min(low, tau)), float(max(high, tau))
 
 
 def _q_of_noise(own: Reals, own_se: Reals) -> Floats:
@@ -189,20 +180,27 @@ def _q_of_noise(own: Reals, own_se: Reals) -> Floats:
     return np.asarray(q[np.isfinite(q)])
 
 
-def _solve(falling: Callable[[float], float], target: float) -> float:
-    """Where a falling function of tau squared meets `target`; 0 where it starts below."""
-    if falling(0.0) <= target:
-        return 0.0
-    high = 1e-12
-    while falling(high) > target:
-        high *= 4
-        if high > 1e18:  # target 0: no tau is large enough
-            return high
-    low = 0.0
-    for _ in range(100):
+def _solve(values: Floats, variances: Floats, targets: Floats) -> Floats:
+    """The tau squared at which Q meets each target; 0 where Q starts below it (bisection)."""
+
+    def q(tau2: Floats) -> Floats:
+        weights = 1 / (variances + tau2[:, None])
+        mean = (weights * values).sum(axis=1) / weights.sum(axis=1)
+        return np.asarray((weights * (values - mean[:, None]) ** 2).sum(axis=1))
+
+    low = np.zeros(len(targets))
+    above = q(low) > targets
+    high = np.full(len(targets), max(float(variances.max()), 1e-300))
+    for _ in range(100):  # a target of 0 is never met: tau is then as large as doubles go
+        more = above & (q(high) > targets)
+        if not more.any():
+            break
+        high[more] *= 16
+    for _ in range(70):
         middle = (low + high) / 2
-        low, high = (middle, high) if falling(middle) > target else (low, middle)
-    return (low + high) / 2
+        right = q(middle) > targets
+        low, high = np.where(right, middle, low), np.where(right, high, middle)
+    return np.where(above, (low + high) / 2, 0.0)
 
 
 def alphas(alpha: float) -> tuple[float, float]:
