@@ -57,7 +57,7 @@ class TrainSettings:
 
     network: str = "compact"
     size: int = 128
-    epochs: int = 32
+    epochs: int = 24
     batch: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
