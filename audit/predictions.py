@@ -27,7 +27,7 @@ from audit.errors import InputError
 from audit.features import Feature, choose_features
 from audit.files import write_atomic
 from audit.levels import UNKNOWN, cut_sql
-from audit.shards import SHARDS, key_sql, sharded
+from audit.shards import SHARDS, sharded
 from audit.source import Source, open_source
 
 FAR = 10_000  # years; a reading further off counts as this far off (so that sums stay in 63 bits)
@@ -44,11 +44,12 @@ class Predictions:
     counted (readings passed over, other gender words ...). notes: the same and what was assumed,
     in sentences. ids_checked: sample_id is known to be unique. metadata: of the (first) Parquet.
 
-    `faces` holds the audited rows: row_at, sample_id, subject_id, image, split, the numbers of the
-    contract (NULL where not finite), gender_level (code into `gender_levels`), y (1 true female,
-    0 true male), called (the same for the call), f (the score where y is known), error
-    (age_pred - age_true, whole 1/100 years), age_group, age_group_pred (codes, -1 for none) and
-    the features' codes. Columns that the table lacks are NULL.
+    `faces` holds the audited rows: row_at, sample_id, subject_id, face and person (their keys, see
+    `audit.shards`), image, split, the numbers of the contract (NULL where not finite), gender_level
+    (code into `gender_levels`), y (1 true female, 0 true male), called (the same for the call), f
+    (the score where y is known), error (age_pred - age_true, whole 1/100 years), age_group,
+    age_group_pred (codes, -1 for none) and the features' codes. Columns that the table lacks are
+    NULL.
     """
 
     source: Source
@@ -85,17 +86,9 @@ class Predictions:
         """Whether one photo per person is assumed, for want of a subject_id."""
         return "subject_id" not in self.columns
 
-    @property
-    def subject_key(self) -> str:
-        """SQL of the person of a row of `faces`, as an integer below 2^60."""
-        alone = "row_at" if self.ids_made else key_sql("sample_id")
-        if self.subjects_assumed:
-            return alone
-        return f"CASE WHEN {no_id('subject_id')} THEN {alone} ELSE {key_sql('subject_id')} END"
-
 
 def open_predictions(source: Path | pd.DataFrame, settings: AuditSettings) -> Predictions:
-    """Read, map and check a predictions table; `docs/table.md` is its contract.
+    """Read, map and check a predictions table; `docs/predictions.md` is its contract.
 
     source: a path (CSV, also .gz; Parquet; a glob; a folder of Parquet) or a DataFrame.
 
@@ -117,7 +110,8 @@ def open_predictions(source: Path | pd.DataFrame, settings: AuditSettings) -> Pr
     audited = rows - sum(left_out.values())
     _hold(table, left_out, audited, rows)
     ids_checked = check_ids(table, rows)
-    kept = " AND ".join(f"NOT coalesce({sql}, false)" for _, sql in why)
+    # Conditions that held for no row need not be asked again in every scan.
+    kept = " AND ".join(f"NOT coalesce({sql}, false)" for r, sql in why if r in left_out) or "true"
     coded, notes = choose_features(table, f"typed WHERE {kept}")
     codes = tuple(f"f{i}" for i in range(len(coded)))
     _lay_faces(table, kept, dict(zip(codes, (c.sql for c in coded), strict=True)))
@@ -378,4 +372,4 @@ def _chosen(predictions: Predictions, most: int) -> str:
     limit = min((b for b, above in got if above <= far), default=2**31)
     lot = int((most - far) / predictions.rows_audited * SHARDS)
     drawn = f"coalesce(abs(error), 0) >= {limit} OR shard < {lot}"
-    return f"{sharded('faces', predictions.subject_key)} WHERE {drawn}"
+    return f"{sharded('faces', 'person')} WHERE {drawn}"

@@ -49,7 +49,7 @@ def run_audit(
     images: Path | None = None,
     out: Path | None = None,
 ) -> AuditResult:
-    """Audit a predictions table (docs/table.md) and, with `out`, write what renderers need.
+    """Audit a predictions table (docs/predictions.md) and, with `out`, write what renderers need.
 
     source: CSV (plain or gz), Parquet, a glob or folder of Parquet, or a DataFrame.
     history: the training's curves, carried into the result. images: the folder that `image` is
@@ -182,7 +182,7 @@ def _info(predictions: Predictions, tally: Tally, settings: AuditSettings) -> di
         "hash_of_rows": tally.fingerprint,
         "age_me_half_year": _half_year(tally),
         "notes": [*map(_without_lines, predictions.notes), *_notes(tally)],
-        "predicted": list(_LIMITS),
+        "limits": list(_LIMITS),
     }
 
 

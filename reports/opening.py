@@ -199,5 +199,5 @@ def _limits(result: AuditResult) -> list[str]:
 
 def info_limits(result: AuditResult) -> list[str]:
     """The standing limits the audit states; a result of an older version may have none."""
-    stated = result.info.get("predicted") or result.info.get("limits") or []
+    stated = result.info.get("limits", [])
     return [stated] if isinstance(stated, str) else list(stated)

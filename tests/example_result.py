@@ -131,7 +131,7 @@ def _info(faces: pd.DataFrame, levels: dict[str, tuple[str, ...]]) -> dict[str, 
         "margins": {key: metric.margin for key, metric in METRICS.items()},
         "hash_of_rows": "5f0c1b2a" * 4,
         "notes": ["One photo per person is assumed: the table has no subject_id."],
-        "predicted": ["Labels are used as given; errors in them count as errors of the model."],
+        "limits": ["Labels are used as given; errors in them count as errors of the model."],
         "run": {
             "created": "2026-11-23T12:00:00Z",
             "seconds": 1.5,
