@@ -54,9 +54,9 @@ def effective(top: Floats, bottom: Floats, row_variance: Floats, people: Floats)
     """Rows that would carry the same information if every row were a person of its own [group].
 
     n over the design effect (Kish 1965): the row variance over the cluster variance of the mean,
-    both without small-sample factors, so that single rows in shards of their own give n. At most
-    the people, and the people where nothing varies. Repeating every photo under its person
-    changes nothing.
+    both without small-sample factors, so that single rows in shards of their own give n. A group's
+    own design effect is noisy, so that of all groups together is taken where it is larger. The
+    people, where nothing varies anywhere. Repeating every photo under its person changes nothing.
 
     Parameters: sums of numerator and denominator [group, shard]; variance of the rows' values in
     the numerator's unit; people behind the denominator.
@@ -65,8 +65,10 @@ def effective(top: Floats, bottom: Floats, row_variance: Floats, people: Floats)
     with np.errstate(divide="ignore", invalid="ignore"):
         m = top.sum(axis=1) / N
         spread = ((top - m[:, None] * bottom) ** 2).sum(axis=1)
-        rows = N * N * row_variance / spread
-    return np.asarray(np.where(np.isfinite(rows) & (rows > 0), np.minimum(rows, people), people))
+        own = N * N * row_variance / spread
+        pooled = N * np.nansum(N * row_variance) / np.nansum(spread)
+    rows = np.fmin(np.where(own > 0, own, np.nan), np.where(pooled > 0, pooled, np.nan))
+    return np.asarray(np.where(np.isfinite(rows), rows, people))
 
 
 def delong(female: Floats, male: Floats) -> tuple[Floats, Floats]:
