@@ -22,6 +22,7 @@ class FaceCard:
     alt: str
     age: str
     gender: str
+    score: str
     groups: str
 
 
@@ -34,7 +35,8 @@ def face_cards(rows: pd.DataFrame, *, images: Path | None) -> list[FaceCard]:
             picture=picture,
             alt=f"Face, {age_words(row)}, {gender_words(row)}",
             age=age_words(row),
-            gender=gender_words(row),
+            gender=called_words(row),
+            score="" if pd.isna(row["gender_score"]) else score(row["gender_score"]),
             groups=_text(row["groups"]),
         )
         for picture, row in zip(pictures, lookup.records(rows), strict=True)
@@ -69,7 +71,7 @@ _OTHER_HEAD = {  # what the list is not about
 
 
 def age_words(row: dict[str, Any]) -> str:
-    """`23 → 31 (+8)`: truth, reading and error in years."""
+    """`23 → 31.0 (+8.0)`: truth, reading and error in years."""
     if pd.isna(row["age_true"]) or pd.isna(row["age_pred"]):
         return ""
     error = years(row["error"], signed=True)

@@ -75,7 +75,7 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    lists, has_pictures = _lists(result, images=images, thumbnails=thumbnails)
+    lists, pictures = _lists(result, images=images, thumbnails=thumbnails)
     return environment.get_template("report.html").render(
         csp=_policy(script, _plotly_text()),
         first={
@@ -87,11 +87,12 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
         },
         sections=sections,
         lists=lists,
-        has_pictures=has_pictures,
+        pictures=pictures,
+        has_pictures=pictures == "",
         provenance=_provenance(result),
         numbers=_packed(_json(figures)),
         script=Markup(script),  # noqa: S704  (our own file)
-        plotly=_packed(_plotly_text()),
+        plotly=_plotly_packed(),
         is_number=is_number,
     )
 
@@ -172,8 +173,8 @@ class FaceList:
 
 def _lists(
     result: AuditResult, *, images: Path | None, thumbnails: int
-) -> tuple[list[FaceList], bool]:
-    """The lists of the table `worst`; the random sample only with pictures."""
+) -> tuple[list[FaceList], str]:
+    """The lists of the table `worst`, and why there are no pictures (nothing where there are)."""
     titles = {
         "age_error": "Ages furthest off",
         "gender_wrong": "Genders called wrongly, the surest first",
@@ -181,19 +182,24 @@ def _lists(
     }
     named = result.info["run"].get("paths", {}).get("images")
     images = images or (Path(named) if named else None)
-    pictures = thumbnails > 0 and images is not None
-    each = -(-thumbnails // len(titles)) if pictures else 0
+    asked = thumbnails > 0 and images is not None
+    each = -(-thumbnails // len(titles)) if asked else 0
     left, lists = thumbnails, []
     for name, title in titles.items():
         rows = result.worst[result.worst["list"] == name]
-        if rows.empty or (name == "sample" and not pictures):
+        if rows.empty or (name == "sample" and not asked):
             continue
-        shown = face_cards(rows.head(min(each, left)), images=images) if pictures else []
-        left -= len(shown)
-        lists.append(
-            FaceList(title, shown, None if name == "sample" else face_table(rows, about=name))
-        )
-    return lists, pictures
+        cards = face_cards(rows.head(min(each, left)), images=images) if asked else []
+        left -= len(cards)
+        table = None if name == "sample" else face_table(rows, about=name)
+        lists.append(FaceList(title, cards, table))
+    if any(card.picture for shown in lists for card in shown.cards):
+        return lists, ""
+    return lists, _NONE_FOUND if asked else _NOT_ASKED
+
+
+_NOT_ASKED = "Pictures are not part of this report."
+_NONE_FOUND = "Pictures were asked for, but none was found in the folder of images."
 
 
 def _provenance(result: AuditResult) -> list[tuple[str, str]]:
@@ -249,6 +255,10 @@ def _plotly_text() -> str:
 
 
 @cache
+def _plotly_packed() -> str:
+    return _packed(_plotly_text())
+
+
 def _packed(text: str) -> str:
     """The text gzipped, in base64: what DecompressionStream unpacks in the browser."""
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode("ascii")

@@ -135,7 +135,7 @@ _WORDS = {
         "comparison feature group metric status lowest_group highest_group verdict bin true image "
         "groups help age gender"
     ).split()
-} - {"Predicted"}
+} | {"Face"}
 
 
 def metric_words(metric: str) -> str:

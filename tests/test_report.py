@@ -322,6 +322,11 @@ def test_a_table_of_faces_leaves_out_what_it_is_not_about():
     assert len(ages) == 12
 
 
+FACES = replace(
+    AuditResult(RESULT.info, **{name: table(name, []) for name in COLUMNS}), worst=RESULT.worst
+)
+
+
 @pytest.fixture
 def pictures(tmp_path):
     """A folder with pictures of four faces, and one picture beside the folder."""
@@ -338,13 +343,13 @@ def embedded(page):
 
 
 def test_without_thumbnails_no_picture_is_in_the_page(pictures):
-    page = Page(render_report(RESULT, images=pictures))
+    page = Page(render_report(FACES, images=pictures))
     assert page.all("img") == []
     assert "Pictures are not part of this report." in page.all("main")[0][1]
 
 
 def test_thumbnails_are_few_small_and_come_with_a_notice(pictures):
-    page = Page(render_report(RESULT, images=pictures, thumbnails=6))
+    page = Page(render_report(FACES, images=pictures, thumbnails=6))
     assert 0 < len(embedded(page)) <= 4
     cards = page.all("li", **{"class": "face"})
     assert len(cards) == 6
@@ -352,21 +357,22 @@ def test_thumbnails_are_few_small_and_come_with_a_notice(pictures):
     assert all(a["alt"].startswith("Face, ") for a, _ in page.all("img"))
     assert "biometric data" in page.all("main")[0][1]
     assert "no picture" in "".join(t for _, t in cards)
-    assert render_report(RESULT, images=pictures, thumbnails=6) == render_report(
+    assert render_report(FACES, images=pictures, thumbnails=6) == render_report(
         RESULT, images=pictures, thumbnails=6
     )
 
 
 def test_the_folder_of_the_result_is_used_and_a_missing_one_gives_placeholders(pictures):
     def with_folder(path):
-        run = RESULT.info["run"] | {"paths": {"source": None, "images": path}}
-        return replace(RESULT, info=RESULT.info | {"run": run})
+        run = FACES.info["run"] | {"paths": {"source": None, "images": path}}
+        return replace(FACES, info=FACES.info | {"run": run})
 
     assert embedded(Page(render_report(with_folder(str(pictures)), thumbnails=6)))
     gone = Page(render_report(with_folder(str(pictures / "gone")), thumbnails=6))
     assert embedded(gone) == []
-    assert "no picture" in gone.all("main")[0][1]
-    assert Page(render_report(RESULT, thumbnails=6)).all("li", **{"class": "face"}) == []
+    assert "none was found" in gone.all("main")[0][1]
+    assert "biometric" not in gone.all("main")[0][1]
+    assert Page(render_report(FACES, thumbnails=6)).all("li", **{"class": "face"}) == []
 
 
 @pytest.mark.parametrize("name", ["../secret.jpg", "link.jpg", "\0", "a" * 5000, "", None])
