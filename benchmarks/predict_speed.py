@@ -8,7 +8,8 @@ All take turns in one process; ratios are medians over rounds. On a machine whos
 by decoding and network the bound is that of doing both one after the other, which is printed too.
 Run: `python benchmarks/predict_speed.py [--faces N] [--rounds N]`.
 
-MEASURED
+Measured 2026-11-23 on one core of an AMD EPYC (Zen 4); compact, 128 pixels, bfloat16, 600 faces,
+n = 3 rounds: decode 3,695 images/s, network 293 images/s, predict 266 images/s, ratio .91.
 """
 
 import argparse

@@ -51,7 +51,7 @@ class TrainSettings:
     test, valid: shares of subjects kept for the last measurement and for choosing.
     precision: `auto` times both and keeps the faster; `float32`; `bfloat16`.
     device: `auto`, `cpu`, `cuda`.
-    threads: cores used on the CPU; None: all.
+    threads: threads on the CPU; None: all cores, or one where that is timed to be faster.
     pretrained, weights: where a torchvision network starts.
     """
 

@@ -10,28 +10,22 @@ the test part is measured once, at the end.
 """
 
 import argparse
-import copy
-import math
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import nn
 
 from audit.errors import InputError, MachineError
-from model.batches import Job, make_batch, mix, normalisation
+from model.batches import Job, mix, normalisation
 from model.epochs import run_epochs, save
-from model.evaluate import autocast
 from model.faces import FaceTable, read_faces
 from model.finish import finish
-from model.losses import two_headed_loss
 from model.material import Material, prepare
 from model.network import build_network, load_body, read_weights
+from model.pace import choose_pace
 from model.parallel import World, world
 from model.progress import Progress
 from model.run_folder import load_checkpoint, locked, refuse_used
@@ -147,41 +141,18 @@ def _state(job: Job, dumped: dict[str, Any] | None, *, threads: int) -> State:
         weights = read_weights(Path(settings.weights))
         load_body(network, weights, source=f"--weights {settings.weights}")
     network = network.to(job.place.device).to(memory_format=torch.channels_last)
-    if dumped:
-        precision = dumped["precision"]
+    if dumped:  # other threads would round otherwise
+        precision, threads = dumped["precision"], dumped["threads"]
     else:
-        precision = settings.precision
-        if precision == "auto":
-            precision = faster_precision(network, job) if job.place.first else ""
-            precision = job.place.from_first(precision)
+        pace = choose_pace(network, job, threads=threads) if job.place.first else None
+        precision, threads = job.place.from_first(pace)
+    torch.set_num_threads(threads)
     state = fresh_state(network, settings=settings, precision=precision, threads=threads)
     if dumped:
         state.load(dumped)
     elif job.place.first:
         save(job, state)  # so that a kill in the first epoch can be resumed too
     return state
-
-
-def faster_precision(network: nn.Module, job: Job) -> str:
-    """`bfloat16` if a training step with it takes at most 95 % of one without, else `float32`.
-
-    Times three steps of each, in turn, on a copy of the network.
-    """
-    rows = np.resize(job.material.rows["train"], job.settings.batch // job.place.size)
-    trial = copy.deepcopy(network).train()
-    seconds = {"float32": math.inf, "bfloat16": math.inf}
-    for attempt in range(4):
-        for precision, best in seconds.items():
-            start = time.perf_counter()
-            x, age, female = make_batch(job, rows, epoch=0, step=0)
-            with autocast(job.place.device, precision):
-                age_out, gender_out = trial(x)
-            loss, years = two_headed_loss(age_out, gender_out, age, female)
-            torch.autograd.backward(loss)
-            years.sum().item()  # waits for a GPU
-            if attempt:  # the first of each warms up
-                seconds[precision] = min(best, time.perf_counter() - start)
-    return "bfloat16" if seconds["bfloat16"] < 0.95 * seconds["float32"] else "float32"
 
 
 def _out_of_memory(error: RuntimeError, settings: TrainSettings) -> MachineError | None:

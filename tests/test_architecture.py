@@ -36,7 +36,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"model.drawn_faces"},
     {"model.check", "model.material"},
     {"model.batches", "model.finish"},
-    {"model.epochs"},
+    {"model.epochs", "model.pace"},
     {"model.train"},
     {"model.predict"},
     {"model", "reports"},
