@@ -19,6 +19,7 @@ from audit.levels import (
     sorted_levels,
     words_of,
 )
+from audit.shards import key_sql
 from audit.source import Column, Source, quoted
 
 NUMBERS = ("age_true", "age_pred", "age_low", "age_high", "age_std", "gender_score")
@@ -129,9 +130,10 @@ def read_words_of(table: Table) -> Table:
 def lay_typed(table: Table) -> None:
     """Create the view `typed`: `raw` in the contract's columns, and the table's own beside them.
 
-    row_at, sample_id, subject_id, image, split, the numbers, gender_level (code into
-    `table.genders`), y (1 true female, 0 true male, else NULL), called (the same for the call: by
-    the score, else by gender_pred) and called_pred (by gender_pred alone).
+    row_at, sample_id, subject_id, image, split, the numbers, face and person (keys below 2^60: of
+    the sample, or its row; of the subject, or the face), gender_level (code into `table.genders`),
+    y (1 true female, 0 true male, else NULL), called (the same for the call: by the score, else by
+    gender_pred) and called_pred (by gender_pred alone).
     """
     parts = ["row_at", *(c.sql for c in table.own.values())]
     for name in ("sample_id", "subject_id", "image", "split"):
@@ -143,6 +145,12 @@ def lay_typed(table: Table) -> None:
         column = table.columns.get(name)
         number = "NULL::DOUBLE" if column is None else f"nullif({column.number}, 'nan'::DOUBLE)"
         parts.append(f"{number} AS {name}")
+    face = _key(table, "sample_id") if table.has("sample_id") else "row_at"
+    person = face
+    if table.has("subject_id"):
+        missing = no_id(id_text(table, "subject_id"))
+        person = f"CASE WHEN {missing} THEN {face} ELSE {_key(table, 'subject_id')} END"
+    parts += [f"{face} AS face", f"{person} AS person"]
     level = "NULL::SMALLINT"
     if table.has("gender_true"):
         level = code_sql(table.columns["gender_true"], table.words["gender_true"], table.genders)
@@ -248,7 +256,10 @@ def check_ids(table: Table, rows: int) -> bool:
     if rows > EXACT_ROWS and not table.settings.check_ids:
         return False
     # Equal ids have equal hashes: as many hashes as rows is proof, and cheaper than the ids.
-    if table.source.one("SELECT count(DISTINCT hash(sample_id)) AS n FROM typed")["n"] == rows:
+    column = table.columns["sample_id"]
+    each = column.sql if column.kind == "whole" else "hash(sample_id)"
+    source = "raw" if column.kind == "whole" else "typed"
+    if table.source.one(f"SELECT count(DISTINCT {each}) AS n FROM {source}")["n"] == rows:
         return True
     twins = table.source.rows(
         "SELECT sample_id, count(*), count(*) OVER () FROM typed GROUP BY 1 HAVING count(*) > 1 "
@@ -275,6 +286,15 @@ def id_text(table: Table, name: str) -> str:
         if not all(w.endswith(".0") and w[:-2].isdecimal() for (w,) in rows if not is_missing(w)):
             return column.text
     return f"regexp_replace({column.text}, '^([0-9]+)\\.0$', '\\1')"
+
+
+def _key(table: Table, name: str) -> str:
+    """SQL of the key of an id of `raw`; whole numbers need no detour through their text."""
+    column, text = table.columns[name], id_text(table, name)
+    if column.kind != "whole":
+        return key_sql(text)
+    plain = f"{column.sql} BETWEEN 0 AND 999999999999999999"
+    return f"CASE WHEN {plain} THEN {column.sql}::BIGINT ELSE {key_sql(text)} END"
 
 
 def no_id(name: str) -> str:

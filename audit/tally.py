@@ -1,7 +1,7 @@
 """One scan from rows to mergeable integer sums, on which every figure rests."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,9 +70,12 @@ def tally_predictions(predictions: Predictions, settings: AuditSettings) -> Tall
     keys = list(zip(names, predictions.codes, sizes, strict=True))
     pred = ("age_group_pred", "age_group_pred + 1", len(predictions.age_groups) + 1)
     shard = ("shard", "shard", SHARDS)
-    rows = sharded("faces", predictions.subject_key)
+    rows = sharded("faces", "person")
     cells = _grouped(predictions.source, [*keys, pred, shard], _SUM_SQL, rows)
     cells["age_group_pred"] -= 1
+    for name, of in _SUM_OF.items():
+        cells[name] = of(cells)
+    cells = cells[[*names, "age_group_pred", "shard", *SUMS]]
     far = 10 * 10_000 + 1
     errors = _grouped(
         predictions.source,
@@ -144,7 +147,6 @@ def _flag(condition: str) -> str:
     return f"count(*) FILTER ({condition})"
 
 
-_PAIR = "y IS NOT NULL AND called IS NOT NULL"
 _SUM_SQL: Mapping[str, str] = {
     "age_n": "count(error)",
     "age_abs": "sum(abs(error))::BIGINT",
@@ -157,19 +159,22 @@ _SUM_SQL: Mapping[str, str] = {
     "iv_n": "count(age_low)",
     "iv_hit": _flag("age_true BETWEEN age_low AND age_high"),
     "iv_width": "sum(floor((age_high - age_low) * 100 + 0.5)::BIGINT)::BIGINT",
-    "gender_n": _flag(_PAIR),
-    "gender_hit": _flag("y = called"),
     "female_n": _flag("y = 1 AND called IS NOT NULL"),
     "female_called": _flag("y = 1 AND called = 1"),
     "male_n": _flag("y = 0 AND called IS NOT NULL"),
     "male_called": _flag("y = 0 AND called = 1"),
-    "called": _flag("y IS NOT NULL AND called = 1"),
     "score_n": "count(f)",
     "score_resid": "sum(floor((y - f) * 1e6 + 0.5)::INTEGER)::BIGINT",
     "score_brier": "sum(floor((y - f) * (y - f) * 1e6 + 0.5)::INTEGER)::BIGINT",
     "score_var": "sum(floor(f * (1 - f) * 1e6 + 0.5)::INTEGER)::BIGINT",
 }
-assert list(_SUM_SQL) == list(SUMS)
+# The rest follow from these.
+_SUM_OF: Mapping[str, Callable[[pd.DataFrame], "pd.Series[int]"]] = {
+    "gender_n": lambda s: s["female_n"] + s["male_n"],
+    "gender_hit": lambda s: s["female_called"] + s["male_n"] - s["male_called"],
+    "called": lambda s: s["female_called"] + s["male_called"],
+}
+assert {*_SUM_SQL, *_SUM_OF} == {*SUMS}
 
 
 def _score_bin(f: str) -> str:
@@ -227,12 +232,11 @@ def _subjects(predictions: Predictions, settings: AuditSettings) -> tuple[int, b
     rows = predictions.rows_audited
     if predictions.subjects_assumed:
         return rows, True
-    key = predictions.subject_key
     if rows <= EXACT_ROWS or settings.check_ids:
-        n = int(predictions.source.one(f"SELECT count(DISTINCT {key}) AS n FROM faces")["n"])
+        n = int(predictions.source.one("SELECT count(DISTINCT person) AS n FROM faces")["n"])
         return n, n == rows
     # A fair sample of the persons themselves (by their mix), counted exactly: right to about 1 %.
-    part = f"{sharded('faces', key)} WHERE mixed % {_ONE_IN} = 0"
+    part = f"{sharded('faces', 'person')} WHERE mixed % {_ONE_IN} = 0"
     got = predictions.source.one(f"SELECT count(DISTINCT key) AS n, count(*) AS r FROM {part}")
     if got["n"] == got["r"]:
         return rows, True

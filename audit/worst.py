@@ -7,9 +7,11 @@ import pandas as pd
 from audit.config import AuditSettings
 from audit.predictions import Predictions
 from audit.result import COLUMNS
+from audit.shards import sharded
 from audit.source import quoted
 
 SAMPLED = 24  # faces of the random list
+_STRIDE = 577_215_664_901_532_861  # far apart, so that seeds draw unlike lots
 
 
 def worst_faces(
@@ -18,29 +20,36 @@ def worst_faces(
     """The table `worst` of a result: up to `top` faces a list, ranked from 1.
 
     Lists: `age_error` (largest absolute error), `gender_wrong` (called wrongly, the surest call
-    first), `sample` (SAMPLED faces drawn by lot from the seed). Ties go by sample_id, the lot by
-    its md5, so that neither the order of the rows nor the engine decides. `groups` joins the levels
-    of the features by ` × `. Memory is bounded: each list is one scan that keeps its best.
+    first), `sample` (SAMPLED faces drawn by lot from the seed). Ties go by sample_id, the lot by a
+    mix of its key, so that neither the order of the rows nor the engine decides. `groups` joins
+    the levels of the features by ` × `. Memory is bounded: a scan keeps its best only.
     """
-    lot = f"md5({quoted(f'{settings.seed}:')} || sample_id)"
+    lots = sharded("faces", f"(face + {settings.seed} * {_STRIDE}) & {2**60 - 1}")
     surety = f"abs(gender_score - {settings.threshold!r}::DOUBLE)"
     lists = [
-        ("age_error", "error IS NOT NULL", "-abs(error)", top),
-        ("gender_wrong", "y <> called", f"-coalesce({surety}, 0)", top),
-        ("sample", "true", lot, SAMPLED),
+        ("age_error", "faces", "error IS NOT NULL", "-abs(error)", top),
+        ("gender_wrong", "faces", "y <> called", f"-coalesce({surety}, 0)", top),
+        ("sample", lots, "true", "mixed", SAMPLED),
     ]
     columns = _columns(predictions)
-    frames = [
-        predictions.source.frame(
-            f"SELECT {quoted(name)} AS list, row_number() OVER (ORDER BY best, sample_id) AS rank, "
-            f"* EXCLUDE (best) FROM (SELECT {columns}, {best} AS best FROM faces WHERE {where} "
-            f"ORDER BY best, sample_id LIMIT {most}) ORDER BY rank"
+    frames = []
+    for name, rows, where, best, most in lists:
+        # The worst value that stays, first: then only the rows at least as bad are read in full.
+        last = predictions.source.one(
+            f"SELECT max(best) AS best FROM (SELECT {best} AS best FROM {rows} WHERE {where} "
+            f"ORDER BY best LIMIT {most})"
+        )["best"]
+        if last is None:
+            continue
+        frames.append(
+            predictions.source.frame(
+                f"SELECT {quoted(name)} AS list, row_number() OVER (ORDER BY best, sample_id) AS "
+                f"rank, * EXCLUDE (best) FROM (SELECT {columns}, {best} AS best FROM {rows} WHERE "
+                f"{where} AND {best} <= {last!r} ORDER BY best, sample_id LIMIT {most}) "
+                "ORDER BY rank"
+            )
         )
-        for name, where, best, most in lists
-    ]
-    # A column that is empty in one list (no score, say) must not decide the type of all.
-    held = [frame for frame in frames if len(frame)]
-    return pd.concat(held, ignore_index=True)[list(COLUMNS["worst"])]
+    return pd.concat(frames, ignore_index=True)[list(COLUMNS["worst"])]
 
 
 def _columns(predictions: Predictions) -> str:
