@@ -96,7 +96,7 @@ def known_split(faces: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:
 def score_faces(
     run: Run, faces: pd.DataFrame, *, root: Path, device: torch.device, progress: bool
 ) -> tuple[Floats, Floats, list[str | None]]:
-    """Decode and score: age outputs and P(female) of the faces that could be decoded, and each face's fault."""
+    """Decode and score: age outputs and P(female) of what could be decoded, each face's fault."""
     config = run.config
     network = run.network.to(device).to(memory_format=torch.channels_last)
     mean = torch.tensor(config["mean"], device=device)

@@ -2,11 +2,11 @@ import dataclasses
 
 import pytest
 import torch
+from tiny_training import tiny_settings
 
 import model.pace
 from model.pace import choose_pace
 from model.parallel import World
-from tiny_training import tiny_settings
 
 Job = dataclasses.make_dataclass("Job", ["settings", "place"])
 
