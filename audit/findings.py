@@ -125,7 +125,20 @@ def difference_sentence(row: Mapping[str, Any]) -> str:
     told = f"{phrase.what} {_by(d, metric.unit)} {way} for {group} than for everyone else"
     if row["control"]:
         told = f"Among {group_words(row['control'], row['control_group'])}: {told}"
-    return f"{told} {ends}{small}."
+    return f"{told} {ends}{small}.{_age_mix(row)}"
+
+
+def _age_mix(row: Mapping[str, Any]) -> str:
+    """What unequal ages add to the raw gap, where they make half of it or more."""
+    part, gap = row.get("composition"), row.get("difference")
+    if pd.isna(part) or pd.isna(gap) or part < gap / 2:
+        return ""
+    unit = METRICS[row["metric"]].unit
+    ends = (group_words(row["feature"], row[f"{end}_group"]) for end in ("lowest", "highest"))
+    return (
+        f" Between {' and '.join(ends)} unequal ages alone make {_by(part, unit)} of the "
+        f"{_by(gap, unit)} of difference."
+    )
 
 
 def group_words(feature: str, group: str) -> str:

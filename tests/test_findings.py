@@ -180,3 +180,14 @@ def test_findings_fit_their_table():
     found = told([gap("race", "age_mae", "B", 2.0)])
     assert isinstance(table("findings", found), pd.DataFrame)
     assert all(tuple(r) == COLUMNS["findings"] for r in found)
+
+
+def test_a_gap_made_by_unequal_ages_says_so_and_one_that_is_not_does_not():
+    made = gap("race", "age_mae", "B", 3.0, composition=2.1)
+    assert difference_sentence(made).endswith(
+        " Between a and B unequal ages alone make 2.1 years of the 3.0 years of difference."
+    )
+    for part in (1.2, -2.1, None):
+        assert "unequal" not in difference_sentence(
+            gap("race", "age_mae", "B", 3.0, composition=part)
+        )
