@@ -358,7 +358,7 @@ def test_thumbnails_are_few_small_and_come_with_a_notice(pictures):
     assert "biometric data" in page.all("main")[0][1]
     assert "no picture" in "".join(t for _, t in cards)
     assert render_report(FACES, images=pictures, thumbnails=6) == render_report(
-        RESULT, images=pictures, thumbnails=6
+        FACES, images=pictures, thumbnails=6
     )
 
 
