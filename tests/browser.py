@@ -19,6 +19,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 SECONDS = 60.0  # patience: machines may be slow or shared; a wait ends as soon as it may
+OWN = ("data:", "blob:", "chrome:", "chrome-untrusted:")
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -127,7 +128,7 @@ def console_errors(browser: Chrome) -> list[str]:
 
 
 def requests_of(browser: Chrome) -> list[str]:
-    """Addresses the page asked the network for since last asked (data: and blob: are not)."""
+    """Addresses asked for since last asked, without data:, blob: and the browser's own chrome:."""
     messages = [json.loads(e["message"])["message"] for e in browser.get_log("performance")]
     sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     sent += [
@@ -135,4 +136,4 @@ def requests_of(browser: Chrome) -> list[str]:
         for m in messages
         if m["method"] == "Network.webSocketCreated"
     ]
-    return [u for p in sent if not (u := p["request"]["url"]).startswith(("data:", "blob:"))]
+    return [u for p in sent if not (u := p["request"]["url"]).startswith(OWN)]
