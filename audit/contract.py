@@ -189,11 +189,11 @@ def reasons(table: Table) -> list[tuple[str, str]]:
 class Breach:
     """Rows that make the whole table wrong: SQL on `typed`, and the words for (rows, place, value).
 
-    `value` is SQL of what to show of the first such row.
+    `shown` names the columns whose values are shown of the first such row, as they stand there.
     """
 
     sql: str
-    value: str
+    shown: tuple[str, ...]
     words: Callable[[str, str, str], str]
 
 
@@ -202,7 +202,7 @@ def breaches(table: Table) -> dict[str, Breach]:
     found = {
         "gender_score": Breach(
             "NOT gender_score BETWEEN 0 AND 1",
-            "gender_score",
+            ("gender_score",),
             lambda n, at, value: (
                 f"gender_score is not from 0 to 1 in {n} (first: {at}, {value}); it is P(female): "
                 "turn logits by 1 / (1 + exp(-x)), divide percent by 100"
@@ -210,14 +210,14 @@ def breaches(table: Table) -> dict[str, Breach]:
         ),
         "age_low": Breach(
             "age_low > age_high",
-            "age_low || ' to ' || age_high",
+            ("age_low", "age_high"),
             lambda n, at, value: (
                 f"age_low is above age_high in {n} (first: {at}, {value}); are the two swapped?"
             ),
         ),
         "age_std": Breach(
             "NOT (age_std > 0 AND isfinite(age_std))",
-            "age_std",
+            ("age_std",),
             lambda n, at, value: (
                 f"age_std is not above 0 in {n} (first: {at}, {value}); "
                 "it is a standard deviation in years, empty where there is none"
@@ -225,7 +225,7 @@ def breaches(table: Table) -> dict[str, Breach]:
         ),
         "sample_id": Breach(
             no_id("sample_id"),
-            "sample_id",
+            ("sample_id",),
             lambda n, at, _: (
                 f"sample_id is empty in {n} (first: {at}); give every face its own, "
                 "or leave the whole column out"
@@ -238,11 +238,13 @@ def breaches(table: Table) -> dict[str, Breach]:
 def refuse(table: Table, name: str, rows: int) -> InputError:
     """The error for `rows` rows that breach the contract in column `name`."""
     breach = breaches(table)[name]
-    at, value = table.source.rows(
-        f"SELECT row_at, {breach.value} FROM typed WHERE {breach.sql} ORDER BY row_at LIMIT 1"
-    )[0]
+    first = f"SELECT row_at FROM typed WHERE {breach.sql} ORDER BY row_at LIMIT 1"
+    at = table.source.rows(first)[0][0]
+    texts = ", ".join(table.columns[c].text for c in breach.shown)
+    values = table.source.rows(f"SELECT {texts} FROM raw WHERE row_at = {at}")[0]
+    value = " to ".join(map(repr, map(str, values))) if None not in values else "empty"
     many = f"{rows:,} row{'s' if rows > 1 else ''}"
-    words = breach.words(many, table.source.place(at), str(value))
+    words = breach.words(many, table.source.place(at), value)
     return InputError(f"{table.source.label}: {words}")
 
 

@@ -255,10 +255,11 @@ def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str)
     columns = [
         Column(name, f"c{i}", "text", comma=delimiter == ";")
         for i, name in enumerate(names)
-        if name
+        if name and not _is_index(name)
     ]
-    skipped = tuple(f"column {i + 1} (it has no name)" for i, n in enumerate(names) if not n)
-    return Source(con, label, tuple(columns), tuple(map(str, files)), 1, {}, skipped)
+    skipped = [f"column {i + 1} (it has no name)" for i, n in enumerate(names) if not n]
+    skipped += [f"column {n!r} (the index of pandas)" for n in names if _is_index(n)]
+    return Source(con, label, tuple(columns), tuple(map(str, files)), 1, {}, tuple(skipped))
 
 
 def _header(path: Path) -> tuple[list[str], str]:
@@ -315,7 +316,9 @@ def _columns(schema: Sequence[tuple[str, str]]) -> tuple[tuple[Column, ...], tup
     columns, skipped = [], []
     for i, (name, kind) in enumerate(schema):
         sql = f"c{i}"
-        if kind in _WHOLE:
+        if _is_index(name):
+            skipped.append(f"column {name!r} (the index of pandas)")
+        elif kind in _WHOLE:
             columns.append(Column(name, sql, "whole"))
         elif kind == "FLOAT":
             columns.append(Column(name, sql, "single"))
@@ -330,6 +333,11 @@ def _columns(schema: Sequence[tuple[str, str]]) -> tuple[tuple[Column, ...], tup
         else:
             skipped.append(f"column {name!r} (of type {kind})")
     return tuple(columns), tuple(skipped)
+
+
+def _is_index(name: str) -> bool:
+    """Whether a column is the row number that pandas writes beside a table."""
+    return re.fullmatch(r"__index_level_\d+__|Unnamed: \d+", name) is not None
 
 
 def _refuse_twins(names: Sequence[str]) -> None:

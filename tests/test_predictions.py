@@ -165,7 +165,7 @@ def test_scores_outside_0_to_1_are_refused_with_rows_and_first(wrong):
 
 def test_words_among_scores_are_refused(tmp_path):
     faces(gender_score=["0.5", "high", "0.1", "", "NaN", "1e-3"]).to_csv(tmp_path / "t.csv")
-    assert "in 1 row (first: line 3" in refused(tmp_path / "t.csv")
+    assert "in 1 row (first: line 3, 'high')" in refused(tmp_path / "t.csv")
 
 
 # Ages

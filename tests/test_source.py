@@ -177,6 +177,17 @@ def test_nested_and_nameless_columns_are_passed_over_and_said(tmp_path):
     assert any("column 1" in note for note in notes)
 
 
+def test_the_index_of_pandas_is_no_feature(tmp_path, faces):
+    odd = faces.iloc[::2]
+    odd.to_parquet(tmp_path / "t.parquet", index=True)
+    odd.reset_index(names="Unnamed: 0").to_csv(tmp_path / "t.csv", index=False)
+    for name in ("t.parquet", "t.csv"):
+        read = open_predictions(tmp_path / name, AuditSettings())
+        assert [f.name for f in read.features] == ["race", "gender_true", "age_group"]
+        assert any("index of pandas" in note for note in read.notes)
+    assert fingerprint(tmp_path / "t.csv") == fingerprint(odd)
+
+
 def refused(source, **settings):
     with pytest.raises(InputError) as error:
         open_predictions(source, AuditSettings(**settings))
@@ -258,7 +269,7 @@ def test_a_row_is_named_by_its_place_in_its_own_file(tmp_path):
         frame.assign(gender_score=[0.2, 7 if name == "b" else 0.1]).to_parquet(
             tmp_path / f"{name}.parquet"
         )
-    assert "first: b.parquet row 2, 7.0" in refused(tmp_path / "*.parquet")
+    assert "first: b.parquet row 2, '7.0'" in refused(tmp_path / "*.parquet")
 
 
 def test_metadata_of_the_parquet_is_kept(tmp_path, faces):
