@@ -136,14 +136,15 @@ def _weights(chunk: int, shards: int, seed: int) -> Singles:
 def replicate(records: Sequence[Record], *, seed: int = 0) -> list[Replicates]:
     """Test every record: CHUNK replicates each, more for those with a small p.
 
-    Records with p < LOOK_AGAIN go on to MORE replicates (MOST beyond MANY records), without which
+    Records with p < LOOK_AGAIN go on to MORE replicates (MOST beyond MANY Ratios), without which
     nothing could stay significant after a correction for many tests. Records need one compared
     group or more, and sums over the same shards. Results do not depend on the number of threads,
-    nor on which other records are tested beside.
+    nor on which other records (but for their number) are tested beside.
     """
     found = [r for block in _blocks(records) for r in _run(block, [0], seed=seed)]
     again = [i for i, r in enumerate(found) if r.p_value < LOOK_AGAIN]
-    rest = range(1, (MOST if len(records) > MANY else MORE) // CHUNK)
+    many = sum(isinstance(r, Ratios) for r in records) > MANY
+    rest = range(1, (MOST if many else MORE) // CHUNK)
     place = iter(again)
     for block in _blocks([records[i] for i in again]):
         for more in _run(block, rest, seed=seed):
