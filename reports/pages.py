@@ -1,13 +1,16 @@
 """The dashboard's pages: each takes a view of an audit and draws. No loading, no arithmetic."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from audit.metrics import METRICS
 from audit.rows import rows_of
-from audit.words import count
+from audit.words import count, in_unit, interval
 from reports import lookup
 from reports.charts import Pointed, draw_section, figures, finding_forest, open_faces
 from reports.faces_page import draw_faces, empty, errors_page
@@ -27,6 +30,7 @@ __all__ = [
     "subgroups_page",
 ]
 
+UNFOLDED = 8  # of a ranked list, as in the report
 # Where each section of the report stands in the dashboard.
 PAGE_SECTIONS = {
     "overview": ("overall",),
@@ -46,8 +50,8 @@ def overview_page(view: View) -> None:
         f'<p class="verdict">{escape(first.verdict)}</p><div class="tiles">{tiles}</div>'
     )
     st.html("<h2>Findings</h2>" + ("" if first.findings else "<p>No other finding.</p>"))
-    for i, finding in enumerate(first.findings):
-        _finding(view, finding, place=i)
+    findings = [partial(_finding, view, f, place=i) for i, f in enumerate(first.findings)]
+    _folded(findings, key="findings")
     for title, lines in (
         ("What was left out, and what was assumed", first.left_out),
         ("What cannot be concluded", first.limits),
@@ -79,15 +83,10 @@ def _finding(view: View, finding: Finding, *, place: int) -> None:
             )
             if view.rows is not None and finding.feature and finding.group:
                 found = Pointed(finding.feature, finding.group, finding.metric)
-                st.button(
-                    "See the faces",
-                    key=f"finding {place}",
-                    type="tertiary",
-                    on_click=open_faces,
-                    args=(view, found),
-                )
-        with picture:
-            st.html(finding_forest(view, finding))
+                _faces_button(view, found, key=f"finding {place}")
+        if forest := finding_forest(view, finding):
+            with picture:
+                st.html(forest)
 
 
 def subgroups_page(view: View) -> None:
@@ -132,23 +131,30 @@ def slices_page(view: View) -> None:
     st.html("<h1>Slices</h1>")
     _whole_audit(view)
     slices = view.result.slices
-    for place, row in enumerate(lookup.records(slices[[bool(c) for c in slices.confirmed]])):
-        with st.container(key=f"slice_{place}", horizontal=True, vertical_alignment="center"):
-            figures_of = f"{metric_words(row['metric'])} {lookup.figure_words(row, n=True)}"
-            st.html(
-                f'<p class="finding">{escape(str(row["group"]))}</p>'
-                f'<p class="how">{escape(figures_of)}</p>'
-            )
-            if view.rows is not None:
-                found = Pointed(str(row["feature"]), str(row["group"]), str(row["metric"]))
-                st.button(
-                    "See the faces",
-                    key=f"slice {place}",
-                    type="tertiary",
-                    on_click=open_faces,
-                    args=(view, found),
-                )
+    confirmed = lookup.records(slices[[bool(c) for c in slices.confirmed]])
+    _folded([partial(_slice, view, row, place=i) for i, row in enumerate(confirmed)], key="slices")
     draw_section(view, "slices")
+
+
+def _slice(view: View, row: dict[str, Any], *, place: int) -> None:
+    """A confirmed group with its figure beside everyone else's, and a way to its faces.
+
+    The interval of a slice's record is that of the difference.
+    """
+    unit = METRICS[row["metric"]].unit
+    words = (
+        f"{metric_words(row['metric'])} {in_unit(row['value'], unit)}, "
+        f"{in_unit(row['complement_value'], unit)} for everyone else: a difference of "
+        f"{in_unit(row['difference'], unit, signed=True)} "
+        f"{interval(row['low'], row['high'], unit, signed=True)}; {count(row['n'])} faces"
+    )
+    with st.container(key=f"slice_{place}", horizontal=True, vertical_alignment="center"):
+        st.html(
+            f'<p class="finding">{escape(str(row["group"]))}</p><p class="how">{escape(words)}</p>'
+        )
+        if view.rows is not None:
+            found = Pointed(str(row["feature"]), str(row["group"]), str(row["metric"]))
+            _faces_button(view, found, key=f"slice {place}")
 
 
 def data_page(view: View) -> None:
@@ -163,6 +169,24 @@ def data_page(view: View) -> None:
 
 
 # Parts ---------------------------------------------------------------------------------------
+
+
+def _folded(draw: Sequence[Callable[[], None]], *, key: str) -> None:
+    """Draw the first few of a ranked list; the rest when the reader unfolds it."""
+    for one in draw[:UNFOLDED]:
+        one()
+    if rest := draw[UNFOLDED:]:
+        fold = st.expander(
+            f"{len(rest)} more", type="compact", key=f"more {key}", on_change="rerun"
+        )
+        if fold.open:
+            with fold:
+                for one in rest:
+                    one()
+
+
+def _faces_button(view: View, found: Pointed, *, key: str) -> None:
+    st.button("See the faces", key=key, type="tertiary", on_click=open_faces, args=(view, found))
 
 
 def _whole_audit(view: View) -> None:

@@ -369,6 +369,47 @@ def test_every_page_draws_what_an_audit_has(tmp_path, visit, kind, page):
     assert "<h1" in words(app)
 
 
+def test_the_slices_page_stands_where_there_are_slices_and_leads_to_their_faces(tmp_path, visit):
+    folder = tmp_path / "audit"
+    faces = write_audit_folder(folder, n=300, pictures=0)
+    whole = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    found = {
+        "feature": "race × gender_true",
+        "group": "Black × female",
+        "metric": "age_mae",
+        "value": 9.1,
+        "complement_value": 5.2,
+        "difference": 3.9,
+        "low": 2.5,
+        "high": 5.3,
+        "n": 60,
+        "n_confirm": 30,
+        "p_adjusted": 0.001,
+    }
+    whole["slices"] = [found | {"confirmed": c} for c in (True, False)]
+    (folder / "result.json").write_text(json.dumps(whole), encoding="utf-8")
+    app = visit(folder, page="slices")
+    assert not app.exception
+    assert "9.1, 5.2 for everyone else: a difference of +3.9 [+2.5, +5.3]" in words(app)
+    app.button(key="slice 0").click().run()
+    wanted = ((faces.race == "Black") & (faces.gender_true == "female")).sum()
+    assert f"<b>{wanted}</b> of 300 faces" in words(app)
+    assert cards_of(app)
+
+
+def test_a_finding_without_a_figure_is_a_sentence_all_the_same(tmp_path, visit):
+    folder = tmp_path / "audit"
+    write_audit_folder(folder, n=100, pictures=0)
+    whole = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    bare = dict.fromkeys(whole["findings"][0]) | {"kind": "calibration", "severity": 2}
+    whole["findings"] += [bare | {"sentence": f"Something {i} stands out."} for i in range(9)]
+    (folder / "result.json").write_text(json.dumps(whole), encoding="utf-8")
+    app = visit(folder)
+    assert not app.exception
+    assert "Something 0 stands out." in words(app)
+    assert "Something 8 stands out." not in words(app)  # folded away
+
+
 def test_without_rows_the_errors_page_says_what_to_do(tmp_path, visit):
     write_audit_folder(tmp_path / "audit", n=100, pictures=0)
     (tmp_path / "audit" / "predictions.parquet").unlink()
