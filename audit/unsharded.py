@@ -17,6 +17,7 @@ from audit.intervals import Z, delong, effective, quantile, quantile_interval
 from audit.metrics import Floats
 
 DRAWS = 1000
+MOST_DEALT = 10**9  # numpy draws without replacement below; above, replacing changes nothing
 
 
 def beyond_p90(groups: Groups) -> Floats:
@@ -32,6 +33,8 @@ def beyond_p90(groups: Groups) -> Floats:
     rng = np.random.default_rng(90)
     dealt = [
         rng.multivariate_hypergeometric(of, n, method="marginals")
+        if of.sum() < MOST_DEALT
+        else np.minimum(rng.multinomial(n, of / of.sum()), of)
         for of, n in zip(rows, hits, strict=True)
     ]
     return np.stack(dealt).astype(np.float64)

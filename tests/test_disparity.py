@@ -1,5 +1,7 @@
 """Disparity records from end to end of the tally: planted groups, laws, what is never tested."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -136,6 +138,15 @@ def test_faces_beyond_the_pooled_percentile_are_dealt_to_shards_that_hold_the_gr
     np.testing.assert_array_equal(hits.sum(axis=1), above)
     assert (hits <= groups.sums["age_n"]).all()
     np.testing.assert_array_equal(hits, beyond_p90(groups))
+
+
+def test_groups_of_a_billion_faces_are_dealt_as_well():
+    groups = gather(tally_of(some_faces(2000, seed=8)), (RACE,))
+    huge = replace(
+        groups, errors=groups.errors * 10**7, sums={"age_n": groups.sums["age_n"] * 10**7}
+    )
+    share = beyond_p90(huge).sum(axis=1) / huge.totals("age_n")
+    np.testing.assert_allclose(share, beyond_p90(groups).sum(axis=1) / groups.totals("age_n"))
 
 
 def test_percentiles_are_told_in_years_and_a_planted_one_is_found():
