@@ -194,10 +194,4 @@ def _limits(result: AuditResult) -> list[str]:
             f"{count(undecided)} of {count(int(verdicts.notna().sum()))} tested comparisons cannot "
             "be decided with this table."
         )
-    return lines + [str(line) for line in info_limits(result)]
-
-
-def info_limits(result: AuditResult) -> list[str]:
-    """The standing limits the audit states; a result of an older version may have none."""
-    stated = result.info.get("limits", [])
-    return [stated] if isinstance(stated, str) else list(stated)
+    return [*lines, *map(str, result.info.get("limits", []))]

@@ -235,6 +235,16 @@ def test_what_was_left_out_reconciles_with_what_was_read():
     assert info["notes"][0] in first.left_out
 
 
+def test_what_cannot_be_concluded_counts_the_undecided_and_repeats_the_limits():
+    undecided = (RESULT.disparities.verdict == "insufficient evidence").sum()
+    tested = RESULT.disparities.verdict.notna().sum()
+    first = opening(RESULT).limits
+    assert first[0].startswith(f"{undecided} of {tested} tested comparisons cannot be decided")
+    assert list(first[1:]) == RESULT.info["limits"]
+    untested = opening(example_result(tested=False)).limits[0]
+    assert "comparisons of groups was tested" in untested
+
+
 def test_the_verdict_is_the_first_finding_and_is_not_said_twice():
     first = opening(RESULT)
     assert first.verdict == RESULT.findings.sentence.iloc[0]
