@@ -1,10 +1,9 @@
 """Make the README's pictures again, all from drawn faces: `make pictures` (needs Chromium).
 
-Runs the demo, photographs its report and dashboard with headless Chromium, and lays out a sheet
-of drawn faces. Nothing here comes from a real person.
+Runs the demo (or takes the folder of one as its argument), photographs its report and dashboard
+with headless Chromium, and lays out a sheet of drawn faces. Nothing here comes from a real person.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from model.drawn_faces import contact_sheet, draw_faces
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "pictures"
+CARDS = """return [...document.querySelectorAll('*')].filter(e => e.shadowRoot)
+  .flatMap(e => [...e.shadowRoot.querySelectorAll('.card')]).length"""
 COLOURS = 128  # a palette keeps each picture under 200 kB
 
 
@@ -51,8 +52,8 @@ def photograph_report(report: Path) -> None:
         lambda p: p.execute_script("return document.querySelectorAll('.main-svg').length > 2")
     )
     page.save_screenshot(str(PICTURES / "report.png"))
-    for name in ("confusion", "samples"):
-        section = page.find_element(By.CSS_SELECTOR, f"section#{name}")
+    for name, selector in (("confusion", "#confusion"), ("samples", "#worst-sample")):
+        section = page.find_element(By.CSS_SELECTOR, selector)
         page.execute_script("arguments[0].scrollIntoView()", section)
         time.sleep(2)  # figures are drawn as they come into view
         section.screenshot(str(PICTURES / f"{name}.png"))
@@ -63,16 +64,16 @@ def photograph_dashboard(folder: Path) -> None:
     """The Errors page of the dashboard."""
     command = [sys.executable, "-m", "audit", "dashboard", str(folder), "--no-browser"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
-        assert server.stdout is not None
-        address = server.stdout.readline().strip()
-        page = browser(1240, 1000)
-        page.get(f"{address}/errors")
-        WebDriverWait(page, 60).until(
-            lambda p: len(p.find_elements(By.CSS_SELECTOR, "img, [role=img]")) > 3
-        )
-        page.save_screenshot(str(PICTURES / "dashboard.png"))
-        page.quit()
-        server.send_signal(signal.SIGINT)
+        try:
+            assert server.stdout is not None
+            page = browser(1240, 1000)
+            page.get(f"{server.stdout.readline().strip()}/errors")
+            WebDriverWait(page, 60).until(lambda p: p.execute_script(CARDS) > 3)
+            time.sleep(2)  # the pictures inside the cards
+            page.save_screenshot(str(PICTURES / "dashboard.png"))
+            page.quit()
+        finally:
+            server.send_signal(signal.SIGINT)
 
 
 def main() -> None:
@@ -82,9 +83,10 @@ def main() -> None:
     sheet = contact_sheet(drawn.pictures, columns=8)
     Image.fromarray(np.asarray(sheet)).save(PICTURES / "drawn_faces.png")
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "demo"
+        out = Path(sys.argv[1] if len(sys.argv) > 1 else f"{folder}/demo")
         command = [sys.executable, "-m", "audit", "demo", "--out", str(out), "--quiet"]
-        subprocess.run(command, check=True, cwd=ROOT, env={**os.environ})
+        if not (out / "report.html").exists():
+            subprocess.run(command, check=True, cwd=ROOT)
         curves = (out / "run" / "learning_curves.svg").read_text(encoding="utf-8")
         (PICTURES / "learning_curves.svg").write_text(curves, encoding="utf-8")
         photograph_report(out / "report.html")

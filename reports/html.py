@@ -166,6 +166,7 @@ def _figure(drawn: Drawn, section: str) -> dict[str, Any]:
 class FaceList:
     """Faces under one title: cards where pictures are shown, a table else."""
 
+    key: str
     title: str
     cards: list[Any]
     table: pd.DataFrame | None
@@ -178,7 +179,7 @@ def _lists(
     titles = {
         "age_error": "Ages furthest off",
         "gender_wrong": "Genders called wrongly, the surest first",
-        "sample": "A random sample",
+        "sample": "Sample predictions, drawn at random",
     }
     named = result.info["run"].get("paths", {}).get("images")
     images = images or (Path(named) if named else None)
@@ -192,7 +193,7 @@ def _lists(
         cards = face_cards(rows.head(min(each, left)), images=images) if asked else []
         left -= len(cards)
         table = None if name == "sample" else face_table(rows, about=name)
-        lists.append(FaceList(title, cards, table))
+        lists.append(FaceList(name, title, cards, table))
     if any(card.picture for shown in lists for card in shown.cards):
         return lists, ""
     return lists, _NONE_FOUND if asked else _NOT_ASKED
