@@ -96,7 +96,7 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; only a bug leaves with a traceback."""
     argv = sys.argv[1:] if argv is None else argv
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         args = parse(argv)
         if args.command is None:
@@ -106,6 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except (InputError, MachineError, MemoryError, OSError, KeyboardInterrupt) as failure:
         return _exit_code(failure)
+    finally:  # a program that calls `main` keeps its own way with signals
+        signal.signal(signal.SIGTERM, before)
     return code
 
 

@@ -85,6 +85,12 @@ def test_failures_have_their_exit_codes(failure, code, monkeypatch, capsys):
     said(capsys)
 
 
+def test_a_caller_keeps_its_own_handler_of_signals(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    cli.main(["report", "no-such-folder"])
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_a_bug_shows_its_traceback(monkeypatch):
     def bug(_args):
         """Fail."""
