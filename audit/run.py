@@ -30,6 +30,7 @@ from audit.features import Feature
 from audit.findings import find
 from audit.groups import CROSS, Groups, collapse, crossings, gather
 from audit.metrics import METRICS
+from audit.notes import LEAKY
 from audit.predictions import Predictions, open_predictions, write_normalised
 from audit.result import COLUMNS, AuditResult, table
 from audit.tally import Tally, tally_predictions
@@ -181,6 +182,7 @@ def _info(predictions: Predictions, tally: Tally, settings: AuditSettings) -> di
         "margins": {key: settings.margin(key) for key in METRICS},
         "hash_of_rows": tally.fingerprint,
         "age_me_half_year": _half_year(tally),
+        "leaky_rows": predictions.counts[LEAKY],
         "notes": [*map(_without_lines, predictions.notes), *_notes(tally)],
         "limits": list(_LIMITS),
     }

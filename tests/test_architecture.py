@@ -15,7 +15,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"audit.result", "audit.synthetic", "audit.source", "audit.exact_sums", "audit.rows"},
     {"audit.intervals", "audit.standardise", "audit.levels"},
     {"audit.evidence", "audit.resample", "audit.contract"},
-    {"audit.features", "audit.slices"},
+    {"audit.features", "audit.slices", "audit.notes"},
     {"audit.predictions"},
     {"audit.tally", "audit.worst"},
     {"audit.groups"},
