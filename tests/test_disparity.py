@@ -13,9 +13,9 @@ from audit.disparity import Asked, weigh_disparities
 from audit.evidence import holm
 from audit.fairness import audited_metrics, disaggregate, is_tested, metrics_of
 from audit.groups import gather
-from audit.intervals import quantile
+from audit.histogram_tests import area_record, areas_compared
+from audit.resample import replicate
 from audit.result import table
-from audit.unsharded import beyond_p90, compare_areas
 
 RACE, GENDER, AGE = FEATURES
 
@@ -105,7 +105,7 @@ def test_photos_repeated_under_their_person_change_no_test_of_sums():
     faces = some_faces(1200, seed=5)
     twice = pd.concat([faces, faces])
     once, both = (weighed(f, (RACE,), people_given=True) for f in (faces, twice))
-    kept = [k for k in once.index if k[1] not in ("age_p90", "gender_auc", "gender_ece")]
+    kept = [k for k in once.index if k[1] not in ("age_p90", "gender_ece")]
     columns = ["p_value", "standardised_p", "outlying_low", "outlying_high"]
     for key in kept:
         a, b = (f.loc[key, columns].astype(float).to_numpy() for f in (once, both))
@@ -130,25 +130,6 @@ def test_settings_choose_seed_margin_and_alpha():
     assert wide["verdict"] == "no disparity found"
 
 
-def test_faces_beyond_the_pooled_percentile_are_dealt_to_shards_that_hold_the_group():
-    groups = gather(tally_of(some_faces(3000, seed=8)), (RACE,))
-    hits = beyond_p90(groups)
-    limit = quantile(groups.errors.sum(axis=0)[None], groups.error_bins / 10, 0.9)[0]
-    above = groups.errors[:, groups.error_bins / 10 > limit].sum(axis=1)
-    np.testing.assert_array_equal(hits.sum(axis=1), above)
-    assert (hits <= groups.sums["age_n"]).all()
-    np.testing.assert_array_equal(hits, beyond_p90(groups))
-
-
-def test_groups_of_a_billion_faces_are_dealt_as_well():
-    groups = gather(tally_of(some_faces(2000, seed=8)), (RACE,))
-    huge = replace(
-        groups, errors=groups.errors * 10**7, sums={"age_n": groups.sums["age_n"] * 10**7}
-    )
-    share = beyond_p90(huge).sum(axis=1) / huge.totals("age_n")
-    np.testing.assert_allclose(share, beyond_p90(groups).sum(axis=1) / groups.totals("age_n"))
-
-
 def test_percentiles_are_told_in_years_and_a_planted_one_is_found():
     found = weighed(planted(factor=1.6, seed=9)).loc["race", "age_p90"]
     faces = planted(factor=1.6, seed=9)
@@ -159,6 +140,12 @@ def test_percentiles_are_told_in_years_and_a_planted_one_is_found():
     assert found["outlying_difference"] == pytest.approx(p90[0] - p90[1], abs=0.2)
 
 
+def areas(groups):
+    everyone = np.ones(len(groups.names), bool)
+    [found] = replicate([area_record(groups, everyone)])
+    return areas_compared(found, groups, everyone, alpha=0.05)
+
+
 def test_areas_differ_from_the_rest_as_scikit_learn_says():
     faces = some_faces(4000, seed=10)
     black = (faces["race"] == "Black").to_numpy()
@@ -166,7 +153,7 @@ def test_areas_differ_from_the_rest_as_scikit_learn_says():
     turned = black & (np.random.default_rng(0).random(len(faces)) < 0.3)
     faces.loc[turned, "score"] = 1 - faces.loc[turned, "score"]
     groups = gather(tally_of(faces, people_given=False), (RACE,))
-    found = compare_areas(groups, np.ones(3, bool), alpha=0.05)
+    found = areas(groups)
     female = faces["gender_true"] == "female"
     area = [roc_auc_score(female[m], faces.loc[m, "score"]) for m in (black, ~black)]
     g = groups.names.index("Black")
@@ -179,5 +166,5 @@ def test_areas_of_equal_groups_seldom_differ():
     rejected = []
     for seed in range(60):
         groups = gather(tally_of(some_faces(700, seed=seed), people_given=False), (RACE,))
-        rejected.append(compare_areas(groups, np.ones(3, bool), alpha=0.05).p_value <= 0.05)
+        rejected.append(areas(groups).p_value <= 0.05)
     assert np.mean(rejected) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
