@@ -22,7 +22,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "feature metric control control_group difference ratio lowest_group highest_group spread "
         "spread_low spread_high p_value p_adjusted detectable margin standardised_difference "
         "standardised_p composition verdict noise_gap groups_compared "
-        "outlying_group outlying_difference outlying_low outlying_high".split()
+        "outlying_group outlying_difference outlying_low outlying_high cochran_q cochran_p "
+        "standardised_p_adjusted outlying_standardised outlying_standardised_low "
+        "outlying_standardised_high".split()
     ),
     "slices": tuple(
         "feature group metric value complement_value difference low high n n_confirm p_adjusted "
@@ -35,7 +37,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "coverage": tuple("feature group level coverage low high width n".split()),
     "scores": tuple(
         "feature group n brier miscalibration discrimination uncertainty ece ece_null mean_score "
-        "observed".split()
+        "observed signed_l2 signed_l2_p signed_l2_p_adjusted".split()
     ),
     "findings": tuple(
         "kind severity sentence feature group metric value low high n p_adjusted".split()

@@ -22,9 +22,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from audit import run_audit
+from audit import AuditResult, run_audit
 from audit.evidence import rare
-from audit.intervals import clustered_se, effective, student, wilson
+from audit.intervals import clustered_se, effective, student_above_zero, wilson
 from audit.resample import Linear, Ratios, Replicates, replicate
 from audit.slices import Cells, weak_slices
 from audit.standardise import standardise
@@ -53,28 +53,56 @@ ERRORS: dict[str, tuple[Callable[[np.random.Generator, int], Floats], float]] = 
 def null(tables: int, *, rows: int = 20_000, first: int = 0) -> str:
     """Audit tables without a disparity; every claim is false."""
     claims: Counter[str] = Counter()
-    wrong = standard = standard_tests = 0
+    small: Counter[str] = Counter()
+    tests: Counter[str] = Counter()
+    wrong = 0
     started = time.process_time()
     for seed in range(first, first + tables):
         law = LAWS[seed % len(LAWS)]
         result = run_audit(synthetic_predictions(rows, seed=seed, errors=law))
-        d, weak = result.disparities, result.slices
-        found = d[d["verdict"] == "disparity"]
-        claims.update(f"{r.metric} by {r.feature}" for r in found.itertuples())
-        confirmed = weak[weak["confirmed"].astype(bool)]
-        claims.update(f"slice of {r.metric}" for r in confirmed.itertuples())
-        wrong += len(found) + len(confirmed) > 0
-        p = d["standardised_p"].dropna()
-        standard, standard_tests = standard + int((p < 0.05).sum()), standard_tests + len(p)
+        found = _claimed(result)
+        claims.update(found)
+        wrong += len(found) > 0
+        for name, p in _tested(result):
+            tests[name] += 1
+            small[name] += p < 0.05
     lines = [
-        f"| tables of {rows:,} rows | {tables} |",
+        f"| tables of {rows:,} rows, from seed {first} | {tables} |",
         "|---|---|",
         f"| with any false claim | {wrong}: {_share(wrong, tables)} |",
-        f"| standardised p < .05 | {standard / standard_tests:.3f} of {standard_tests} |",
         f"| CPU seconds a table | {(time.process_time() - started) / tables:.2f} |",
         f"| what was claimed | {dict(claims)} |",
+        *(f"| {name}: p < .05 | {_share(small[name], n)} of {n} |" for name, n in tests.items()),
     ]
     return "\n".join(lines)
+
+
+def _claimed(result: AuditResult) -> list[str]:
+    """Every claim of an audit: verdicts, differences at one age mix, calibration, slices."""
+    d, scores, weak = result.disparities, result.scores, result.slices
+    return [
+        *(f"{r.metric} by {r.feature}" for r in d[d["verdict"] == "disparity"].itertuples()),
+        *(
+            f"{r.metric} by {r.feature} at one age mix"
+            for r in d[d["standardised_p_adjusted"] < ALPHA].itertuples()
+        ),
+        *(
+            f"calibration of {r.group}"
+            for r in scores[scores["signed_l2_p_adjusted"] < ALPHA].itertuples()
+        ),
+        *(f"slice of {r.metric}" for r in weak[weak["confirmed"].astype(bool)].itertuples()),
+    ]
+
+
+def _tested(result: AuditResult) -> list[tuple[str, float]]:
+    """(kind, p) of every record that was tested; each should be below .05 once in twenty."""
+    d, scores = result.disparities, result.scores
+    least = scores.groupby("feature", sort=False)["signed_l2_p"].min().dropna()
+    return [
+        *((r.metric, r.p_value) for r in d[d["p_value"].notna()].itertuples()),
+        *(("at one age mix", p) for p in d["standardised_p"].dropna()),
+        *(("calibration", p) for p in least),
+    ]
 
 
 def sums(group: NDArray[np.int64], shard: NDArray[np.int64], value: Floats, K: int) -> Floats:
@@ -100,7 +128,7 @@ def coverage(runs: int) -> str:
                 X = sums(group, shard, np.rint(draw(rng, len(group)) * 100), 5)
                 N = sums(group, shard, np.ones(len(group)), 5)
                 m = X.sum(axis=1) / N.sum(axis=1)
-                low, high = student(m, clustered_se(X, N), N.sum(axis=1))
+                low, high = student_above_zero(m, clustered_se(X, N), N.sum(axis=1))
                 hits += int(((low[:4] <= mean * 100) & (mean * 100 <= high[:4])).sum())
                 one = _once(Ratios(X, N, np.ones(5, bool)), seed=run)
                 low, high = one.interval(0.05)
@@ -211,7 +239,7 @@ def photos(runs: int) -> str:
         N = sums(group, shard, np.ones(len(group)), K)
         X, Y = sums(group, shard, error, K), sums(group, shard, right, K)
         m = X.sum(axis=1) / N.sum(axis=1)
-        low, high = student(m, clustered_se(X, N), people.astype(float))
+        low, high = student_above_zero(m, clustered_se(X, N), people.astype(float))
         mae += int(((low <= 500) & (high >= 500)).sum())
         q = Y.sum(axis=1) / N.sum(axis=1)
         rows = effective(Y, N, q * (1 - q), people.astype(float))
