@@ -114,9 +114,7 @@ def _shared_settings(settings: TrainSettings, place: World) -> TrainSettings:
     return shared
 
 
-def _pace(
-    dumped: dict[str, Any] | None, settings: TrainSettings, place: World
-) -> tuple[str, int]:
+def _pace(dumped: dict[str, Any] | None, settings: TrainSettings, place: World) -> tuple[str, int]:
     """Precision and threads, the first process's for all; a resumed training keeps its own."""
     if dumped:
         return dumped["precision"], dumped["threads"]
