@@ -55,7 +55,7 @@ def demo(args: argparse.Namespace) -> int:
     _run(
         args,
         source=out / "faces" / "labels.csv",
-        train_settings=demo_settings(seed=args.seed),
+        train_settings=demo_settings(seed=args.seed, threads=args.threads),
         audit_settings=settings,
         thumbnails=24,  # drawn faces are nobody's
     )
@@ -105,7 +105,11 @@ def _run(
     print(_training_words(out / "run"))
     with _step("predict", args):
         predictions = predict_faces(
-            out / "run", table, out=out / "run" / "predictions.parquet", progress=progress
+            out / "run",
+            table,
+            out=out / "run" / "predictions.parquet",
+            threads=train_settings.threads,
+            progress=progress,
         )
     with _step("audit", args):
         result = _audit(predictions, audit_settings, out=out, images=table.root, history=history)

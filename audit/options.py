@@ -28,6 +28,7 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=DEFAULT_OUT / "demo", help="output folder (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of faces and training")
+    parser.add_argument("--threads", type=int, help="threads of the training (all cores)")
     parser.add_argument(
         "--unplanted", action="store_true", help="draw the twin in which no group is read worse"
     )
@@ -37,8 +38,8 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--strict", action="store_true", default=None, help="left-out faces fail")
-    _train_options(parser)
-    _audit_options(parser)
+    _train_options(parser, threads=False)
+    _audit_options(parser, threads="threads of the training and of the scan (all cores)")
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,10 +58,10 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     _train_options(parser)
 
 
-def _train_options(parser: argparse.ArgumentParser) -> None:
+def _train_options(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
     from model.settings import add_train_options
 
-    add_train_options(parser)
+    add_train_options(parser, threads=threads)
 
 
 def _predict_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +86,9 @@ def _audit_arguments(parser: argparse.ArgumentParser) -> None:
     _audit_options(parser)
 
 
-def _audit_options(parser: argparse.ArgumentParser) -> None:
+def _audit_options(
+    parser: argparse.ArgumentParser, *, threads: str = "threads of the scan (all cores)"
+) -> None:
     several: dict[str, Any] = {"nargs": "+", "action": "extend"}
     parser.add_argument(
         "--column", **several, metavar="NAME=THEIRS", help="read our NAME from their column"
@@ -103,7 +106,7 @@ def _audit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check-ids", action="store_true", default=None, help="at any size")
     parser.add_argument("--model", help="the model's name, for the title")
     parser.add_argument("--engine", choices=("duckdb",), default="duckdb", help="(duckdb)")
-    parser.add_argument("--threads", type=int, help="threads of the scan (all cores)")
+    parser.add_argument("--threads", type=int, help=threads)
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; options win")
     parser.add_argument(
         "--thumbnails", type=int, default=0, metavar="N", help="put N faces into the report"

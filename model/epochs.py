@@ -87,13 +87,15 @@ def _step(
     torch.autograd.backward(loss)
     if settings.clip:
         nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip)
-    if not math.isfinite(loss.item()):
+    hits = ((gender_out > 0) == (female > 0.5)).sum()
+    found = torch.stack([loss.detach(), (years - age).abs().sum(), hits])
+    mean_loss, error, right = found.tolist()  # the one wait for a GPU
+    if not math.isfinite(mean_loss):
         raise _not_a_number(job, state)
     state.optimizer.step()
     if state.average is not None:
         update_average(state.average, state.network, decay=settings.average, steps=done + 1)
-    hits = ((gender_out > 0) == (female > 0.5)).sum().item()
-    return loss.item() * len(age), (years - age).abs().sum().item(), hits, len(age)
+    return mean_loss * len(age), error, right, len(age)
 
 
 def _validate(job: Job, state: State, *, seconds: float) -> dict[str, float]:
