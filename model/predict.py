@@ -25,7 +25,7 @@ from audit.files import write_atomic, write_text
 from model.decode import Floats, apply_rule
 from model.faces import MADE, FaceTable, write_left_out
 from model.material import SPLITS
-from model.pictures import PictureError, Pixels, read_picture
+from model.pictures import PictureError, Pixels, pillow_silent, read_picture
 from model.ready import HASH_DIGITS, Ready
 from model.ready_onnx import open_onnx
 from model.threads import cores, tracked
@@ -118,12 +118,13 @@ def score_faces(
     ages, genders, faults = [], [], list[str | None]()
     batches = _decoded([str(root / image) for image in faces["image"]], size=model.config["size"])
     shown = tracked(batches, total=len(faces), label="faces read:", show=progress, step=BATCH)
-    for pictures, problems in shown:
-        faults += problems
-        if len(pictures):
-            age, gender = model.score(pictures)
-            ages.append(age)
-            genders.append(gender)
+    with pillow_silent():
+        for pictures, problems in shown:
+            faults += problems
+            if len(pictures):
+                age, gender = model.score(pictures)
+                ages.append(age)
+                genders.append(gender)
     if not ages:
         return np.empty((0,)), np.empty((0,)), faults
     return np.concatenate(ages), np.concatenate(genders), faults
