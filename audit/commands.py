@@ -152,6 +152,16 @@ def predict(args: argparse.Namespace) -> int:
     return 0
 
 
+def export(args: argparse.Namespace) -> int:
+    """Write a trained network as one file: .onnx, which needs no torch, or .pt2."""
+    from model.export import export as export_run
+
+    done = export_run(args.run, to=args.to)
+    print(f"differs from PyTorch by at most {done.difference:.1g} on {done.faces} random pictures")
+    print(done.path)
+    return 0
+
+
 def audit(args: argparse.Namespace) -> int:
     """Audit any model's predictions table: subgroups, calibration, disparities."""
     settings = audit_settings(args)

@@ -16,6 +16,7 @@ EXAMPLES: Mapping[str, str] = {
     "check": "faceaudit check faces/ --out check/",
     "train": "faceaudit train faces/ --out run/ --quick",
     "predict": "faceaudit predict run/ faces/ --out predictions.parquet",
+    "export": "faceaudit export run/ --to model.onnx",
     "audit": "faceaudit audit predictions.csv --out audit/ --by race gender_true "
     "--column age_pred=their_age",
     "report": "faceaudit report audit/",
@@ -65,10 +66,19 @@ def _train_options(parser: argparse.ArgumentParser, *, threads: bool = True) -> 
 
 
 def _predict_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of a training")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="run folder of a training, or an exported .onnx"
+    )
     parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
     parser.add_argument("--out", type=Path, required=True, help="predictions.parquet (or .csv)")
     parser.add_argument("--strict", action="store_true", help="left-out files are an error")
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of a training")
+    parser.add_argument(
+        "--to", type=Path, required=True, metavar="FILE", help="model.onnx or model.pt2"
+    )
 
 
 def _audit_arguments(parser: argparse.ArgumentParser) -> None:
@@ -133,6 +143,7 @@ ARGUMENTS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "check": _check_arguments,
     "train": _train_arguments,
     "predict": _predict_arguments,
+    "export": _export_arguments,
     "audit": _audit_arguments,
     "report": _report_arguments,
     "dashboard": _dashboard_arguments,
