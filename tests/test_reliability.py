@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from exact_scores import drawn, histogram
 from model_diagnostics.calibration import compute_bias
 from model_diagnostics.scoring import SquaredError, decompose
 from pandas_tally import FEATURES, some_faces, tally_of
@@ -24,20 +25,6 @@ from audit.reliability import (
 from audit.score_tests import isotonic_brier
 
 RACE = FEATURES[:1]
-
-
-def histogram(score, female):
-    """(rows [female, bin], sums of score in millionths) with a bin for every thousandth."""
-    place = np.floor(score * 1000 + 0.5).astype(int)
-    rows = np.stack([np.bincount(place[female == y], minlength=1001) for y in (False, True)])
-    return rows.astype(float), np.arange(1001) * 1000.0 * rows.sum(axis=0)
-
-
-def drawn(n, seed, *, bend=lambda f: f):
-    """Scores at whole thousandths, so that the histogram is exact."""
-    rng = np.random.default_rng(seed)
-    score = np.round(rng.beta(0.6, 0.6, n), 3)
-    return score, rng.random(n) < np.clip(bend(score), 0, 1)
 
 
 def test_the_fit_is_scikit_learns_at_every_hundredth():

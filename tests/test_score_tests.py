@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scoringrules
+from exact_scores import drawn, histogram
 from mapie.metrics.calibration import spiegelhalter_p_value, spiegelhalter_statistic
 from pandas_tally import FEATURES, RACES, some_faces, tally_of
 from scipy import stats
@@ -27,19 +28,6 @@ with warnings.catch_warnings():  # the judge's own: invalid escapes in its docum
 
 RACE = FEATURES[:1]
 TURNED = ("brier", "miscalibration", "discrimination", "uncertainty", "ece", "smooth_ece", "l2")
-
-
-def histogram(score, female):
-    """(rows [female, bin], sums of score in millionths) with a bin for every thousandth."""
-    place = np.floor(score * 1000 + 0.5).astype(int)
-    rows = np.stack([np.bincount(place[female == y], minlength=1001) for y in (False, True)])
-    return rows.astype(float), np.arange(1001) * 1000.0 * rows.sum(axis=0)
-
-
-def drawn(n, seed, *, bend=lambda f: f):
-    rng = np.random.default_rng(seed)
-    score = np.round(rng.beta(0.6, 0.6, n), 3)
-    return score, rng.random(n) < np.clip(bend(score), 0, 1)
 
 
 def records_of(faces, *, simulate=False, parts=RACE):
