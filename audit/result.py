@@ -46,9 +46,14 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "confusion": tuple("head feature group true predicted n".split()),
     "histograms": tuple("kind feature group low high n value value_low value_high".split()),
+    "proposals": tuple(
+        "head method scope feature group metric before after change low high n_fit n_judge "
+        "fell_back".split()
+    ),
     "history": (),  # as the trainer wrote it: epoch and its figures
 }
 _WHOLE = {"n", "n_subjects", "n_confirm", "rank", "epoch", "groups_compared", "severity", "bin"}
+_WHOLE |= {"n_fit", "n_judge"}  # of proposals
 _DIGITS = 10  # significant digits kept: what engines and thread counts agree on
 
 
@@ -72,11 +77,12 @@ class AuditResult:
     worst: pd.DataFrame
     confusion: pd.DataFrame
     histograms: pd.DataFrame
+    proposals: pd.DataFrame
     history: pd.DataFrame
 
     def to_json(self) -> str:
         """`result.json`: numbers or null, never NaN; the same bytes for the same result."""
-        tables = {name: _records(getattr(self, name)) for name in COLUMNS}
+        tables = {name: plain_records(getattr(self, name)) for name in COLUMNS}
         whole = {"schema": SCHEMA, "info": _plain(self.info), **tables}
         return json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
@@ -128,7 +134,8 @@ def table(name: str, records: list[dict[str, Any]]) -> pd.DataFrame:
     return frame
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def plain_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows as JSON values: numbers of `_DIGITS` digits, None where one is missing."""
     columns = [str(c) for c in frame.columns]
     whole = [c in _WHOLE for c in columns]
     rows = frame.astype(object).itertuples(index=False, name=None)

@@ -20,6 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from audit.corrections import (
+    FILE,
+    METADATA,
+    Recalibration,
+    apply_recalibration,
+    read_recalibration,
+    refuse_lacking,
+)
 from audit.errors import InputError
 from audit.files import write_atomic, write_text
 from model.decode import Floats, apply_rule
@@ -28,7 +36,7 @@ from model.faces import MADE, FaceTable, write_left_out
 from model.material import SPLITS, read_split
 from model.parallel import choose_device
 from model.pictures import PictureError, read_picture
-from model.run_folder import Run, load_run
+from model.run_folder import Run, load_run, read_config
 from model.threads import cores, tracked
 
 BATCH = 64
@@ -37,6 +45,7 @@ COLUMNS = (
     "sample_id", "subject_id", "image", "age_true", "age_pred", "age_low", "age_high",
     "gender_true", "gender_score", "split", "race",
 )  # fmt: skip
+_DIGITS = {"age_pred": 3, "age_low": 3, "age_high": 3, "gender_score": 6}
 _OWN = {*MADE, *COLUMNS}  # any other column comes from the labels and is a feature
 
 
@@ -46,6 +55,7 @@ def predict(
     *,
     out: Path,
     split: str = "all",
+    recalibration: Recalibration | None = None,
     device: str = "auto",
     threads: int | None = None,
     progress: bool = True,
@@ -53,7 +63,7 @@ def predict(
     """Write the predictions of the run in folder `run` for the faces of `table` to `out`.
 
     `out` is a `.parquet` (with page checksums; its metadata name the model) or a `.csv`.
-    `split` keeps one part only. Faces that cannot be decoded are listed in `left_out.csv` beside
+    `split` keeps one part only. `recalibration` (of `carried`) corrects them. Faces that cannot be decoded are listed in `left_out.csv` beside
     `out`. Raises InputError for a wrong or damaged run folder and when no face is left.
     """
     if out.suffix not in {".parquet", ".csv"}:
@@ -67,6 +77,9 @@ def predict(
         faces = faces[faces["split"] == split].reset_index(drop=True)
     if not len(faces):
         raise InputError(f"{table.root}: no face to predict (split {split})")
+    if recalibration is not None:
+        known = {c: faces[c] for c in recalibration.features if c in faces}
+        refuse_lacking(recalibration, known, where=f"{table.root}, by the map of {run}")
     torch.set_num_threads(threads or cores())
     age, gender, faults = score_faces(
         loaded, faces, root=table.root, device=choose_device(device), progress=progress
@@ -76,7 +89,27 @@ def predict(
     if not kept.any():
         raise InputError(f"{table.root}: none of {len(faces)} faces can be decoded: {faults[0]}")
     rows = _table(faces[kept], age, gender, loaded.config["decode"])
-    return write_predictions(rows, out, run=loaded)
+    if recalibration is not None:
+        rows = apply_recalibration(recalibration, rows).round(_DIGITS)
+    return write_predictions(rows, out, run=loaded, recalibration=recalibration)
+
+
+def carried(run: Path) -> Recalibration | None:
+    """The map that the run folder carries for its predictions, checked; None where there is none.
+
+    Raises InputError for a file that was cut or altered, or made for other weights.
+    """
+    path = run / FILE
+    if not path.is_file():
+        return None
+    recalibration = read_recalibration(path)
+    ours, theirs = read_config(run)["run_id"], recalibration.data["run_id"]
+    if ours != theirs:
+        raise InputError(
+            f"{path} was made for run {theirs}, not for these weights ({ours}): make it again, "
+            "or predict with --no-recalibration"
+        )
+    return recalibration
 
 
 def known_split(faces: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:
@@ -174,8 +207,10 @@ def _table(faces: pd.DataFrame, age: Floats, gender: Floats, rule: dict[str, Any
     return rows
 
 
-def write_predictions(rows: pd.DataFrame, out: Path, *, run: Run) -> Path:
-    """Write `rows` to `out` (.parquet or .csv), atomically; the metadata name model and run."""
+def write_predictions(
+    rows: pd.DataFrame, out: Path, *, run: Run, recalibration: Recalibration | None = None
+) -> Path:
+    """Write `rows` to `out` (.parquet or .csv), atomically; the metadata name model, run and map."""
     if out.suffix == ".csv":
         return write_text(out, rows.to_csv(index=False, lineterminator="\n"))
     about = {
@@ -188,7 +223,13 @@ def write_predictions(rows: pd.DataFrame, out: Path, *, run: Run) -> Path:
     }
     arrow = pa.Table.from_pandas(rows, preserve_index=False)
     metadata = {**(arrow.schema.metadata or {}), b"faceaudit": json.dumps(about).encode()}
-    arrow = arrow.replace_schema_metadata({**metadata, b"faceaudit.model": about["model"].encode()})
+    metadata |= {
+        b"faceaudit.model": about["model"].encode(),
+        b"faceaudit.run": about["run"].encode(),
+    }
+    if recalibration is not None:
+        metadata[METADATA.encode()] = f"{recalibration.digest} {recalibration.words()}".encode()
+    arrow = arrow.replace_schema_metadata(metadata)
     return write_atomic(out, lambda beside: pq.write_table(arrow, beside, write_page_checksum=True))
 
 
