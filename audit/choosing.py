@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from audit.config import BEST, NONE, RECALIBRATIONS
 from audit.conformal import FEWEST, PREDICTED
 from audit.errors import InputError
@@ -43,7 +41,7 @@ def choose(
     head: str,
     asked: str,
     proposals: Sequence[Proposal],
-    judged: pd.DataFrame,
+    records: Sequence[Mapping[str, Any]],
     *,
     per: str | None,
     heads: Sequence[str],
@@ -61,7 +59,7 @@ def choose(
         return Choice(None, "as asked")
     offered = [p for p in proposals if p.head == head and p.scope == scope_of(p.method, head, per)]
     if offered and asked == BEST:
-        return _best(head, offered, judged, per=per)
+        return _best(head, offered, records, per=per)
     if offered:
         return Choice(next(p for p in offered if p.method == asked), "as asked")
     why = _why_not(head, heads)
@@ -87,44 +85,50 @@ def _why_not(head: str, heads: Sequence[str]) -> str:
 
 
 def _best(
-    head: str, offered: Sequence[Proposal], judged: pd.DataFrame, *, per: str | None
+    head: str,
+    offered: Sequence[Proposal],
+    records: Sequence[Mapping[str, Any]],
+    *,
+    per: str | None,
 ) -> Choice:
     """Of the least loss on the judging half, where its paired interval lies below 0; else none."""
     metric = LOSS[head]
     feature = (per or PREDICTED) if head == "interval" else OVERALL
-    rows = judged[
-        (judged["head"] == head)
-        & (judged["metric"] == metric)
-        & (judged["feature"] == feature)
-        & (judged["group"] == OVERALL)
-    ].set_index(["method", "scope"])
-    found = [
-        (p, rows.loc[(p.method, p.scope)]) for p in offered if (p.method, p.scope) in rows.index
-    ]
+    sought = (head, metric, feature, OVERALL)
+    rows = {
+        (r["method"], r["scope"]): r
+        for r in records
+        if (r["head"], r["metric"], r["feature"], r["group"]) == sought
+    }
+    found = [(p, rows[p.method, p.scope]) for p in offered if (p.method, p.scope) in rows]
     if not found:
         return Choice(None, "too few people in the judging half")
-    names = ", ".join(p.method for p, _ in found)
-    best, row = min(found, key=lambda pair: float(pair[1]["after"]))
-    if pd.isna(row["before"]):
-        return Choice(best, f"least {LABELS[metric]} of {names}; the table states no intervals")
+    names, label = ", ".join(p.method for p, _ in found), LABELS[metric]
+    best, row = min(found, key=_after)
+    if row["before"] is None:
+        return Choice(best, f"least {label} of {names}; the table states no intervals")
     better = [pair for pair in found if pair[1]["high"] < 0]
     if not better:
-        why = f"no interval of a change of {LABELS[metric]} lies below 0 (nearest: {best.method}, "
-        return Choice(None, f"{why}{change_words(metric, row)})")
-    best, row = min(better, key=lambda pair: float(pair[1]["after"]))
-    return Choice(best, f"least {LABELS[metric]} of {names}: {change_words(metric, row)}")
+        near = f"{best.method}, {change_words(metric, row)}"
+        return Choice(None, f"no change of the {label} has its interval below 0; nearest: {near}")
+    best, row = min(better, key=_after)
+    return Choice(best, f"least {label} of {names}: {change_words(metric, row)}")
 
 
-def change_words(metric: str, row: "pd.Series[Any]") -> str:
+def _after(pair: tuple[Proposal, Mapping[str, Any]]) -> float:
+    return float(pair[1]["after"])
+
+
+def change_words(metric: str, row: Mapping[str, Any]) -> str:
     """`.0871 → .0812, −.0059 [−.0070, −.0048]`; where nothing was before, `→ .9012`."""
     digits = 2 if "years" in LABELS[metric] else 4
     after = _shown(row["after"], f".{digits}f")
-    if pd.isna(row["before"]):
+    if row["before"] is None:
         return f"→ {after}"
     change, low, high = (_shown(row[c], f"+.{digits}f") for c in ("change", "low", "high"))
     return f"{_shown(row['before'], f'.{digits}f')} → {after}, {change} [{low}, {high}]"
 
 
 def _shown(x: float, form: str) -> str:
-    text = format(round(float(x), 6) + 0.0, form)
-    return text.replace("-", MINUS)
+    digits = int(form.strip("+.f"))
+    return format(round(float(x), digits) + 0.0, form).replace("-", MINUS)  # -0.00 reads as a claim

@@ -33,7 +33,8 @@ class AuditSettings:
     depth: how many features a crossing may join (1 to 3).
     age_groups: left edges, in years, of the left-closed age groups; the first is 0.
     cuts: inner edges per numeric feature, in its own unit.
-    split: which rows to audit (`train`, `valid`, `test`, `judge`, `all`); None: all but training rows.
+    split: which rows to audit (`train`, `valid`, `test`, `judge`, `all`); None: all but training
+        rows.
     columns: our column name -> the table's own name for it.
     threshold: called female from this P(female) on.
     max_groups: most levels a feature may have.

@@ -1,15 +1,16 @@
 """The faces in two halves of people, one to fit on and one to judge on, parted by every feature."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from audit.conformal import PREDICTED
-from audit.groups import OVERALL, collapse, gather
+from audit.groups import OVERALL, counted_people
 from audit.metrics import Floats
+from audit.shards import SHARDS
 from audit.tally import Tally
 
 FIT, JUDGE = 0, 1
@@ -34,32 +35,34 @@ class Kind:
 
 def kinds_of(tally: Tally) -> dict[str, Kind]:
     """Everyone, then every feature but true age, then the predicted age group."""
-    rows = tally.rows_read - sum(tally.rows_left_out.values())
-    every = 1.0 if tally.subjects_are_rows else tally.subjects / max(rows, 1)
-    kinds = {OVERALL: Kind(OVERALL, (OVERALL,), np.array([every]))}
-    lean = None if tally.subjects_are_rows else collapse(tally)
-    for feature in tally.features:
-        if feature.name != "age_group":
-            people = np.full(len(feature.levels), every)
-            if lean is not None:
-                people = _people_per_face(lean, feature.name, feature.levels, every)
-            kinds[feature.name] = Kind(feature.name, feature.levels, people)
-    ages = tally.age_groups
-    return kinds | {PREDICTED: Kind(PREDICTED, ages, np.full(len(ages), every))}
+    named: list[tuple[str, tuple[str, ...]]] = [(OVERALL, (OVERALL,))]
+    named += [(f.name, f.levels) for f in tally.features if f.name != "age_group"]
+    named.append((PREDICTED, tally.age_groups))
+    kinds = {}
+    for name, groups in named:
+        kind = Kind(name, groups, np.ones(len(groups)))
+        people = kind.people if tally.subjects_assumed else _people_per_face(tally, kind)
+        kinds[name] = replace(kind, people=people)
+    return kinds
 
 
-def _people_per_face(tally: Tally, name: str, levels: Sequence[str], every: float) -> Floats:
-    """People over faces in every level of a feature, by the head with more faces."""
-    groups = gather(tally, [f for f in tally.features if f.name == name])
-    faces = np.stack([groups.totals(key) for key in ("age_n", "gender_n")])
-    known = np.stack([groups.people(key) for key in ("age_n", "gender_n")])
-    more = np.argmax(faces, axis=0)[None]
-    n, people = (np.take_along_axis(x, more, axis=0)[0] for x in (faces, known))
-    out = np.full(len(levels), every)
-    for group, value, total in zip(groups.names, people, n, strict=True):
-        if total:
-            out[levels.index(group)] = min(1.0, value / total)
-    return out
+def _people_per_face(tally: Tally, kind: Kind) -> Floats:
+    """Estimated people over faces of every group; 1 where a group has no face."""
+    cells = tally.cells
+    if kind.name == PREDICTED:
+        cells = cells[cells[PREDICTED] >= 0]
+    place = kind.codes(cells) * SHARDS + cells["shard"].to_numpy(np.int64)
+    faces = cells[["age_n", "gender_n"]].max(axis=1).to_numpy(np.float64)
+    rows = added(place, faces, len(kind.groups) * SHARDS).reshape(-1, SHARDS)
+    audited = tally.rows_read - sum(tally.rows_left_out.values())
+    people = counted_people(rows, tally.subjects / max(audited, 1))
+    n = rows.sum(axis=1)
+    return np.where(n > 0, np.minimum(people / np.maximum(n, 1), 1), 1.0)
+
+
+def added(place: NDArray[np.int64], values: Floats, size: int) -> Floats:
+    """Sums of `values` by place [size]."""
+    return np.bincount(place, weights=values, minlength=size).astype(np.float64)
 
 
 def counted(
@@ -70,8 +73,8 @@ def counted(
     within = frame["half"].to_numpy(np.int64) * size + cell
     n = frame["n"].to_numpy(np.float64)
     return {
-        name: np.bincount(
-            kind.codes(frame) * 2 * size + within, n, minlength=len(kind.groups) * 2 * size
+        name: added(
+            kind.codes(frame) * 2 * size + within, n, len(kind.groups) * 2 * size
         ).reshape(len(kind.groups), 2, *shape)
         for name, kind in kinds.items()
     }

@@ -15,6 +15,7 @@ from scipy import special
 
 from audit.calibration import BINS, equal_mass
 from audit.conformal import LEVEL
+from audit.halves import added
 from audit.intervals import LEVEL as SURE
 from audit.metrics import Floats
 from audit.shards import SHARDS
@@ -76,7 +77,12 @@ def judge_scores(
         np.concatenate([female, male]),
         people,
     )
-    return [brier, _calibration_error(female, n, before, after, people, draws), signed, accuracy]
+    return [
+        brier,
+        _calibration_error(female, n, before, after, people=people, draws=draws),
+        signed,
+        accuracy,
+    ]
 
 
 def _mean_change(
@@ -98,7 +104,7 @@ def _reach(change: float, variance: float, people: float) -> tuple[float, float]
 
 
 def _calibration_error(
-    female: Floats, n: Floats, before: Floats, after: Floats, people: float, draws: Floats
+    female: Floats, n: Floats, before: Floats, after: Floats, *, people: float, draws: Floats
 ) -> Change:
     """Change of the class-wise calibration error over 15 equal-mass bins.
 
@@ -127,7 +133,7 @@ def _calibration_error(
 def _bin_of(score: Floats, n: Floats) -> NDArray[np.int64]:
     """The equal-mass bin of every cell's score: equal scores lie together."""
     at, place = np.unique(score, return_inverse=True)
-    return equal_mass(np.bincount(place, weights=n, minlength=len(at)))[place]
+    return equal_mass(added(place, n, len(at)))[place]
 
 
 def judge_ages(before: Floats, after: Floats, n: Floats, *, people: float) -> list[Change]:

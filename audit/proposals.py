@@ -1,4 +1,4 @@
-"""What would correct the model, and what it would change: fitted on half the people, judged on half.
+"""What would correct the model, and with what effect: fitted on half the people, judged on half.
 
 Three heads, each with simple maps for everyone or for each group of a feature. All from histograms
 of the tally, where the loss of every face of a bin is known before and after a map. Intervals are

@@ -14,7 +14,7 @@ import pandas as pd
 from audit.choosing import LABELS as METRIC_LABELS
 from audit.choosing import Choice, change_words, choose, scope_of
 from audit.config import BEST, NONE, AuditSettings
-from audit.conformal import FEWEST, LEVEL, PREDICTED
+from audit.conformal import LEVEL, PREDICTED
 from audit.corrected import write_corrected
 from audit.corrections import FILE, HEADS, METADATA, SCHEMA, Recalibration, write_recalibration
 from audit.errors import InputError
@@ -25,7 +25,9 @@ from audit.proposals import Proposal, propose
 from audit.result import plain_records, table
 from audit.shards import SHARDS
 from audit.tally import Tally, tally_predictions
+from audit.words import count
 
+_INTERVAL = ("coverage", "width", "gap")
 HALF_RULE = (
     f"shard = audit.shards.shard_of(key of the person), 0 to {SHARDS - 1}; "
     f"fit below {SHARDS // 2}, judge from there on"
@@ -37,7 +39,7 @@ class Recalibrated:
     """What `recalibrate` made: the map, the records of every proposal, and where they lie."""
 
     recalibration: Recalibration
-    proposals: pd.DataFrame
+    proposals: tuple[Mapping[str, Any], ...]
     per: str | None
     path: Path
     table: Path
@@ -52,7 +54,7 @@ def recalibrate(
     per: str | None = None,
     run_id: str | None = None,
 ) -> Recalibrated:
-    """Fit, judge and choose a map for each head; write `recalibration.json` and the corrected table.
+    """Fit, judge and choose a map for each head; write it and the corrected table into `out`.
 
     choice: head (`gender`, `age`, `interval`) -> method, `none` or `best` (where nothing is said):
     of the least loss on people it was not fitted on, if the paired interval of its change lies
@@ -68,10 +70,9 @@ def recalibrate(
         _refuse_foreign(predictions, run_id)
     tally = tally_predictions(predictions, settings)
     proposals, records = propose(tally, settings=settings)
-    judged = table("proposals", records)
     asked = dict.fromkeys(HEADS, BEST) | dict(choice or {})
     chosen = {
-        head: choose(head, asked[head], proposals, judged, per=per, heads=predictions.heads)
+        head: choose(head, asked[head], proposals, records, per=per, heads=predictions.heads)
         for head in HEADS
     }
     if not proposals:
@@ -84,14 +85,12 @@ def recalibrate(
         "fitted_on": _fitted_on(tally, predictions, settings),
         "threshold": settings.threshold,
         "level": LEVEL,
-        "heads": {
-            head: _head(head, chosen[head], judged, tally, settings, per=per) for head in HEADS
-        },
+        "heads": {head: _head(head, chosen[head], records, tally, settings) for head in HEADS},
     }
     recalibration = Recalibration(data)
     corrected = write_corrected(predictions, recalibration, out / "predictions.parquet")
     path = write_recalibration(out / FILE, recalibration)
-    return Recalibrated(recalibration, judged, per, path, corrected)
+    return Recalibrated(recalibration, tuple(records), per, path, corrected)
 
 
 def _with_feature(settings: AuditSettings, per: str | None) -> AuditSettings:
@@ -135,19 +134,16 @@ def _fitted_on(tally: Tally, predictions: Predictions, settings: AuditSettings) 
 def _head(
     head: str,
     choice: Choice,
-    judged: pd.DataFrame,
+    records: Sequence[Mapping[str, Any]],
     tally: Tally,
     settings: AuditSettings,
-    *,
-    per: str | None,
 ) -> dict[str, Any]:
     """One head of the file: how its values are mapped, for whom, and how that was judged."""
     p = choice.proposal
     if p is None:
         return {"method": NONE, "why": choice.why}
-    rows = judged[
-        (judged["head"] == head) & (judged["method"] == p.method) & (judged["scope"] == p.scope)
-    ]
+    wanted = (head, p.method, p.scope)
+    rows = [dict(r) for r in records if (r["head"], r["method"], r["scope"]) == wanted]
     written: dict[str, Any] = {"method": p.method, "why": choice.why}
     if head == "interval":
         written["stated"] = bool((tally.cells["iv_n"] > 0).any())
@@ -158,7 +154,7 @@ def _head(
         "groups": {name: dict(numbers) for name, numbers in p.groups.items()},
         "fell_back": list(p.fell_back),
         "n_fit": dict(p.n_fit),
-        "judged": plain_records(rows),
+        "judged": plain_records(table("proposals", rows)),
     }
 
 
@@ -177,46 +173,46 @@ def _grouping(p: Proposal, tally: Tally, settings: AuditSettings) -> dict[str, A
 
 # In words ------------------------------------------------------------------------------------
 
+# What a short table tells of every proposal, and of the groups of a chosen one.
+_TOLD = ("gender_brier", "gender_ece", "age_mae", "age_me", *(f"interval_{x}" for x in _INTERVAL))
+_TOLD_OF_GROUPS = ("gender_brier", "age_mae", "interval_coverage")
+
 
 def recalibration_words(made: Recalibrated, *, by: Sequence[str] = ()) -> str:
-    """A short table of what each proposal changes for people it was not fitted on, and the choice.
+    """What each proposal changes for people it was not fitted on; what is chosen, and why.
 
     by: features whose groups are listed for the chosen maps.
     """
-    rows, lines = made.proposals, []
-    for head in HEADS:
-        ours = rows[rows["head"] == head]
-        wanted = [
-            scope_of(m, head, made.per) == s for m, s in zip(ours.method, ours.scope, strict=True)
+    rows, heads = made.proposals, made.recalibration.data["heads"]
+    whole = [r for r in rows if r["group"] == OVERALL]
+    n_fit, n_judge = (max(int(r[c]) for r in whole) for c in ("n_fit", "n_judge"))
+    lines = [
+        f"fitted on {count(n_fit)} faces of half the people, judged on {count(n_judge)} of others: "
+        "before → after, change [95 % interval]",
+    ]
+    for row in whole:
+        wanted = scope_of(row["method"], row["head"], made.per) == row["scope"]
+        told = row["feature"] in {OVERALL, made.per or PREDICTED}
+        if wanted and told and row["metric"] in _TOLD:
+            lines.append(_line(row, ""))
+    for head in heads.values():
+        lines += [
+            _line(row, row["group"])
+            for row in head.get("judged", ())
+            if row["feature"] in by and row["group"] != OVERALL and row["metric"] in _TOLD_OF_GROUPS
         ]
-        lines += [_line(r) for _, r in ours[wanted].iterrows() if _told(r, made.per)]
-    for head, h in made.recalibration.data["heads"].items():
-        if h["method"] != NONE:
-            lines += [
-                _line(pd.Series(r), group=True)
-                for r in h["judged"]
-                if r["feature"] in by and r["group"] != OVERALL
-            ]
-    for head, h in made.recalibration.data["heads"].items():
-        for_whom = f" per {h['per']}" if h.get("per") else ""
-        lines.append(f"chosen    {head}: {h['method']}{for_whom} ({h['why']})")
-        if h.get("fell_back"):
-            lines.append(
-                f"          fewer than {FEWEST} fitting people, take the map of everyone: "
-                f"{', '.join(h['fell_back'])}"
-            )
+    for name, head in heads.items():
+        per = f" per {head['per']}" if head.get("per") else ""
+        lines.append(f"chosen: {name} {head['method']}{per} ({head['why']})")
+        if head.get("fell_back"):
+            few = ", ".join(head["fell_back"])
+            lines.append(f"  too few fitting people, so they take the map of everyone: {few}")
     return "\n".join(lines)
 
 
-def _told(row: "pd.Series[Any]", per: str | None) -> bool:
-    if row["group"] != OVERALL:
-        return False
-    return row["feature"] == (per or PREDICTED) or row["feature"] == OVERALL
-
-
-def _line(row: "pd.Series[Any]", *, group: bool = False) -> str:
-    name = f"{row['head']:<9} {row['method']:<12}"
-    if group:
-        name += f"{row['group']}: "
-    label = METRIC_LABELS[row["metric"]]
-    return f"{name}{label} {change_words(row['metric'], row)}, n {int(row['n_judge'])}"
+def _line(row: Mapping[str, Any], group: str) -> str:
+    label, changed = METRIC_LABELS[row["metric"]], change_words(row["metric"], row)
+    few = f" (n {int(row['n_judge'])})" if group else ""
+    return (
+        f"{row['head']:<9}{row['method']:<12} {group}{' ' * bool(group)}{label:<28} {changed}{few}"
+    )

@@ -31,6 +31,7 @@ from audit.findings import find
 from audit.groups import CROSS, Groups, collapse, crossings, gather
 from audit.metrics import METRICS
 from audit.predictions import Predictions, open_predictions, write_normalised
+from audit.proposals import propose
 from audit.result import COLUMNS, AuditResult, table
 from audit.tally import Tally, tally_predictions
 from audit.weakness import slice_table
@@ -103,6 +104,7 @@ def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFr
     records["slices"] += slice_table(lean, settings=settings)
     records["confusion"] += age_confusion(tally)
     records["histograms"] += age_counts(tally, edges=settings.age_groups)
+    records["proposals"] += propose(tally, settings=settings)[1]
     skip = ("worst", "history", "findings")
     return {name: table(name, rows) for name, rows in records.items() if name not in skip}
 

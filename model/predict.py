@@ -63,8 +63,9 @@ def predict(
     """Write the predictions of the run in folder `run` for the faces of `table` to `out`.
 
     `out` is a `.parquet` (with page checksums; its metadata name the model) or a `.csv`.
-    `split` keeps one part only. `recalibration` (of `carried`) corrects them. Faces that cannot be decoded are listed in `left_out.csv` beside
-    `out`. Raises InputError for a wrong or damaged run folder and when no face is left.
+    `split` keeps one part only. `recalibration` (see `carried`) corrects what is written. Faces
+    that cannot be decoded are listed in `left_out.csv` beside `out`. Raises InputError for a wrong
+    or damaged run folder and when no face is left.
     """
     if out.suffix not in {".parquet", ".csv"}:
         raise InputError(f"--out {out}: must end in .parquet or .csv")
@@ -210,7 +211,7 @@ def _table(faces: pd.DataFrame, age: Floats, gender: Floats, rule: dict[str, Any
 def write_predictions(
     rows: pd.DataFrame, out: Path, *, run: Run, recalibration: Recalibration | None = None
 ) -> Path:
-    """Write `rows` to `out` (.parquet or .csv), atomically; the metadata name model, run and map."""
+    """Write `rows` to `out` (.parquet or .csv), atomically; metadata name model, run and map."""
     if out.suffix == ".csv":
         return write_text(out, rows.to_csv(index=False, lineterminator="\n"))
     about = {

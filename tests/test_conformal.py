@@ -8,7 +8,8 @@ import pytest
 
 from audit.conformal import widened, widening
 
-# A hair below .9: crepes floors (1 - .9)(n + 1) in floating point, one rank off where 10 divides it.
+# A hair below .9: crepes floors (1 - .9)(n + 1) in floating point, one rank off where 10 divides
+# it.
 CONFIDENCE = 0.9 - 1e-12
 
 
