@@ -73,8 +73,8 @@ def counted(
     within = frame["half"].to_numpy(np.int64) * size + cell
     n = frame["n"].to_numpy(np.float64)
     return {
-        name: added(
-            kind.codes(frame) * 2 * size + within, n, len(kind.groups) * 2 * size
-        ).reshape(len(kind.groups), 2, *shape)
+        name: added(kind.codes(frame) * 2 * size + within, n, len(kind.groups) * 2 * size).reshape(
+            len(kind.groups), 2, *shape
+        )
         for name, kind in kinds.items()
     }

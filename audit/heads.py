@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from audit.conformal import FEWEST, PREDICTED, widening
 from audit.groups import OVERALL
-from audit.halves import FIT, JUDGE, LABELS, Kind, counted
+from audit.halves import FIT, JUDGE, LABELS, Kind, added, counted
+from audit.histograms import YEARS
 from audit.judging import Change, judge_ages, judge_gap, judge_intervals, judge_scores, normals
 from audit.metrics import Floats
 from audit.recalibration import (
@@ -115,8 +116,7 @@ def _bin_scores(tally: Tally, bins: NDArray[np.int64], place: NDArray[np.int64])
     Sums of scores are in millionths, too coarse near 0 and 1, where the bin itself says more.
     """
     n, sums = (
-        np.bincount(place, tally.scores[c].to_numpy(np.float64), minlength=len(bins))
-        for c in ("n", "score")
+        added(place, tally.scores[c].to_numpy(np.float64), len(bins)) for c in ("n", "score")
     )
     edges = logit(score_edges())
     z = np.clip(logit(sums / n / 1e6), edges[bins], edges[bins + 1])
@@ -132,15 +132,14 @@ def age_head(tally: Tally, kinds: Mapping[str, Kind], *, edges: tuple[int, ...])
     lowest = int(bin_.min())
     pairs, place = np.unique(year * 2**16 + bin_ - lowest, return_inverse=True)
     of_pair, error = pairs // 2**16, (pairs % 2**16 + lowest) / ERRORS_A_YEAR
-    n = np.bincount(year, frame["n"].to_numpy(np.float64))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        predicted = np.bincount(year, frame["pred"].to_numpy(np.float64)) / n / 100
+    n, sums = (added(year, frame[c].to_numpy(np.float64), YEARS) for c in ("n", "pred"))
+    predicted = sums / np.maximum(n, 1) / 100
     counts = counted(frame, kinds, place, (len(pairs),))
     years = np.flatnonzero(n)
 
     def fit(method: str, kind: Kind, g: int) -> Numbers:
         cells = counts[kind.name][g, FIT]
-        n_, e = (np.bincount(of_pair, w, minlength=len(n))[years] for w in (cells, cells * error))
+        n_, e = (added(of_pair, w, YEARS)[years] for w in (cells, cells * error))
         mean = np.divide(e, n_, out=np.zeros_like(e), where=n_ > 0)
         return fit_age(method, predicted[years], mean, n_)
 
@@ -167,12 +166,12 @@ MISSES_A_YEAR = 10  # bins of the miss in Tally.misses
 
 def interval_head(tally: Tally, kinds: Mapping[str, Kind]) -> Head:
     """Age intervals: cells are bins of how far the true age lies outside, below 0 inside."""
-    frame = tally.misses
+    stated = bool(tally.misses["iv"].any())  # then rows without an interval have no part in it
+    frame = tally.misses[tally.misses["iv"] == stated]
     bins, place = np.unique(frame["bin"].to_numpy(np.int64), return_inverse=True)
     misses = bins / MISSES_A_YEAR
     counts = counted(frame, kinds, place, (len(bins),))
     widths = {name: _widths(tally, kind) for name, kind in kinds.items()}
-    stated = bool((tally.cells["iv_n"] > 0).any())
 
     def people(kind: Kind, g: int) -> float:
         return float(counts[kind.name][g, FIT].sum() * kind.people[g])
@@ -217,8 +216,7 @@ def _widths(tally: Tally, kind: Kind) -> Floats:
         cells = cells[cells[PREDICTED] >= 0]
     codes = kind.codes(cells)
     width, n = (
-        np.bincount(codes, cells[c].to_numpy(np.float64), minlength=len(kind.groups))
-        for c in ("iv_width", "iv_n")
+        added(codes, cells[c].to_numpy(np.float64), len(kind.groups)) for c in ("iv_width", "iv_n")
     )
     return np.stack([width / 100, n], axis=1)
 

@@ -146,7 +146,7 @@ def _head(
     rows = [dict(r) for r in records if (r["head"], r["method"], r["scope"]) == wanted]
     written: dict[str, Any] = {"method": p.method, "why": choice.why}
     if head == "interval":
-        written["stated"] = bool((tally.cells["iv_n"] > 0).any())
+        written["stated"] = bool(tally.misses["iv"].any())
     return {
         **written,
         **_grouping(p, tally, settings),
@@ -187,7 +187,7 @@ def recalibration_words(made: Recalibrated, *, by: Sequence[str] = ()) -> str:
     whole = [r for r in rows if r["group"] == OVERALL]
     n_fit, n_judge = (max(int(r[c]) for r in whole) for c in ("n_fit", "n_judge"))
     lines = [
-        f"fitted on {count(n_fit)} faces of half the people, judged on {count(n_judge)} of others: "
+        f"fitted on {count(n_fit)} faces of half the people, judged on {count(n_judge)} of the rest",
         "before → after, change [95 % interval]",
     ]
     for row in whole:
