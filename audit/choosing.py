@@ -125,8 +125,12 @@ def change_words(metric: str, row: Mapping[str, Any]) -> str:
     after = _shown(row["after"], f".{digits}f")
     if row["before"] is None:
         return f"→ {after}"
-    change, low, high = (_shown(row[c], f"+.{digits}f") for c in ("change", "low", "high"))
-    return f"{_shown(row['before'], f'.{digits}f')} → {after}, {change} [{low}, {high}]"
+    text = f"{_shown(row['before'], f'.{digits}f')} → {after}"
+    change, low, high = (
+        None if row[c] is None else _shown(row[c], f"+.{digits}f")
+        for c in ("change", "low", "high")
+    )
+    return f"{text}, {change}" if low is None else f"{text}, {change} [{low}, {high}]"
 
 
 def _shown(x: float, form: str) -> str:

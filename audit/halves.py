@@ -57,7 +57,7 @@ def _people_per_face(tally: Tally, kind: Kind) -> Floats:
     audited = tally.rows_read - sum(tally.rows_left_out.values())
     people = counted_people(rows, tally.subjects / max(audited, 1))
     n = rows.sum(axis=1)
-    return np.where(n > 0, np.minimum(people / np.maximum(n, 1), 1), 1.0)
+    return np.where(n > 0, people / np.maximum(n, 1), 1.0)
 
 
 def added(place: NDArray[np.int64], values: Floats, size: int) -> Floats:

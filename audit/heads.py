@@ -14,7 +14,7 @@ from audit.conformal import FEWEST, PREDICTED, widening
 from audit.groups import OVERALL
 from audit.halves import FIT, JUDGE, LABELS, Kind, added, counted
 from audit.histograms import YEARS
-from audit.judging import Change, judge_ages, judge_gap, judge_intervals, judge_scores, normals
+from audit.judging import Change, judge_ages, judge_gap, judge_intervals, judge_scores
 from audit.metrics import Floats
 from audit.recalibration import (
     AGE_METHODS,
@@ -67,7 +67,7 @@ class Head:
 
 def score_head(tally: Tally, kinds: Mapping[str, Kind], *, threshold: float) -> Head:
     """P(female): cells are bins of the score, parted by true gender."""
-    frame, draws = tally.scores, normals()
+    frame = tally.scores
     judged = {name: k for name, k in kinds.items() if name not in {PREDICTED, *LABELS}}
     bins, place = np.unique(frame["bin"].to_numpy(np.int64), return_inverse=True)
     score = _bin_scores(tally, bins, place)
@@ -93,7 +93,6 @@ def score_head(tally: Tally, kinds: Mapping[str, Kind], *, threshold: float) -> 
             after,
             people=people,
             threshold=threshold,
-            draws=draws,
         )
 
     return Head(

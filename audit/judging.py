@@ -20,15 +20,12 @@ from audit.intervals import LEVEL as SURE
 from audit.metrics import Floats
 from audit.shards import SHARDS
 
-DRAWS = 500
-_NORMALS = (DRAWS, BINS * BINS)
-
 
 @dataclass(frozen=True)
 class Change:
     """A figure before and after, and what changed: after - before, with its interval at 95 %.
 
-    None where there was nothing before.
+    None where there was nothing before, or nothing is known.
     """
 
     metric: str
@@ -39,11 +36,6 @@ class Change:
     high: float | None
 
 
-def normals() -> Floats:
-    """The draws behind the interval of a calibration error, the same for every group."""
-    return np.random.default_rng(15).standard_normal(_NORMALS)
-
-
 def judge_scores(
     female: Floats,
     male: Floats,
@@ -52,7 +44,6 @@ def judge_scores(
     *,
     people: float,
     threshold: float,
-    draws: Floats,
 ) -> list[Change]:
     """Brier score, calibration error, mean of score minus label, accuracy of the call.
 
@@ -79,7 +70,7 @@ def judge_scores(
     )
     return [
         brier,
-        _calibration_error(female, n, before, after, people=people, draws=draws),
+        _calibration_error(female, n, before, after),
         signed,
         accuracy,
     ]
@@ -103,31 +94,18 @@ def _reach(change: float, variance: float, people: float) -> tuple[float, float]
     return change - half, change + half
 
 
-def _calibration_error(
-    female: Floats, n: Floats, before: Floats, after: Floats, *, people: float, draws: Floats
-) -> Change:
-    """Change of the class-wise calibration error over 15 equal-mass bins.
+def _calibration_error(female: Floats, n: Floats, before: Floats, after: Floats) -> Change:
+    """Class-wise calibration error over 15 equal-mass bins, without an interval of its change.
 
-    Faces fall into pairs of a bin before and a bin after. A parametric bootstrap draws the females
-    of every pair, so that both errors meet the same draw; the basic interval 2c - c* takes off what
-    both are biased by.
+    Both errors lie above the truth by what chance adds, the smaller one by more; in simulation a
+    bootstrap's basic interval at 95 % held the true change 81 times in 100 (n = 600). The Brier
+    score decides.
     """
-    pair, at = np.unique(_bin_of(before, n) * BINS + _bin_of(after, n), return_inverse=True)
-    N, F, stated, corrected = (
-        np.bincount(at, weights=x, minlength=len(pair)) for x in (n, female, n * before, n * after)
+    was, now = (
+        float(np.abs(added(_bin_of(f, n), female - n * f, BINS)).sum() / n.sum())
+        for f in (before, after)
     )
-    rows = N * people / N.sum()
-    p = (F * rows / N + 1) / (rows + 2)
-    drawn = np.clip(F / N + draws[:, : len(pair)] * np.sqrt(p * (1 - p) / rows), 0, 1) * N
-    females = np.vstack([F, drawn])
-    of_before, of_after = (np.eye(BINS)[of] for of in np.divmod(pair, BINS))
-    was = np.abs((females - stated) @ of_before).sum(axis=1) / N.sum()
-    now = np.abs((females - corrected) @ of_after).sum(axis=1) / N.sum()
-    change = float(now[0] - was[0])
-    tail = (1 - SURE) / 2
-    below, above = np.quantile((now - was)[1:], [tail, 1 - tail])
-    low, high = min(2 * change - above, change), max(2 * change - below, change)
-    return Change("gender_ece", float(was[0]), float(now[0]), change, float(low), float(high))
+    return Change("gender_ece", was, now, now - was, None, None)
 
 
 def _bin_of(score: Floats, n: Floats) -> NDArray[np.int64]:

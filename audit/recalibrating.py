@@ -187,8 +187,8 @@ def recalibration_words(made: Recalibrated, *, by: Sequence[str] = ()) -> str:
     whole = [r for r in rows if r["group"] == OVERALL]
     n_fit, n_judge = (max(int(r[c]) for r in whole) for c in ("n_fit", "n_judge"))
     lines = [
-        f"fitted on {count(n_fit)} faces of half the people, judged on {count(n_judge)} of the rest",
-        "before → after, change [95 % interval]",
+        f"fitted on {count(n_fit)} faces of half the people, judged on {count(n_judge)} of others",
+        "before → after, change [95 % interval]:",
     ]
     for row in whole:
         wanted = scope_of(row["method"], row["head"], made.per) == row["scope"]
@@ -212,7 +212,7 @@ def recalibration_words(made: Recalibrated, *, by: Sequence[str] = ()) -> str:
 
 def _line(row: Mapping[str, Any], group: str) -> str:
     label, changed = METRIC_LABELS[row["metric"]], change_words(row["metric"], row)
-    few = f" (n {int(row['n_judge'])})" if group else ""
-    return (
-        f"{row['head']:<9}{row['method']:<12} {group}{' ' * bool(group)}{label:<28} {changed}{few}"
-    )
+    start = f"{row['head']:<9}{row['method']:<12}"
+    if group:
+        return f"{start}  {group}: {label} {changed}, n {count(row['n_judge'])}"
+    return f"{start}{label:<28} {changed}"
