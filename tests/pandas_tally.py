@@ -134,7 +134,7 @@ def _years(f: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 
 def _z(f: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    place = np.clip(np.floor(-f["error"] / f["std"] * 50), -400, 399).astype(int)
+    place = np.clip(np.floor(-f["error"] / f["std"] * 50), -5000, 4999).astype(int)
     rows = f[names].assign(bin=place, sigma=np.round(f["std"] * 100).astype(int))
     return rows.groupby([*names, "bin"], as_index=False).agg(
         n=("sigma", "size"), sigma=("sigma", "sum")
