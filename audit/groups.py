@@ -65,14 +65,22 @@ class Groups:
     def counted(self, key: str) -> Floats:
         """Subjects estimated from the occupied shards alone, so that repeated photos do not count.
 
-        Linear counting (Whang, Vander-Zanden & Taylor 1990): -S ln(1 - occupied/S). Above nine
-        tenths occupied, where that says little, rows times the people per row of the whole table.
+        See `counted_people`.
         """
-        occupied = (self.sums[key] > 0).sum(axis=1)
-        free = 1 - np.minimum(occupied, 0.9 * SHARDS) / SHARDS
-        counted = -SHARDS * np.log(free)
-        many = np.maximum(counted, self.totals(key) * self.people_per_row)
-        return np.asarray(np.where(occupied < 0.9 * SHARDS, counted, many))
+        return counted_people(self.sums[key], self.people_per_row)
+
+
+def counted_people(rows: Floats, people_per_row: float) -> Floats:
+    """Subjects behind rows [group, shard], from the occupied shards of each group.
+
+    Linear counting (Whang, Vander-Zanden & Taylor 1990): -S ln(1 - occupied/S). Above nine tenths
+    occupied, where that says little, rows times the people per row of the whole table.
+    """
+    occupied = (rows > 0).sum(axis=1)
+    free = 1 - np.minimum(occupied, 0.9 * SHARDS) / SHARDS
+    counted = -SHARDS * np.log(free)
+    many = np.maximum(counted, rows.sum(axis=1) * people_per_row)
+    return np.asarray(np.where(occupied < 0.9 * SHARDS, counted, many))
 
 
 def crossings(features: Sequence[Feature], *, depth: int) -> tuple[tuple[Feature, ...], ...]:

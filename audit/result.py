@@ -155,6 +155,17 @@ def table(name: str, records: list[dict[str, Any]]) -> pd.DataFrame:
     return frame
 
 
+def plain_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows as JSON values: numbers of `_DIGITS` digits, None where one is missing."""
+    columns = [str(c) for c in frame.columns]
+    whole = [c in _WHOLE for c in columns]
+    rows = frame.astype(object).itertuples(index=False, name=None)
+    return [
+        {c: _number(v, whole=w) for c, v, w in zip(columns, row, whole, strict=True)}
+        for row in rows
+    ]
+
+
 def _table_json(frame: pd.DataFrame) -> str:
     """A table as `json.dumps` writes its records at indent 1, column by column.
 

@@ -38,6 +38,7 @@ from audit.metrics import METRICS
 from audit.notes import LEAKY
 from audit.pit import crps, pit_counts
 from audit.predictions import Predictions, write_normalised
+from audit.proposals import propose
 from audit.reliability import reliability_table, simulated
 from audit.result import COLUMNS, AuditResult, table
 from audit.scan import Scan, scan
@@ -130,6 +131,7 @@ def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFr
     records["slices"] += slice_table(lean, settings=settings)
     records["confusion"] += age_confusion(tally)
     records["histograms"] += age_counts(tally, edges=settings.age_groups)
+    records["proposals"] += propose(tally, settings=settings)[1]
     skip = ("worst", "history", "findings")
     return {name: table(name, rows) for name, rows in records.items() if name not in skip}
 

@@ -18,6 +18,7 @@ import torch
 
 from audit.errors import InputError
 from audit.files import write_atomic
+from model.carried_map import carried_by_run
 from model.decode import OLDEST, Floats, mean_age
 from model.material import read_split
 from model.pictures import Pixels
@@ -57,7 +58,7 @@ def export(run: Path, *, to: Path) -> Exported:
     if suffix == ".onnx":
         _require_onnx()
     loaded = load_run(run)
-    about = about_model(loaded.config, read_split(run / "split.csv"))
+    about = about_model(loaded.config, read_split(run / "split.csv"), carried_by_run(run))
     program = _traced(loaded)
     if suffix == ".onnx":
         data = _onnx_file(program, about)

@@ -20,6 +20,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from audit.corrections import (
+    METADATA,
+    Recalibration,
+    apply_recalibration,
+    refuse_lacking,
+)
 from audit.errors import InputError
 from audit.files import write_atomic, write_text
 from model.decode import Floats, apply_rule
@@ -36,6 +42,7 @@ COLUMNS = (
     "sample_id", "subject_id", "image", "age_true", "age_pred", "age_low", "age_high",
     "gender_true", "gender_score", "split", "race",
 )  # fmt: skip
+_DIGITS = {"age_pred": 3, "age_low": 3, "age_high": 3, "gender_score": 6}
 _OWN = {*MADE, *COLUMNS}  # any other column comes from the labels and is a feature
 
 
@@ -45,6 +52,7 @@ def predict(
     *,
     out: Path,
     split: str = "all",
+    recalibration: Recalibration | None = None,
     device: str = "auto",
     threads: int | None = None,
     progress: bool = True,
@@ -52,9 +60,9 @@ def predict(
     """Write the predictions of the model `run` for the faces of `table` to `out`.
 
     `run` is a run folder or an exported `.onnx`. `out` is a `.parquet` (with page checksums; its
-    metadata name the model) or a `.csv`.
-    `split` keeps one part only. Faces that cannot be decoded are listed in `left_out.csv` beside
-    `out`. Raises InputError for a wrong or damaged model and when no face is left.
+    metadata name the model) or a `.csv`. `split` keeps one part only. `recalibration` (see
+    `carried`) corrects what is written. Faces that cannot be decoded are listed in `left_out.csv`
+    beside `out`. Raises InputError for a wrong or damaged model and when no face is left.
     """
     if out.suffix not in {".parquet", ".csv"}:
         raise InputError(f"--out {out}: must end in .parquet or .csv")
@@ -67,13 +75,18 @@ def predict(
         faces = faces[faces["split"] == split].reset_index(drop=True)
     if not len(faces):
         raise InputError(f"{table.root}: no face to predict (split {split})")
+    if recalibration is not None:
+        known = {c: faces[c] for c in recalibration.features if c in faces}
+        refuse_lacking(recalibration, known, where=f"{table.root}, by the map of {run}")
     age, gender, faults = score_faces(model, faces, root=table.root, progress=progress)
     kept = np.array([fault is None for fault in faults])
     _write_left_out(table, faces, faults, out=out)
     if not kept.any():
         raise InputError(f"{table.root}: none of {len(faces)} faces can be decoded: {faults[0]}")
     rows = _table(faces[kept], age, gender, model.config["decode"])
-    return write_predictions(rows, out, config=model.config)
+    if recalibration is not None:
+        rows = apply_recalibration(recalibration, rows).round(_DIGITS)
+    return write_predictions(rows, out, config=model.config, recalibration=recalibration)
 
 
 def open_model(source: Path, *, device: str = "auto", threads: int | None = None) -> Ready:
@@ -94,6 +107,19 @@ def open_model(source: Path, *, device: str = "auto", threads: int | None = None
     from model.ready_run import open_run  # noqa: PLC0415 - an .onnx is read without torch
 
     return open_run(source, device=device, threads=threads)
+
+
+def carried(run: Path) -> Recalibration | None:
+    """The map that a run folder or an exported `.onnx` carries, checked; None where there is none.
+
+    Raises InputError for a file that was cut or altered, or made for other weights.
+    """
+    if run.is_dir():
+        from model.carried_map import carried_by_run  # noqa: PLC0415 - an .onnx is read without torch
+
+        return carried_by_run(run)
+    data = open_model(run).config["recalibration"]
+    return None if data is None else Recalibration(data)
 
 
 def known_split(faces: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:
@@ -181,8 +207,14 @@ def _table(faces: pd.DataFrame, age: Floats, gender: Floats, rule: dict[str, Any
     return rows
 
 
-def write_predictions(rows: pd.DataFrame, out: Path, *, config: Mapping[str, Any]) -> Path:
-    """Write `rows` to `out` (.parquet or .csv), atomically; the metadata name model and run."""
+def write_predictions(
+    rows: pd.DataFrame,
+    out: Path,
+    *,
+    config: Mapping[str, Any],
+    recalibration: Recalibration | None = None,
+) -> Path:
+    """Write `rows` to `out` (.parquet or .csv), atomically; metadata name model, run and map."""
     if out.suffix == ".csv":
         return write_text(out, rows.to_csv(index=False, lineterminator="\n"))
     about = {
@@ -195,7 +227,13 @@ def write_predictions(rows: pd.DataFrame, out: Path, *, config: Mapping[str, Any
     }
     arrow = pa.Table.from_pandas(rows, preserve_index=False)
     metadata = {**(arrow.schema.metadata or {}), b"faceaudit": json.dumps(about).encode()}
-    arrow = arrow.replace_schema_metadata({**metadata, b"faceaudit.model": about["model"].encode()})
+    metadata |= {
+        b"faceaudit.model": about["model"].encode(),
+        b"faceaudit.run": about["run"].encode(),
+    }
+    if recalibration is not None:
+        metadata[METADATA.encode()] = f"{recalibration.digest} {recalibration.words()}".encode()
+    arrow = arrow.replace_schema_metadata(metadata)
     return write_atomic(out, lambda beside: pq.write_table(arrow, beside, write_page_checksum=True))
 
 

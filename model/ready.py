@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.corrections import SCHEMA, Recalibration
 from audit.errors import InputError
 from model.decode import OLDEST, Floats
 from model.pictures import DECODE_RULE, Pixels
@@ -37,10 +38,12 @@ class Ready:
     score: Callable[[Pixels], tuple[Floats, Floats]]
 
 
-def about_model(config: Mapping[str, Any], split: pd.DataFrame) -> dict[str, Any]:
+def about_model(
+    config: Mapping[str, Any], split: pd.DataFrame, recalibration: Recalibration | None = None
+) -> dict[str, Any]:
     """What an exported file says of itself: all that `predict` needs, in JSON values.
 
-    `config` is that of a run folder, `split` its `split.csv`.
+    `config` is that of a run folder, `split` its `split.csv`, `recalibration` the map it carries.
     """
     shares = config["decode"]["age"] != "value"
     return {
@@ -63,7 +66,7 @@ def about_model(config: Mapping[str, Any], split: pd.DataFrame) -> dict[str, Any
         },
         "decode": config["decode"],
         "flip_averaged": True,
-        "recalibration": config.get("recalibration"),  # a run may come to carry a map
+        "recalibration": None if recalibration is None else dict(recalibration.data),
         "metrics": config.get("metrics"),
         "seen": {part: _joined_hashes(split, part) for part in LEARNED_FROM},
     }
@@ -89,7 +92,7 @@ def unseal(entries: Mapping[str, str], data: bytes, *, source: Path) -> dict[str
     """What `seal` wrote into the file `source` with the bytes `data`.
 
     Raises InputError: no metadata of ours, another format, altered since it was exported, or a
-    recalibration, which must not be passed over.
+    recalibration of another version, which must not be passed over.
     """
     text = entries.get("faceaudit")
     if text is None:
@@ -105,7 +108,7 @@ def unseal(entries: Mapping[str, str], data: bytes, *, source: Path) -> dict[str
     lacking = [key for key in NEEDED if key not in about]
     if lacking or about["format"] != FORMAT:
         raise InputError(f"{source} was exported by another version; export the run folder again")
-    if about["recalibration"] is not None:
+    if about["recalibration"] is not None and about["recalibration"].get("schema") != SCHEMA:
         raise InputError(f"{source} holds a recalibration that this version cannot apply")
     found: dict[str, Any] = about
     return found
