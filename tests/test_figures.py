@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 
 from audit.metrics import METRICS
 from audit.result import COLUMNS, AuditResult, table
-from audit.words import count, in_unit
+from audit.words import count, in_unit, p_value, score
 from reports import lookup
 from reports.curves import error_by_age, learning_curves, within_years
 from reports.curves_svg import learning_curves_svg, round_ticks
 from reports.figures import SECTIONS
 from reports.forest import MOST, forest, small_forest
 from reports.heatmap import confusion, crossing
-from reports.reliability import interval_coverage, reliability, score_table
+from reports.intervals import interval_coverage
+from reports.reliability import reliability, score_figures
 from reports.theme import DARKENED, LIGHT, PALETTE, dark, plain, text
 
 RESULT = example_result()
@@ -251,26 +252,50 @@ def test_error_by_age_works_with_either_half_missing():
     assert error_by_age(neither, metric="age_me") is None
 
 
-def test_reliability_shares_its_axes_and_shows_band_intervals_and_scores():
+def test_reliability_shares_its_axes_and_draws_the_isotonic_step_its_band_and_the_scores():
     multiples = reliability(RESULT, feature="race")
     assert len(multiples) == 5  # `unknown` has seven faces
-    axes = {(d.figure.layout.xaxis.range, d.figure.layout.yaxis.range) for d in multiples}
+    axes = {(*d.figure.layout.xaxis.range, *d.figure.layout.yaxis.range) for d in multiples}
     assert len(axes) == 1
     for drawn in multiples:
-        band, observed = drawn.figure.data[1], drawn.figure.data[2]
+        _, band, bins, step, scores = drawn.figure.data
+        curve = drawn.data
         assert band.fillcolor == LIGHT["band"]
-        assert list(observed.y) == drawn.table.observed.tolist()
-        ends = [y - minus for y, minus in zip(observed.y, observed.error_y.arrayminus, strict=True)]
-        assert ends == pytest.approx(drawn.table.low.tolist())
-        assert drawn.figure.data[3].type == "bar"
+        assert list(band.y) == [*curve.band_high, *reversed(curve.band_low.tolist())]
+        assert list(step.y) == pytest.approx(curve.fitted.tolist(), abs=5e-5)
+        assert list(bins.y) == pytest.approx(drawn.table.observed.tolist(), abs=5e-5)
+        ends = [y - minus for y, minus in zip(bins.y, bins.error_y.arrayminus, strict=True)]
+        assert ends == pytest.approx(drawn.table.low.tolist(), abs=1e-4)
+        assert scores.type == "bar"
         assert count(drawn.table.n.sum()) in drawn.title
 
 
-def test_the_score_table_adds_up_and_ends_where_there_are_no_scores():
-    drawn = score_table(RESULT, feature="race")
-    parts = drawn.table.miscalibration - drawn.table.discrimination + drawn.table.uncertainty
-    assert parts.tolist() == pytest.approx(drawn.table.brier.tolist())
-    assert score_table(replace(RESULT, scores=RESULT.scores.head(0)), feature="race") is None
+def test_a_reliability_title_says_each_error_beside_what_chance_shows():
+    row = RESULT.scores.set_index("group").loc["White"]
+    (drawn,) = reliability(RESULT, feature="race", groups=["White"])
+    for words in (
+        f"MCB {score(row.miscalibration)} (chance {score(row.miscalibration_null)})",
+        p_value(row.miscalibration_p),
+        f"ECE {score(row.ece)} (chance {score(row.ece_null)})",
+    ):
+        assert words in drawn.title
+
+
+def test_errors_beyond_chance_are_filled_and_named_and_others_hollow():
+    errors, parts = score_figures(RESULT, feature="race")
+    rows = RESULT.scores
+    beyond = rows[rows.miscalibration > rows.miscalibration_null].group
+    assert errors.title == "Miscalibrated beyond chance: all faces, White"
+    assert beyond.tolist() == ["overall", "White"]
+    dots_ = errors.figure.data[1]
+    assert list(dots_.x) == rows.miscalibration.tolist()
+    filled = [c == LIGHT["accent"] for c in dots_.marker.color]
+    assert filled == (rows.miscalibration > rows.miscalibration_null).tolist()
+    chance = errors.figure.data[0]
+    assert list(chance.x) == pytest.approx(rows.miscalibration_null.tolist(), abs=1e-6)
+    total = parts.table.miscalibration - parts.table.discrimination + parts.table.uncertainty
+    assert total.tolist() == pytest.approx(parts.table.brier.tolist())
+    assert score_figures(replace(RESULT, scores=RESULT.scores.head(0)), feature="race") == []
 
 
 def test_coverage_is_drawn_against_what_was_stated():
@@ -321,14 +346,25 @@ def test_a_learning_curve_names_the_best_validation_epoch():
 def test_every_section_draws_what_is_left_when_a_head_is_missing(without):
     keep = RESULT.subgroups.metric.map(lambda m: METRICS[m].head not in without)
     heads = RESULT.calibration["head"].map(lambda h: "score" if h == "gender" else h)
-    kinds = RESULT.histograms["kind"].map({"age_cs": "age", "gender_score": "score"})
+    kinds = RESULT.histograms["kind"].map(
+        {"age_cs": "age", "age_pit": "interval", "gender_score": "score"}
+    )
+    of_head = RESULT.proposals["head"].map({"gender": "score"}).fillna(RESULT.proposals["head"])
     result = replace(
         RESULT,
         subgroups=RESULT.subgroups[keep],
         disparities=RESULT.disparities.head(0),
         calibration=RESULT.calibration[~heads.isin(without)],
         coverage=RESULT.coverage.head(0) if "interval" in without else RESULT.coverage,
-        scores=RESULT.scores.head(0) if "score" in without else RESULT.scores,
+        **{
+            name: getattr(RESULT, name).head(0) if head in without else getattr(RESULT, name)
+            for head, names in (
+                ("score", ("scores", "reliability", "thresholds")),
+                ("age", ("age_thresholds",)),
+            )
+            for name in names
+        },
+        proposals=RESULT.proposals[~of_head.isin(without)],
         confusion=RESULT.confusion[~RESULT.confusion["head"].isin(without)],
         histograms=RESULT.histograms[~kinds.isin(without)],
     )
