@@ -9,8 +9,9 @@ from audit.result import AuditResult
 from audit.words import count, interval, percent
 from reports import lookup
 from reports.forest import name_width
-from reports.marks import Trace, band, dots, figure, group_words, line, looks_of, row_axis, spread
+from reports.marks import band, dots, figure, group_words, line, looks_of, row_axis, spread
 from reports.marks import target as marked
+from reports.plot import Trace
 from reports.theme import Drawn, text
 from reports.thresholds import LEAST, records_at
 

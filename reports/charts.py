@@ -120,7 +120,7 @@ def _figure(view: View, drawn: Drawn) -> None:
     clicks = _can_open(drawn) and view.rows is not None
     key = f"figure {drawn.key}"
     st.plotly_chart(
-        drawn.figure,
+        drawn.figure.checked,
         theme=None,
         config=dict(CONFIG),
         alt=drawn.alt,

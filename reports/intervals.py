@@ -10,17 +10,8 @@ from audit.words import count, interval, percent, years
 from reports import lookup
 from reports.curves import READ, TRUE
 from reports.forest import name_width
-from reports.marks import (
-    LINES,
-    ROW,
-    Trace,
-    dots,
-    figure,
-    group_words,
-    row_axis,
-    spread,
-    target,
-)
+from reports.marks import LINES, ROW, dots, figure, group_words, row_axis, spread, target
+from reports.plot import Trace
 from reports.theme import LIGHT, Drawn, note, text
 
 WHY_TWO_LINES = (
@@ -231,8 +222,7 @@ def _forest(
             margin=(name_width(names), 12 if edge is None else 64, 28, 56),
             xaxis=axis,
             yaxis=row_axis(names),
-            shapes=[] if at is None else [target(at[0])],
-            annotations=notes,
+            **({"shapes": [target(at[0])], "annotations": notes} if at else {}),
         ),
         span=_span(names),
     )

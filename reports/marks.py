@@ -1,19 +1,16 @@
 """The marks that figures of calibration share: lines in bands, dots with intervals, a row a group.
 
-Traces are plain dicts and the figure is made without plotly's checks, which cost more than all
-else; the names in them are plotly's own.
+The names in the dictionaries are plotly's own (see `reports.plot`).
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
-
 from reports import lookup
+from reports.plot import Figure, Trace
 from reports.theme import LEGEND, LIGHT, LOOKS, SIZE, text
 
-Trace = dict[str, Any]
 ROW = 26  # px per group
 # Told apart without colour too: line style and marker repeat what colour says.
 LINES = (
@@ -33,17 +30,17 @@ def figure(
     margin: tuple[int, int, int, int],
     legend: bool = False,
     **layout: Any,
-) -> go.Figure:
+) -> Figure:
     """A figure in the house's looks. margin: left, right, top, bottom in px."""
     left, right, top, bottom = margin
     layout |= {
-        "template": {"layout": LOOKS["layout"]},
+        "template": LOOKS,
         "height": height,
         "margin": {"l": left, "r": right, "t": top, "b": bottom, "pad": 0},
     }
     if legend:
         layout |= {"showlegend": True, "legend": dict(LEGEND)}
-    return go.Figure({"data": list(traces), "layout": layout}, _validate=False)
+    return Figure(traces, layout)
 
 
 def line(x: Sequence[float], y: Sequence[float], *, looks: Mapping[str, str], **more: Any) -> Trace:

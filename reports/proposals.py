@@ -10,7 +10,8 @@ from audit.result import AuditResult
 from audit.words import MINUS, count, in_unit
 from reports import lookup
 from reports.forest import name_width
-from reports.marks import ROW, Trace, figure, group_words, row_axis
+from reports.marks import ROW, figure, group_words, row_axis
+from reports.plot import Trace
 from reports.theme import LIGHT, Drawn, note, text
 
 METHODS = {

@@ -9,17 +9,8 @@ from audit.result import AuditResult
 from audit.words import count, interval, p_value, percent, score
 from reports import lookup
 from reports.forest import name_width
-from reports.marks import (
-    ROW,
-    Trace,
-    band,
-    dots,
-    figure,
-    group_words,
-    line,
-    row_axis,
-    spread,
-)
+from reports.marks import ROW, band, dots, figure, group_words, line, row_axis, spread
+from reports.plot import Trace
 from reports.theme import LIGHT, Drawn, note, text
 
 LEAST = 100  # faces: below, a curve says nothing; the table of scores has the group still

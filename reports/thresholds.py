@@ -8,8 +8,9 @@ import pandas as pd
 from audit.result import AuditResult
 from audit.words import count, interval, percent
 from reports import lookup
-from reports.marks import Trace, band, dots, figure, group_words, line, looks_of, spread
+from reports.marks import band, dots, figure, group_words, line, looks_of, spread
 from reports.marks import target as marked
+from reports.plot import Trace
 from reports.theme import Drawn, text
 
 LEAST = 30  # faces in a rate's own denominator, for a group to be drawn without being asked for
