@@ -70,7 +70,7 @@ def _limit_rows(
         hover = [_limit_words(r, side) for r in lookup.records(own)]
         trace = dots(value, y, hover=hover, looks=looks[str(limit)])
         trace["error_x"] = spread(value, low, high, color=looks[str(limit)]["color"])
-        traces.append(trace | {"name": f"{limit} years", "customdata": own.group.tolist()})
+        traces.append(trace | {"name": f"at {limit}", "customdata": own.group.tolist()})
     worst = rows[(rows.feature == feature) & (rows.threshold == limits[0]) & (rows[n] >= LEAST)]
     title = _SIDE_WORDS[rate].format(limits[0])
     if len(worst):

@@ -164,12 +164,14 @@ def coverage(result: AuditResult) -> list[Drawn]:
     """Coverage of the age intervals by age, per feature, and where true ages fall in them."""
     by_age = coverage_by_age(result)
     drawn = [] if by_age is None else [by_age]
-    drawn += pit_histograms(result, feature=lookup.OVERALL)
+    whole = pit_histograms(result, feature=lookup.OVERALL)
     for feature in lookup.features(result):
         if by_age is None or feature != "age_group":  # true ages stand in the first figure
             drawn += coverage_figures(result, feature=feature)
-        drawn += pit_histograms(result, feature=feature)
-    return drawn
+        if parts := pit_histograms(result, feature=feature):
+            drawn += [replace(d, heading=lookup.heading(feature)) for d in whole] + parts
+            whole = []
+    return drawn + whole
 
 
 def limits(result: AuditResult) -> list[Drawn]:

@@ -10,7 +10,18 @@ from audit.words import count, interval, percent, years
 from reports import lookup
 from reports.curves import READ, TRUE
 from reports.forest import name_width
-from reports.marks import LINES, ROW, dots, figure, group_words, row_axis, spread, target
+from reports.marks import (
+    LINES,
+    ROW,
+    band,
+    dots,
+    figure,
+    group_words,
+    line,
+    row_axis,
+    spread,
+    target,
+)
 from reports.plot import Trace
 from reports.theme import LIGHT, Drawn, note, text
 
@@ -19,6 +30,7 @@ WHY_TWO_LINES = (
     "does not show the true age: the very young and the very old are the ones it misses. Only by "
     "predicted age can what was stated be checked."
 )
+FEW = 30  # faces: a smaller group is drawn, but no title ranks it
 PIT_MOST = 6  # groups of a feature whose histogram is drawn; any group on the dashboard
 COVERAGE = ["group", "level", "coverage", "low", "high", "width", "n"]
 
@@ -60,7 +72,8 @@ def interval_coverage(
         f"{count(r.n)} faces"
         for r in lookup.each(rows)
     ]
-    least = own.iloc[int(own.coverage.argmin())]
+    compared = _compared(own)
+    least = compared.iloc[int(compared.coverage.argmin())]
     ends = interval(least.low, least.high, "share")
     return _forest(
         rows,
@@ -75,6 +88,12 @@ def interval_coverage(
         table=rows[COVERAGE].assign(metric="interval_coverage"),
         data=rows,
     )
+
+
+def _compared(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of enough faces to be named in a title; all, where there are none such."""
+    enough: pd.DataFrame = rows[rows.n >= FEW]
+    return enough if len(enough) else rows
 
 
 def _misses(rows: pd.DataFrame, feature: str) -> Drawn:
@@ -98,7 +117,7 @@ def _misses(rows: pd.DataFrame, feature: str) -> Drawn:
                 | {"hoverinfo": "skip"}
             )
         traces.append(dots(x, place, hover=hover, looks=looks))
-    own = rows[rows.feature == feature]
+    own = _compared(rows[rows.feature == feature])
     most = own.iloc[int((own.below - own.above).abs().argmax())]
     way = "younger" if most.below > most.above else "older"
     reach = 1.15 * max(rows.below.max(), rows.above.max(), half)
@@ -134,7 +153,7 @@ def _misses(rows: pd.DataFrame, feature: str) -> Drawn:
 
 
 def _winkler(rows: pd.DataFrame, feature: str) -> Drawn:
-    own = rows[rows.feature == feature]
+    own = _compared(rows[rows.feature == feature])
     worst = own.iloc[int(own.winkler.argmax())]
     words = [
         f"{years(r.winkler)} years {interval(r.winkler_low, r.winkler_high, 'years')}, "
@@ -157,7 +176,7 @@ def _winkler(rows: pd.DataFrame, feature: str) -> Drawn:
 def _squared_z(rows: pd.DataFrame, feature: str) -> Drawn:
     """Mean squared (true - read) / stated deviation, and the CRPS at the right."""
     rows = rows[rows.z2.notna()]
-    own = rows[rows.feature == feature]
+    own = _compared(rows[rows.feature == feature])
     far = own.iloc[int((own.z2 - 1).abs().argmax())] if len(own) else rows.iloc[0]
     words = [
         f"{r.z2:.2f} [{r.z2_low:.2f}, {r.z2_high:.2f}], CRPS {years(r.crps)} years, "
@@ -203,7 +222,7 @@ def _forest(
     trace["error_x"] = spread(value, low, high, color=LINES[0]["color"])
     trace["customdata"] = rows.group.tolist()
     above: dict[str, Any] = {"y": 1, "yref": "paper", "yshift": 14}
-    notes = [] if at is None else [note(at[1], x=at[0], **above)]
+    notes = [] if at is None else [note(at[1], x=at[0], xanchor="center", **above)]
     if edge is not None:
         side: dict[str, Any] = {"xref": "paper", "x": 1, "xshift": 60, "xanchor": "right"}
         notes.append(note(edge[0], **above, **side))
@@ -222,7 +241,8 @@ def _forest(
             margin=(name_width(names), 12 if edge is None else 64, 28, 56),
             xaxis=axis,
             yaxis=row_axis(names),
-            **({"shapes": [target(at[0])], "annotations": notes} if at else {}),
+            shapes=None if at is None else [target(at[0])],
+            annotations=notes or None,
         ),
         span=_span(names),
     )
@@ -256,14 +276,14 @@ def coverage_by_age(result: AuditResult) -> Drawn | None:
         trace["error_y"] = spread(value, low, high, color=looks["color"])
         trace["customdata"] = [str(g) for g in rows.group]
         traces.append(trace)
-    last = table[table.by == table.by.iloc[-1]]
+    last = _compared(table[table.by == table.by.iloc[-1]])
     least = last.iloc[int(last.coverage.argmin())]
-    words = "read as" if least.by == READ else "aged"
+    words = "Read as" if least.by == READ else "Aged"
     return Drawn(
         key="age-interval_coverage",
         heading="By age",
-        title=f"Intervals of faces {words} {least.group} hold least often: "
-        f"{percent(least.coverage)} {interval(least.low, least.high, 'share')}, of {stated:.0%}",
+        title=f"{words} {least.group}, intervals hold least often: {percent(least.coverage)} "
+        f"{interval(least.low, least.high, 'share')}, stated {stated:.0%}",
         alt="Interval coverage "
         + "; ".join(
             f"{by}: "
@@ -333,34 +353,20 @@ def _pit(feature: str, group: str, rows: pd.DataFrame) -> Drawn:
     outside = int(((rows.value < rows.value_low) | (rows.value > rows.value_high)).sum())
     name = "All faces" if group == lookup.OVERALL else str(group)
     low, high = float(rows.value_low.iloc[0]), float(rows.value_high.iloc[0])
-    bars: Trace = {
-        "type": "bar",
-        "x": ((rows.low + rows.high) / 2).round(4).tolist(),
-        "y": rows.value.round(5).tolist(),
-        "width": 0.046,
-        "marker": {"color": LIGHT["accent"], "line": {"width": 0}},
-        "customdata": rows.n.astype(int).tolist(),
-        "hovertemplate": "stated quantile %{x:.1%}: %{y:.1%} of true ages, %{customdata} faces"
+    step = line(
+        ((rows.low + rows.high) / 2).round(4).tolist(),
+        rows.value.round(5).tolist(),
+        looks={"color": LIGHT["accent"], "dash": "solid"},
+        customdata=rows.n.astype(int).tolist(),
+        hovertemplate="stated quantile %{x:.1%}: %{y:.1%} of true ages, %{customdata} faces"
         "<extra></extra>",
-    }
-    band = {
-        "type": "rect",
-        "xref": "paper",
-        "yref": "y",
-        "x0": 0,
-        "x1": 1,
-        "y0": low,
-        "y1": high,
-        "fillcolor": LIGHT["rule"],
-        "opacity": 0.45,
-        "line": {"width": 0},
-        "layer": "above",
-    }
+    )
+    step["line"] |= {"shape": "hvh", "width": 1.75}
     ends = rows.value.iloc[[0, -1]]
     return Drawn(
         key=f"pit-{feature}-{group}",
         heading=lookup.heading(feature),
-        title=f"{name}, {count(rows.n.sum())} faces: {outside} of {len(rows)} bars off the band",
+        title=f"{name}, {count(rows.n.sum())} faces: {outside} of 20 twentieths outside the band",
         alt=f"{name}: share of true ages per twentieth of the stated distribution, band "
         f"{percent(low)} to {percent(high)}: " + ", ".join(map(percent, rows.value)) + ".",
         table=pd.DataFrame(
@@ -374,7 +380,7 @@ def _pit(feature: str, group: str, rows: pd.DataFrame) -> Drawn:
         ),
         data=rows,
         figure=figure(
-            [bars],
+            [band([0, 1], [low, low], [high, high]), step],
             height=190,
             margin=(44, 4, 8, 44),
             xaxis={
@@ -385,7 +391,6 @@ def _pit(feature: str, group: str, rows: pd.DataFrame) -> Drawn:
                 "showgrid": False,
             },
             yaxis={"tickformat": ".0%", "rangemode": "tozero", "nticks": 5},
-            shapes=[band],
         ),
         span="third",
     )

@@ -151,5 +151,4 @@ def target(x: float) -> dict[str, Any]:
         "y0": 0,
         "y1": 1,
         "line": {"color": LIGHT["ink"], "width": 1, "dash": "dot"},
-        "layer": "below",
     }

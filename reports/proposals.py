@@ -178,7 +178,8 @@ def _traces(records: list[dict[str, Any]], words: list[str]) -> list[Trace]:
 
 def _changes(records: list[dict[str, Any]], unit: str) -> list[dict[str, Any]]:
     side: dict[str, Any] = {"xref": "paper", "x": 1, "xshift": 172, "xanchor": "right"}
-    notes = [note("change", y=1, yref="paper", yshift=14, **side)]
+    of = {"share": "change, points", "years": "change, years"}.get(unit, "change")
+    notes = [note(of, y=1, yref="paper", yshift=14, **side)]
     for place, r in zip(range(len(records), 0, -1), records, strict=True):
         notes.append(note(_change(r, unit), y=place, **side))
     return notes
@@ -224,4 +225,5 @@ def _title(records: list[dict[str, Any]], metric: str) -> str:
     largest = max(records, key=lambda r: abs(r["change"]))
     who = "" if largest["group"] == lookup.OVERALL else f"{largest['group']}, "
     ends = f"{in_unit(largest['before'], found.unit)} → {in_unit(largest['after'], found.unit)}"
-    return f"{found.label}: {who}{_correction(largest)}, {ends}"
+    years = " years" if found.unit == "years" else ""
+    return f"{found.label}: {who}{_correction(largest)}, {ends}{years}"

@@ -23,9 +23,10 @@ ERRORS = (
     ("smooth_ece", "smooth_ece_null", "Smooth ECE"),
     ("l2", "l2_null", "Signed L2²"),
 )
+TESTS = ["miscalibration_p", "l2_p", "spiegelhalter_z", "spiegelhalter_p"]
 PARTS = [
-    *("group", "n", "brier", "miscalibration", "discrimination", "uncertainty"),
-    *("spiegelhalter_z", "spiegelhalter_p", "mean_score", "observed", "mean_p_adjusted"),
+    *("group", "n", "brier", "mcb", "discrimination", "uncertainty"),
+    *("mean_score", "observed", "mean_p_adjusted"),
 ]
 
 
@@ -60,8 +61,8 @@ def _one(result: AuditResult, feature: str, group: str, curve: pd.DataFrame) -> 
     x = curve.predicted.tolist()
     stated, observed = curve.predicted.map(percent), curve.fitted.map(percent)
     traces = [
-        _diagonal(),
         band(x, curve.band_low.tolist(), curve.band_high.tolist(), line={"width": 0}),
+        _diagonal(),
         _bins(bins),
         line(
             x,
@@ -90,7 +91,7 @@ def _one(result: AuditResult, feature: str, group: str, curve: pd.DataFrame) -> 
         f"where a calibrated score would lie. {'; '.join(words)}.",
         table=bins[BINS] if len(bins) else at[["predicted", "fitted", "band_low", "band_high"]],
         data=curve,
-        figure=figure(traces, height=280, margin=(44, 4, 8, 44), **_axes()),
+        figure=figure(traces, height=280, margin=(44, 16, 8, 44), **_axes()),
         span="third",
     )
 
@@ -103,7 +104,7 @@ def _axes() -> dict[str, Any]:
             "title": {"text": "stated P(female)"},
             "range": [-0.02, 1.02],
             "tickformat": ".0%",
-            "nticks": 5,
+            "tickvals": [0, 0.5, 1],
             "showgrid": False,
         },
         "yaxis": {"domain": [0.24, 1], "tickformat": ".0%", "range": [-0.03, 1.03], "nticks": 6},
@@ -129,7 +130,7 @@ def _diagonal() -> Trace:
         "mode": "lines",
         "x": [0, 1],
         "y": [0, 1],
-        "line": {"color": LIGHT["line"], "width": 1},
+        "line": {"color": LIGHT["rule"], "width": 1, "dash": "dot"},
         "hoverinfo": "skip",
     }
 
@@ -181,7 +182,7 @@ def _error_words(result: AuditResult, feature: str, group: str) -> str:
     if record is None:
         return ""
     parts = [
-        f"{short} {score(record[column])}" + _chance(record[null])
+        f"{short}\u00a0{score(record[column])}" + _chance(record[null])
         for column, null, short in (
             ("miscalibration", "miscalibration_null", "MCB"),
             ("ece", "ece_null", "ECE"),
@@ -189,12 +190,13 @@ def _error_words(result: AuditResult, feature: str, group: str) -> str:
         if pd.notna(record[column])
     ]
     if parts and pd.notna(record["miscalibration_p"]):
-        parts[0] += f", {p_value(record['miscalibration_p'])}"
+        p = p_value(record["miscalibration_p"]).replace(" ", "\u00a0")
+        parts[0] += f", {p}"
     return ": " + "; ".join(parts) if parts else ""
 
 
 def _chance(null: float) -> str:
-    return "" if pd.isna(null) else f" (chance {score(null)})"
+    return "" if pd.isna(null) else f" (chance\u00a0{score(null)})"
 
 
 def score_figures(
@@ -224,6 +226,7 @@ def _errors(rows: pd.DataFrame, feature: str) -> Drawn:
         layout[f"xaxis{axis}"] = {
             "domain": [left + (0.03 if i else 0), left + 1 / len(shown)],
             "nticks": 4,
+            "tickformat": "~g",
             "rangemode": "tozero" if column != "l2" else "normal",
             "zeroline": True,
         }
@@ -244,7 +247,7 @@ def _errors(rows: pd.DataFrame, feature: str) -> Drawn:
         heading=lookup.heading(feature),
         title=_errors_title(beyond, len(rows)),
         alt=f"Errors of calibration, in brackets what chance alone shows. {alt}.",
-        table=rows[["group", "n", *columns, "miscalibration_p", "l2_p"]],
+        table=rows[["group", "n", *columns, *TESTS]],
         figure=figure(
             traces,
             height=ROW * len(rows) + 64,
@@ -261,7 +264,7 @@ def _errors_title(beyond: list[str], groups: int) -> str:
     if not beyond:
         return f"Miscalibration is within chance in each of {groups} rows"
     more = f" and {len(beyond) - 4} more" if len(beyond) > 4 else ""
-    return f"Miscalibrated beyond chance: {words}{more}"
+    return f"Miscalibration beyond what chance shows: {words}{more}"
 
 
 def _panel(
@@ -306,12 +309,12 @@ def _parts(rows: pd.DataFrame, feature: str) -> Drawn:
     named = ", ".join(
         f"{'low' if r.mean_z > 0 else 'high'} for {r.group}" for r in lookup.each(wrong)
     )
-    title = "Brier score = miscalibration − discrimination + uncertainty"
+    title = "Brier score = miscalibration (MCB) − discrimination (DSC) + uncertainty (UNC)"
     return Drawn(
         key=f"scores-{feature}",
         heading=lookup.heading(feature),
         title=f"{title}. Mean P(female) too {named}" if named else title,
         alt="Brier score = miscalibration - discrimination + uncertainty. " + "; ".join(words),
-        table=rows[PARTS],
+        table=rows.rename(columns={"miscalibration": "mcb"})[PARTS],
         data=rows,
     )

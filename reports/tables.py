@@ -47,8 +47,9 @@ HEADINGS: Mapping[str, str] = {
     "k": "Within years",
     "brier": "Brier score",
     "miscalibration": "Miscalibration",
-    "discrimination": "Discrimination",
-    "uncertainty": "Uncertainty",
+    "mcb": "MCB",
+    "discrimination": "DSC",
+    "uncertainty": "UNC",
     "ece": "ECE",
     "smooth_ece": "Smooth ECE",
     "l2": "Signed L2², in hundredths",
@@ -126,6 +127,7 @@ _SHARES = {
 _P_VALUES = {"p_adjusted", "miscalibration_p", "l2_p", "spiegelhalter_p", "mean_p_adjusted"}
 _SCORES = {
     "brier",
+    "mcb",
     "miscalibration",
     "discrimination",
     "uncertainty",

@@ -15,7 +15,7 @@ from reports.theme import Drawn, text
 
 LEAST = 30  # faces in a rate's own denominator, for a group to be drawn without being asked for
 MOST = 4  # groups beside all faces that one figure can tell apart
-TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+TICKS = (0.001, 0.1, 0.5, 0.9, 0.999)
 SHOWN = (0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99)  # rows of the table behind, of over a hundred
 _RATES = ["threshold", "tpr", "tpr_low", "tpr_high", "fpr", "fpr_low", "fpr_high"]
 _SELECTION = ["selection", "selection_low", "selection_high"]
@@ -140,7 +140,7 @@ def _sweep(
         figure=figure(
             traces,
             height=320,
-            margin=(44, 8, _legend_height(curves), 44),
+            margin=(44, 16, _legend_height(curves), 44),
             legend=True,
             xaxis={
                 "title": {"text": "threshold on P(female)"},
@@ -177,14 +177,13 @@ def _curves(
         low, y, high = (rows[c].round(4).tolist() for c in (f"{rate}_low", rate, f"{rate}_high"))
         name, color = text(group_words(group)), looks[group]["color"]
         if group != lookup.OVERALL:
-            traces.append(band(x, low, high, color=color, opacity=0.16, legendgroup=name))
+            traces.append(band(x, low, high, color=color, opacity=0.16))
         traces.append(
             line(
                 x,
                 y,
                 looks=looks[group],
                 name=name,
-                legendgroup=name,
                 showlegend=legend,
                 text=[f"{t:g}".lstrip("0") for t in rows.threshold],
                 customdata=[list(ends) for ends in zip(low, high, strict=True)],
@@ -260,7 +259,7 @@ def _roc(
         figure=figure(
             traces,
             height=320,
-            margin=(44, 8, _legend_height(curves), 44),
+            margin=(60, 16, _legend_height(curves), 44),
             legend=True,
             xaxis={
                 "title": {"text": "false positive rate"},
