@@ -218,7 +218,8 @@ def _threshold(view: View, feature: str, groups: list[str] | None) -> None:
     )
     download(rows, name=f"calls at {threshold:.2f} by {feature}")
     drawn = sweeps(view.result, feature=feature, groups=groups, threshold=threshold)
-    draw_section(view, "thresholds", in_theme(drawn), headed=False)
+    with st.container(key="sweeps"):  # whose titles keep their height while the words change
+        draw_section(view, "thresholds", in_theme(drawn), headed=False)
     _remember(view)
 
 
@@ -346,7 +347,7 @@ def _counts(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> None:
     head = "".join(f'<th scope="col">{escape(h)}</th>' for h in ["Group", *headings])
     body = "".join(
         f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "".join(f"<td>{_cell(cell)}</td>" for cell in row[1:])
         + "</tr>"
         for row in rows
     )
@@ -354,3 +355,10 @@ def _counts(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> None:
         '<div class="counts" tabindex="0" role="region" aria-label="Counts and rates by group">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _cell(words: str) -> str:
+    """A number; its interval, where it has one, quietly beneath."""
+    value, bracket, ends = words.partition(" [")
+    beneath = f'<br><span class="range">{escape(bracket[1:] + ends)}</span>' if ends else ""
+    return escape(value) + beneath

@@ -68,6 +68,8 @@ def sweeps(
         return []
     if groups is None:
         groups = outermost(now, rate="tpr", n="female_n")
+    else:
+        now = now[now.group.isin([lookup.OVERALL, *groups])]
     names = [lookup.OVERALL, *(g for g in groups if g in set(now.group))]
     rows = result.thresholds
     rows = rows[rows.feature.isin([lookup.OVERALL, feature]) & rows.group.isin(names)]
