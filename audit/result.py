@@ -30,12 +30,29 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "calibration": tuple(
         "feature group head bin predicted observed low high band_low band_high n error error_low "
-        "error_high mae mae_low mae_high".split()
+        "error_high mae mae_low mae_high coverage coverage_low coverage_high width".split()
     ),
-    "coverage": tuple("feature group level coverage low high width n".split()),
+    "coverage": tuple(
+        "feature group level coverage low high width n below above winkler winkler_low "
+        "winkler_high z2 z2_low z2_high crps std_n".split()
+    ),
     "scores": tuple(
         "feature group n brier miscalibration discrimination uncertainty ece ece_null mean_score "
-        "observed".split()
+        "observed miscalibration_null miscalibration_p smooth_ece smooth_ece_null l2 l2_null l2_p "
+        "spiegelhalter_z spiegelhalter_p mean_z mean_p mean_p_adjusted".split()
+    ),
+    "reliability": tuple("feature group predicted fitted band_low band_high n".split()),
+    "thresholds": tuple(
+        "feature group threshold tpr tpr_low tpr_high female_n fpr fpr_low fpr_high male_n "
+        "selection selection_low selection_high n".split()
+    ),
+    "age_thresholds": tuple(
+        "feature group threshold accepted accepted_low accepted_high below_n rejected rejected_low "
+        "rejected_high above_n".split()
+    ),
+    "proposals": tuple(
+        "head method scope feature group metric before after change low high n_fit n_judge "
+        "fell_back".split()
     ),
     "findings": tuple(
         "kind severity sentence feature group metric value low high n p_adjusted".split()
@@ -68,6 +85,10 @@ class AuditResult:
     calibration: pd.DataFrame
     coverage: pd.DataFrame
     scores: pd.DataFrame
+    reliability: pd.DataFrame
+    thresholds: pd.DataFrame
+    age_thresholds: pd.DataFrame
+    proposals: pd.DataFrame
     findings: pd.DataFrame
     worst: pd.DataFrame
     confusion: pd.DataFrame

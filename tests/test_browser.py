@@ -191,7 +191,7 @@ def test_groups_side_by_side_and_a_moved_threshold_change_the_counts_and_survive
     females = faces.gender_true == "female"
     wanted = f"At 0.53, {(called & females).sum()} of {females.sum()} faces labelled female"
     assert wanted not in text_of(browser)
-    thumb = browser.find_element(By.CSS_SELECTOR, ".st-key-threshold [role=slider]")
+    thumb = browser.find_element(By.CSS_SELECTOR, ".st-key-threshold input[type=range]")
     thumb.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
     wait_until(lambda: wanted in text_of(browser), what="the counts at the new threshold")
     black = faces.race == "Black"

@@ -302,7 +302,7 @@ def test_errors_beyond_chance_are_filled_and_named_and_others_hollow():
     assert filled == (rows.miscalibration > rows.miscalibration_null).tolist()
     chance = errors.figure.data[0]
     assert list(chance.x) == pytest.approx(rows.miscalibration_null.tolist(), abs=1e-6)
-    total = parts.table.miscalibration - parts.table.discrimination + parts.table.uncertainty
+    total = parts.table.mcb - parts.table.discrimination + parts.table.uncertainty
     assert total.tolist() == pytest.approx(parts.table.brier.tolist())
     assert score_figures(replace(RESULT, scores=RESULT.scores.head(0)), feature="race") == []
 
