@@ -10,7 +10,9 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -214,9 +216,16 @@ def _audit(
     images: Path | None,
     history: "pd.DataFrame | None",
 ) -> "AuditResult":
+    from audit.scan import scan
+
+    with ThreadPoolExecutor(1) as beside:
+        # A second of imports, fairlearn's above all, while DuckDB scans and needs no Python.
+        for module in ("audit.run", "reports.html"):
+            beside.submit(import_module, module)
+        scanned = scan(predictions, settings)
     from audit.run import run_audit
 
-    return run_audit(predictions, settings=settings, out=out, images=images, history=history)
+    return run_audit(scanned, out=out, images=images, history=history)
 
 
 def _report(result: "AuditResult", out: Path, *, images: Path | None, thumbnails: int) -> Path:

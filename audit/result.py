@@ -97,9 +97,10 @@ class AuditResult:
 
     def to_json(self) -> str:
         """`result.json`: numbers or null, never NaN; the same bytes for the same result."""
-        tables = {name: _records(getattr(self, name)) for name in COLUMNS}
-        whole = {"schema": SCHEMA, "info": _plain(self.info), **tables}
-        return json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+        info = json.dumps(_plain(self.info), ensure_ascii=False, allow_nan=False, indent=1)
+        parts = [f'"schema": {SCHEMA}', '"info": ' + info.replace("\n", "\n ")]
+        parts += [f'"{name}": {_table_json(getattr(self, name))}' for name in COLUMNS]
+        return "{\n " + ",\n ".join(parts) + "\n}\n"
 
     def save(self, folder: Path) -> Path:
         """Write `folder/result.json` atomically and return its path."""
@@ -149,14 +150,27 @@ def table(name: str, records: list[dict[str, Any]]) -> pd.DataFrame:
     return frame
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    columns = [str(c) for c in frame.columns]
-    whole = [c in _WHOLE for c in columns]
-    rows = frame.astype(object).itertuples(index=False, name=None)
-    return [
-        {c: _number(v, whole=w) for c, v, w in zip(columns, row, whole, strict=True)}
-        for row in rows
-    ]
+def _table_json(frame: pd.DataFrame) -> str:
+    """A table as `json.dumps` writes its records at indent 1, column by column.
+
+    Its own encoder walks tens of thousands of cells in Python as soon as it is asked to indent.
+    """
+    columns = []
+    for name in frame:
+        key, whole = json.dumps(str(name), ensure_ascii=False), name in _WHOLE
+        columns.append([f"   {key}: {_cell_json(v, whole=whole)}" for v in frame[name].tolist()])
+    records = ["  {\n" + ",\n".join(cells) + "\n  }" for cells in zip(*columns, strict=True)]
+    return "[\n" + ",\n".join(records) + "\n ]" if records else "[]"
+
+
+def _cell_json(value: Any, *, whole: bool) -> str:
+    plain = _number(value, whole=whole)
+    if plain.__class__ is float or plain.__class__ is int:
+        return repr(plain)
+    return "null" if plain is None else _ENCODE(plain)
+
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def _plain(value: Any) -> Any:
@@ -168,6 +182,8 @@ def _plain(value: Any) -> Any:
 
 
 def _number(value: Any, *, whole: bool = False) -> Any:
+    if value.__class__ is str:
+        return value
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     if isinstance(value, (int, np.integer)):

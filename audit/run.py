@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -30,9 +31,10 @@ from audit.features import Feature
 from audit.findings import find
 from audit.groups import CROSS, Groups, collapse, crossings, gather
 from audit.metrics import METRICS
-from audit.predictions import Predictions, open_predictions, write_normalised
+from audit.predictions import Predictions, write_normalised
 from audit.result import COLUMNS, AuditResult, table
-from audit.tally import Tally, tally_predictions
+from audit.scan import Scan, scan
+from audit.tally import Tally
 from audit.weakness import slice_table
 from audit.worst import worst_faces
 
@@ -42,7 +44,7 @@ PACKAGES = ("duckdb", "fairlearn", "numpy", "pandas", "pyarrow", "scipy")
 
 
 def run_audit(
-    source: Path | str | pd.DataFrame,
+    source: Path | str | pd.DataFrame | Scan,
     *,
     settings: AuditSettings | None = None,
     history: pd.DataFrame | None = None,
@@ -51,31 +53,41 @@ def run_audit(
 ) -> AuditResult:
     """Audit a predictions table (docs/predictions.md) and, with `out`, write what renderers need.
 
-    source: CSV (plain or gz), Parquet, a glob or folder of Parquet, or a DataFrame.
+    source: CSV (plain or gz), Parquet, a glob or folder of Parquet, or a DataFrame; or the `scan`
+    of one, which brings its settings.
     history: the training's curves, carried into the result. images: the folder that `image` is
     relative to, noted for renderers. out: gets `predictions.parquet` and `result.json`.
 
     Raises InputError for a table that cannot be audited, and with `settings.strict` for rows that
     would be left out; MachineError when the disk is full.
     """
-    started = time.perf_counter()
-    settings = settings or AuditSettings()
-    source = Path(source) if isinstance(source, str) else source
-    predictions = open_predictions(source, settings)
-    tally = tally_predictions(predictions, settings)
-    worst = worst_faces(predictions, settings)
-    if out is not None:
-        write_normalised(predictions, out / "predictions.parquet")
-    tables = audit_tally(tally, settings=settings)
-    tables |= {"worst": worst, "history": pd.DataFrame() if history is None else history}
+    scanned = source if isinstance(source, Scan) else scan(source, settings)
+    settings, predictions, tally = scanned.settings, scanned.predictions, scanned.tally
+    with ThreadPoolExecutor(1) as beside:
+        worst = beside.submit(_faces, predictions, settings, out)
+        try:
+            tables = audit_tally(tally, settings=settings)
+        except BaseException:  # Ctrl-C too: nobody waits for faces of an audit that is given up
+            predictions.con.interrupt()
+            raise
+        tables["worst"] = worst.result()
+    tables["history"] = pd.DataFrame() if history is None else history
     info = _info(predictions, tally, settings)
     tables["findings"] = table("findings", find(tables, info))
-    info["run"] = _this_run(source, images=images, settings=settings, started=started)
+    info["run"] = _this_run(scanned, images=images)
     info["run"]["notes"] = list(predictions.notes)
     result = AuditResult(info, **{name: tables[name] for name in COLUMNS})
     if out is not None:
         result.save(out)
     return result
+
+
+def _faces(predictions: Predictions, settings: AuditSettings, out: Path | None) -> pd.DataFrame:
+    """What needs the rows once more and no Python: writes the faces, returns the worst of them."""
+    worst = worst_faces(predictions, settings)
+    if out is not None:
+        write_normalised(predictions, out / "predictions.parquet")
+    return worst
 
 
 def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFrame]:
@@ -244,21 +256,15 @@ def _notes(tally: Tally) -> list[str]:
     return [f"age_low to age_high is taken to be meant as a {NOMINAL:.0%} interval."]
 
 
-def _this_run(
-    source: Path | pd.DataFrame,
-    *,
-    images: Path | None,
-    settings: AuditSettings,
-    started: float,
-) -> dict[str, Any]:
+def _this_run(scanned: Scan, *, images: Path | None) -> dict[str, Any]:
     """What may differ between equal audits. SOURCE_DATE_EPOCH sets the time, as for builds."""
     epoch = float(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
-    path = source if isinstance(source, Path) else None
+    path = scanned.source if isinstance(scanned.source, Path) else None
     return {
         "created": datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - started, 2),
+        "seconds": round(time.perf_counter() - scanned.started, 2),
         "engine": f"duckdb {duckdb.__version__}",
-        "threads": settings.threads or os.cpu_count(),
+        "threads": scanned.settings.threads or os.cpu_count(),
         "paths": {
             "source": None if path is None else str(path),
             "images": None if images is None else str(images),

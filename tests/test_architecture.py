@@ -18,6 +18,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"audit.features", "audit.slices"},
     {"audit.predictions"},
     {"audit.tally", "audit.worst"},
+    {"audit.scan"},
     {"audit.groups"},
     {"audit.calibration", "audit.coverage", "audit.weakness", "audit.findings"},
     {"audit.fairness"},

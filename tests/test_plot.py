@@ -71,7 +71,8 @@ def test_a_figure_changed_after_it_was_looked_at_is_seen_as_it_is_now():
 def test_drawing_every_figure_loads_no_class_of_plotly():
     code = (
         "import sys; sys.path.insert(0, 'tests'); from example_result import example_result; "
-        "from reports.html import render_report; render_report(example_result()); print(*sys.modules)"
+        "from reports.html import render_report; render_report(example_result()); "
+        "print(*sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "reports.html" in out.stdout.split()
