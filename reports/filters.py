@@ -96,9 +96,9 @@ def read_url(filters: tuple[Filter, ...], rows: FaceRows | None, *, page: str) -
     for name, usual in _OWN.items():
         st.session_state[name] = url.get(name, [usual])[-1]
     st.session_state[HIDE] = url.get("pictures") == ["hidden"]
-    asked = {n: url[n] for names in _CHOICES.values() for n in names if n in url}
-    if asked or page in _CHOICES:
-        st.session_state[_ASKED] = asked
+    choices = {n: url[n] for names in _CHOICES.values() for n in names if n in url}
+    if choices or page in _CHOICES:
+        st.session_state[_ASKED] = choices
     allowed = sorts_of(rows) if rows else ["id"]
     if st.session_state["sort"] not in allowed:
         st.session_state["sort"] = allowed[0]

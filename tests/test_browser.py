@@ -203,7 +203,7 @@ def test_groups_side_by_side_and_a_moved_threshold_change_the_counts_and_survive
     wait_until(lambda: wanted in text_of(browser), what="the same counts after a reload")
     settle(browser)
     titles = [t.text for t in browser.find_elements(By.CSS_SELECTOR, ".figure-title")]
-    groups = [t.split(",")[0] for t in titles if "MCB" in t]
+    groups = [t.split(",")[0] for t in titles if "faces: MCB" in t]
     assert groups == ["All faces", "Black", "Asian"]
     assert console_errors(browser) == []
 
