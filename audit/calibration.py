@@ -14,13 +14,13 @@ from scipy import optimize, stats
 
 from audit.features import Feature
 from audit.groups import CROSS, OVERALL, SUPPRESSED_BELOW, Groups, gather
+from audit.histograms import FRAMES
 from audit.intervals import LEVEL, around, clustered_se, effective, student, wilson
 from audit.metrics import Floats
 from audit.tally import Tally
 
 BINS = 15
 DRAWS = 1000
-_HISTOGRAMS = ("errors", "scores")
 
 
 def equal_mass(counts: Floats) -> NDArray[np.int64]:
@@ -235,7 +235,8 @@ def _by_predicted_age(tally: Tally, parts: Sequence[Feature]) -> Groups:
     """Groups of `parts` crossed with the predicted age group; faces without one left out."""
     bins = Feature("age_group_pred", tally.age_groups, ordered=True)
     cells = tally.cells[(tally.cells[bins.name] >= 0) & (tally.cells["age_n"] > 0)]
-    none = {key: getattr(tally, key).iloc[:0].assign(age_group_pred=0) for key in _HISTOGRAMS}
+    empty = {key: getattr(tally, key).iloc[:0] for key in FRAMES if key != "cells"}
+    none = {key: frame.assign(age_group_pred=0) for key, frame in empty.items()}
     return gather(replace(tally, cells=cells, **none), [*parts, bins])
 
 

@@ -65,7 +65,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "histograms": tuple("kind feature group low high n value value_low value_high".split()),
     "history": (),  # as the trainer wrote it: epoch and its figures
 }
-_WHOLE = {"n", "n_subjects", "n_confirm", "rank", "epoch", "groups_compared", "severity", "bin"}
+_WHOLE = frozenset(
+    "n n_subjects n_confirm n_fit n_judge std_n female_n male_n below_n above_n rank epoch "
+    "groups_compared severity bin".split()
+)
 _DIGITS = 10  # significant digits kept: what engines and thread counts agree on
 
 

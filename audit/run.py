@@ -30,7 +30,9 @@ from audit.fairness import audited_metrics, disaggregate, metrics_of, subgroup_t
 from audit.features import Feature
 from audit.findings import find
 from audit.groups import CROSS, Groups, collapse, crossings, gather
+from audit.histograms import FRAMES
 from audit.metrics import METRICS
+from audit.notes import LEAKY
 from audit.predictions import Predictions, write_normalised
 from audit.result import COLUMNS, AuditResult, table
 from audit.scan import Scan, scan
@@ -143,9 +145,12 @@ def _within(
 
 
 def _only(tally: Tally, feature: str, code: int) -> Tally:
-    """The tally of one level's faces."""
-    tables = {name: getattr(tally, name) for name in ("cells", "errors", "scores")}
-    return replace(tally, **{name: t[t[feature] == code] for name, t in tables.items()})
+    """The tally of one level's faces; empty the tables that are not split by the feature."""
+    tables = {name: getattr(tally, name) for name in FRAMES}
+    return replace(
+        tally,
+        **{n: t[t[feature] == code] if feature in t else t.iloc[:0] for n, t in tables.items()},
+    )
 
 
 def _by_age(tally: Tally, parts: tuple[Feature, ...]) -> Groups | None:
@@ -193,6 +198,7 @@ def _info(predictions: Predictions, tally: Tally, settings: AuditSettings) -> di
         "margins": {key: settings.margin(key) for key in METRICS},
         "hash_of_rows": tally.fingerprint,
         "age_me_half_year": _half_year(tally),
+        "leaky_rows": predictions.counts[LEAKY],
         "notes": [*map(_without_lines, predictions.notes), *_notes(tally)],
         "limits": list(_LIMITS),
     }

@@ -53,7 +53,7 @@ def error_by_age(result: AuditResult, *, metric: str) -> Drawn | None:
         alt=_by_age_alt(table, metric),
         table=table,
         figure=legend_above(figure),
-        why=WHY_TWO_LINES if len(figure.data) > 1 else "",
+        why=WHY_TWO_LINES if table.by.iloc[0] != table.by.iloc[-1] else "",
     )
 
 
