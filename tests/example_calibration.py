@@ -195,7 +195,7 @@ def corrections(faces: pd.DataFrame, races: tuple[str, ...]) -> list[dict]:
             for feature, group, part in _by_race(faces, races):
                 fit = len(part) // 2
                 small = scope == "race" and feature == "race" and fit < 100
-                change = (after - before) * (1 + 0.05 * place)
+                change = (after - before) * (1 + 0.047 * place)
                 half = abs(change) * 8 / np.sqrt(len(part))
                 records.append(
                     {
