@@ -27,8 +27,9 @@ class Groups:
     names: group names, `Black × female`. levels: the same in parts.
     sums: per name in metrics.SUMS an array [group, shard].
     error_bins: the occupied bins of |e| (1/10 year, see Tally), rising; errors: rows [group, bin].
-    scores: rows [group, female 0/1, bin], bins rising in P(female); score_sums: sum of P(female)
-    [group, bin].
+    score_bins: the occupied bins of P(female) (see `score_edges`), rising; scores: rows [group,
+    female 0/1, bin]; score_sums: sum of P(female) in millionths [group, bin].
+    codes: one number a group, rising, for `spread_out`.
     people_given: the table names its people (else rows are taken for people, one photo each).
     people_per_row: over the whole table; exactly 1 where nobody has two photos.
     """
@@ -40,10 +41,12 @@ class Groups:
     sums: Mapping[str, Floats]
     error_bins: Floats
     errors: Floats
+    score_bins: Floats
     scores: Floats
     score_sums: Floats
     people_given: bool
     people_per_row: float
+    codes: NDArray[np.int64]
 
     def totals(self, key: str) -> Floats:
         """Sum `key` of every group, over all shards [group]."""
@@ -107,11 +110,35 @@ def gather(tally: Tally, parts: Sequence[Feature]) -> Groups:
         sums=sums,
         error_bins=error_bins,
         errors=errors,
+        score_bins=score_bins,
         scores=scores.reshape(size, 2, len(score_bins)),
         score_sums=score_sums,
         people_given=not tally.subjects_assumed,
         people_per_row=1.0 if tally.subjects_are_rows else tally.subjects / max(audited, 1),
+        codes=occupied,
     )
+
+
+def spread_out(
+    groups: Groups,
+    frame: pd.DataFrame,
+    parts: Sequence[Feature],
+    *,
+    keys: Mapping[str, int],
+    weights: Floats | None = None,
+) -> Floats:
+    """Counts of one of the tally's histograms [group, *keys], groups as in `groups`.
+
+    parts: the features of `groups`. keys: columns of `frame` (whole numbers from 0) and their
+    sizes. weights: what is added up instead of `n` [row].
+    """
+    place = np.searchsorted(groups.codes, _codes(frame, parts))
+    for name, size in keys.items():
+        place = place * size + frame[name].to_numpy(np.int64)
+    shape = (len(groups.codes), *keys.values())
+    counted = frame["n"].to_numpy(np.float64) if weights is None else weights
+    flat = np.bincount(place, weights=counted, minlength=int(np.prod(shape)))
+    return flat.astype(np.float64).reshape(shape)
 
 
 def shard_sums(tally: Tally, parts: Sequence[Feature]) -> Mapping[str, Floats]:

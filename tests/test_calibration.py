@@ -17,10 +17,9 @@ from audit.calibration import (
     calibration_error_interval,
     equal_mass,
     gender_calibration,
-    isotonic_brier,
-    score_table,
 )
 from audit.groups import gather
+from audit.score_tests import isotonic_brier, score_table
 
 RACE = FEATURES[:1]
 

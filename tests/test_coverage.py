@@ -8,13 +8,15 @@ from statsmodels.stats.proportion import proportion_confint
 from audit.coverage import NOMINAL, coverage_table
 from audit.fairness import audited_metrics, disaggregate, subgroup_table
 from audit.groups import gather
+from audit.pit import crps
 
 
 def covered(faces, **how):
     tally = tally_of(faces, people_given=False)
     groups = gather(tally, FEATURES[:1])
     keys = how.get("keys", audited_metrics(groups))
-    return coverage_table(subgroup_table(groups, disaggregate(groups, keys)))
+    mine = subgroup_table(groups, disaggregate(groups, keys))
+    return coverage_table(mine, groups, crps(groups, tally, FEATURES[:1]))
 
 
 def test_coverage_and_width_are_those_of_the_rows_with_wilsons_interval():
