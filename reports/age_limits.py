@@ -15,6 +15,7 @@ from reports.plot import Trace
 from reports.theme import Drawn, text
 from reports.thresholds import LEAST, records_at
 
+MOST_ROWS = 12  # groups of a figure, each with three dots; the table behind has them all
 LIMITS = (18, 21, 25)  # years, in the report; the dashboard takes any
 _SIDES = (
     ("accepted", "below_n", "under the limit, read as of it or older", "too young"),
@@ -58,6 +59,9 @@ def _limit_rows(
     rows = rows[rows[rate].notna()]
     if rows.empty:
         return None
+    every, first = rows, rows[rows.threshold == limits[0]].assign(n=lambda t: t[n])
+    kept = set(lookup.foremost(first, first[rate], most=MOST_ROWS).group)
+    rows = rows[rows.group.isin(kept)]
     groups = list(dict.fromkeys(rows.group))
     names = [group_words(g) for g in groups]
     looks = looks_of([str(t) for t in limits])
@@ -84,7 +88,7 @@ def _limit_rows(
         alt=f"Share of people {axis}. "
         + "; ".join(_limit_words(r, side) for r in lookup.records(rows))
         + ".",
-        table=rows[["group", "threshold", rate, f"{rate}_low", f"{rate}_high", n]],
+        table=every[["group", "threshold", rate, f"{rate}_low", f"{rate}_high", n]],
         figure=figure(
             traces,
             height=38 * len(groups) + 88,

@@ -173,7 +173,7 @@ def _within(group: str, part: pd.DataFrame, whole: pd.DataFrame, *, feature: str
         metric="age_cs5", k=part.high, low=part.value_low, high=part.value_high
     )[["group", "k", "metric", "value", "low", "high", "n"]]
     shown = whole_table[whole_table.k.isin([0, 1, 2, 3, 5, 7, 10, 15, 20, 30])]
-    words = [f"{count(r.k)} years {percent(r.value)}" for r in lookup.each(shown)]
+    words = [f"{count(r.k)} years {percent(r.value)}" for r in lookup.each(shown[shown.k % 5 == 0])]
     return Drawn(
         key=f"within-{feature}-{group}",
         heading=lookup.heading(feature),

@@ -168,6 +168,8 @@ def coverage(result: AuditResult) -> list[Drawn]:
     for feature in lookup.features(result):
         if by_age is None or feature != "age_group":  # true ages stand in the first figure
             drawn += coverage_figures(result, feature=feature)
+        if feature == "age_group":  # of one true age, true ages never fall evenly
+            continue
         if parts := pit_histograms(result, feature=feature):
             drawn += [replace(d, heading=lookup.heading(feature)) for d in whole] + parts
             whole = []

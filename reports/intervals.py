@@ -30,6 +30,7 @@ WHY_TWO_LINES = (
     "does not show the true age: the very young and the very old are the ones it misses. Only by "
     "predicted age can what was stated be checked."
 )
+MOST = 24  # rows of a figure; the table behind has them all
 FEW = 30  # faces: a smaller group is drawn, but no title ranks it
 PIT_MOST = 6  # groups of a feature whose histogram is drawn; any group on the dashboard
 COVERAGE = ["group", "level", "coverage", "low", "high", "width", "n"]
@@ -45,6 +46,7 @@ def coverage_figures(
         rows = rows[rows.group.isin([lookup.OVERALL, *groups])]
     if not (rows.feature == feature).any():
         return []
+    rows = lookup.foremost(rows, -rows.coverage, most=MOST)
     drawn = [interval_coverage(result, feature=feature, groups=groups)]
     if rows.below.notna().any():
         drawn.append(_misses(rows, feature))
@@ -63,6 +65,7 @@ def interval_coverage(
     rows = rows[rows.feature.isin([lookup.OVERALL, feature]) & rows.coverage.notna()]
     if groups is not None:
         rows = rows[rows.group.isin([lookup.OVERALL, *groups])]
+    every, rows = rows, lookup.foremost(rows, -rows.coverage, most=MOST)
     own = rows[rows.feature == feature]
     if own.empty:
         return None
@@ -85,8 +88,8 @@ def interval_coverage(
         at=(stated, f"stated {stated:.0%}"),
         edge=("± years", ["" if pd.isna(w) else years(w / 2) for w in rows.width]),
         axis={"title": {"text": "ages inside their interval"}, "tickformat": ".0%", "nticks": 6},
-        table=rows[COVERAGE].assign(metric="interval_coverage"),
-        data=rows,
+        table=every[COVERAGE].assign(metric="interval_coverage"),
+        data=every,
     )
 
 

@@ -114,7 +114,7 @@ def _dumbbells(rows: pd.DataFrame, metric: str, feature: str) -> Drawn | None:
         table=table[COLUMNS],
         data=rows,
         figure=figure(
-            _traces(records, words),
+            _traces(records, [f"{w}, {_judged(r)}" for w, r in zip(words, records, strict=True)]),
             height=ROW * len(names) + 84,
             margin=(name_width(names), 176, 28, 44),
             legend=True,
@@ -169,7 +169,7 @@ def _traces(records: list[dict[str, Any]], words: list[str]) -> list[Trace]:
                     "size": 9,
                     "line": {"width": 1.5, "color": LIGHT["accent"]},
                 },
-                "hovertext": [text(w, longest=160) for w in words],
+                "hovertext": [text(w, longest=200) for w in words],
                 "hoverinfo": "text",
             }
         )
@@ -206,10 +206,13 @@ def _words(row: dict[str, Any], unit: str) -> str:
     fallen = ", fell back to the map of all people" if row["fell_back"] is True else ""
     points = " points" if unit == "share" else ""
     return (
-        f"{group_words(row['group'])}, {_correction(row)}: {in_unit(row['before'], unit)} before, "
-        f"{in_unit(row['after'], unit)} after, change {_change(row, unit)}{points}, judged on "
-        f"{count(row['n_judge'])} faces{fallen}"
+        f"{group_words(row['group'])}, {_correction(row)}: {in_unit(row['before'], unit)} → "
+        f"{in_unit(row['after'], unit)}, {_change(row, unit)}{points}{fallen}"
     )
+
+
+def _judged(row: dict[str, Any]) -> str:
+    return f"judged on {count(row['n_judge'])} faces"
 
 
 def _axis(metric: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Is P(female) what is observed? Reliability per group, and the errors beside what chance shows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from reports.plot import Trace
 from reports.theme import LIGHT, Drawn, note, text
 
 LEAST = 100  # faces: below, a curve says nothing; the table of scores has the group still
+MOST_ROWS = 24  # of a figure with a row per group
 MOST = 9  # groups of a feature that are drawn, the furthest off first; the tables have them all
 BINS = ["predicted", "observed", "low", "high", "n"]
 # Errors of calibration: column, its null 95 % point, what it is called above its panel.
@@ -61,12 +63,12 @@ def _one(result: AuditResult, feature: str, group: str, curve: pd.DataFrame) -> 
     x = curve.predicted.tolist()
     stated, observed = curve.predicted.map(percent), curve.fitted.map(percent)
     traces = [
-        band(x, curve.band_low.tolist(), curve.band_high.tolist(), line={"width": 0}),
+        band(x, curve.band_low.round(3).tolist(), curve.band_high.round(3).tolist()),
         _diagonal(),
         _bins(bins),
         line(
             x,
-            curve.fitted.round(4).tolist(),
+            curve.fitted.round(3).tolist(),
             looks={"color": LIGHT["accent"], "dash": "solid"},
             customdata=_beside(curve),
             hovertemplate="stated %{x:.0%}: %{y:.1%} are female<br>a calibrated score: "
@@ -76,7 +78,7 @@ def _one(result: AuditResult, feature: str, group: str, curve: pd.DataFrame) -> 
         _histogram(counts),
     ]
     traces[3]["line"] |= {"shape": "hvh", "width": 1.75}
-    at = curve[(curve.predicted * 10).round(6) % 1 == 0]
+    at = curve[(curve.predicted * 20).round(6) % 4 == 2]  # .1, .3, .5, .7, .9
     words = [
         f"stated {p}, observed {o} {interval(r.band_low, r.band_high, 'share')}"
         for p, o, r in zip(stated[at.index], observed[at.index], lookup.each(at), strict=True)
@@ -121,7 +123,7 @@ def _axes() -> dict[str, Any]:
 
 def _beside(curve: pd.DataFrame) -> list[list[float]]:
     """Per point: the band's ends and the faces, as the hover says them."""
-    return [[round(r.band_low, 4), round(r.band_high, 4), int(r.n)] for r in lookup.each(curve)]
+    return [[round(r.band_low, 3), round(r.band_high, 3), int(r.n)] for r in lookup.each(curve)]
 
 
 def _diagonal() -> Trace:
@@ -144,9 +146,9 @@ def _bins(bins: pd.DataFrame) -> Trace:
     ]
     looks = {"color": LIGHT["rule"], "symbol": "circle"}
     trace = dots(
-        bins.predicted.round(4).tolist(), bins.observed.round(4).tolist(), hover=hover, looks=looks
+        bins.predicted.round(3).tolist(), bins.observed.round(3).tolist(), hover=hover, looks=looks
     )
-    ends = (bins[c].round(4).tolist() for c in ("observed", "low", "high"))
+    ends = (bins[c].round(3).tolist() for c in ("observed", "low", "high"))
     trace["marker"] = {"color": LIGHT["rule"], "size": 4}
     trace["error_y"] = spread(*ends, color=LIGHT["rule"]) | {"thickness": 1}
     return trace
@@ -209,7 +211,10 @@ def score_figures(
         rows = rows[rows.group.isin([lookup.OVERALL, *groups])]
     if rows.empty:
         return []
-    return [_errors(rows, feature), _parts(rows, feature)]
+    shown = lookup.foremost(rows, rows.l2, most=MOST_ROWS)
+    errors = _errors(shown, feature)
+    errors = replace(errors, table=rows[errors.table.columns])
+    return [errors, _parts(rows, feature)]
 
 
 def _errors(rows: pd.DataFrame, feature: str) -> Drawn:

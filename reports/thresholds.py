@@ -16,7 +16,7 @@ from reports.theme import Drawn, text
 LEAST = 30  # faces in a rate's own denominator, for a group to be drawn without being asked for
 MOST = 4  # groups beside all faces that one figure can tell apart
 TICKS = (0.001, 0.1, 0.5, 0.9, 0.999)
-SHOWN = (0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99)  # rows of the table behind, of over a hundred
+SHOWN = (0.1, 0.5, 0.9)  # rows of the table behind, of over a hundred
 _RATES = ["threshold", "tpr", "tpr_low", "tpr_high", "fpr", "fpr_low", "fpr_high"]
 _SELECTION = ["selection", "selection_low", "selection_high"]
 
@@ -176,7 +176,7 @@ def _curves(
         if rows.empty:
             continue
         x = [round(_logit(t), 3) for t in rows.threshold]
-        low, y, high = (rows[c].round(4).tolist() for c in (f"{rate}_low", rate, f"{rate}_high"))
+        low, y, high = (rows[c].round(3).tolist() for c in (f"{rate}_low", rate, f"{rate}_high"))
         name, color = text(group_words(group)), looks[group]["color"]
         if group != lookup.OVERALL:
             traces.append(band(x, low, high, color=color, opacity=0.16))
@@ -222,8 +222,8 @@ def _roc(
         name, mine = text(group_words(group)), here.iloc[0]
         traces.append(
             line(
-                [1, *rows.fpr.round(4), 0],
-                [1, *rows.tpr.round(4), 0],
+                [1, *rows.fpr.round(3), 0],
+                [1, *rows.tpr.round(3), 0],
                 looks=looks[group],
                 name=name,
                 hoverinfo="skip",

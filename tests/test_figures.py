@@ -270,11 +270,12 @@ def test_reliability_shares_its_axes_and_draws_the_isotonic_step_its_band_and_th
         band, _, bins, step, scores = drawn.figure.data
         curve = drawn.data
         assert band.fillcolor == LIGHT["band"]
-        assert list(band.y) == [*curve.band_high, *reversed(curve.band_low.tolist())]
-        assert list(step.y) == pytest.approx(curve.fitted.tolist(), abs=5e-5)
-        assert list(bins.y) == pytest.approx(drawn.table.observed.tolist(), abs=5e-5)
+        ends = [*curve.band_high, *reversed(curve.band_low.tolist())]
+        assert list(band.y) == pytest.approx(ends, abs=6e-4)
+        assert list(step.y) == pytest.approx(curve.fitted.tolist(), abs=6e-4)
+        assert list(bins.y) == pytest.approx(drawn.table.observed.tolist(), abs=6e-4)
         ends = [y - minus for y, minus in zip(bins.y, bins.error_y.arrayminus, strict=True)]
-        assert ends == pytest.approx(drawn.table.low.tolist(), abs=1e-4)
+        assert ends == pytest.approx(drawn.table.low.tolist(), abs=2e-3)
         assert scores.type == "bar"
         assert count(drawn.table.n.sum()) in drawn.title
 
@@ -361,7 +362,7 @@ def test_a_sweep_draws_the_stored_rates_of_the_groups_asked_for_inside_their_ban
             where = {"group": group.replace("all faces", "overall"), "threshold": float(at)}
             row = stored(RESULT.thresholds, **where)
             wanted = [getattr(row, f"{rate}{end}") for end in ("", "_low", "_high")]
-            assert [y, *ends] == pytest.approx(wanted, abs=6e-5)
+            assert [y, *ends] == pytest.approx(wanted, abs=6e-4)
         assert list(line.y) == sorted(line.y, reverse=True), "a higher threshold calls fewer"
     assert set(selection.data.group) == {"overall", "Asian", "Black"}
     assert sweeps(replace(RESULT, thresholds=RESULT.thresholds.head(0)), feature="race") == []
@@ -403,7 +404,7 @@ def test_an_age_limit_counts_faces_and_marks_itself_on_the_curves():
     assert [d.figure.layout.shapes[0].x0 for d in drawn] == [40, 40]
     black = next(t for t in drawn[0].figure.data if t.name == "Black")
     own = RESULT.age_thresholds[RESULT.age_thresholds.group == "Black"]
-    assert list(black.y) == pytest.approx(own.accepted.tolist(), abs=5e-5)
+    assert list(black.y) == pytest.approx(own.accepted.tolist(), abs=6e-4)
 
 
 # Intervals and corrections -----------------------------------------------------------------------
