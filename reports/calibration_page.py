@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import count, interval, percent
 from reports import lookup
@@ -17,7 +16,7 @@ from reports.faces_page import empty
 from reports.filters import asked_of, keep_in_url, label_of, write_url
 from reports.intervals import coverage_by_age, coverage_figures, pit_histograms
 from reports.marks import group_words
-from reports.proposals import group_proposals, metrics_mended, overall_proposals
+from reports.proposals import group_proposals, label_unit, metrics_mended, overall_proposals
 from reports.reliability import furthest_off, reliability, score_figures
 from reports.thresholds import called_at, outermost, sweeps
 from reports.view import View
@@ -311,12 +310,13 @@ def _corrections(view: View, feature: str, groups: list[str] | None) -> None:
         "Judged by",
         mended,
         key=_JUDGED,
-        format_func=lambda m: METRICS[m].label,
+        format_func=lambda m: label_unit(m)[0],
         required=True,
         persist_state="session",
     )
     metric = str(st.session_state[_JUDGED])
-    drawn = [d for d in overall_proposals(view.result) if d.key.endswith(f"-{metric}")]
+    shown = f"proposal-{lookup.OVERALL}-{metric}"
+    drawn = [d for d in overall_proposals(view.result) if d.key == shown]
     if feature != lookup.OVERALL:
         every = None if groups is None else list(dict.fromkeys(view.result.proposals.method))
         drawn += group_proposals(

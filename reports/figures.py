@@ -14,7 +14,7 @@ from reports.curves import error_by_age, learning_curves, within_years
 from reports.forest import forest
 from reports.heatmap import confusion, crossing
 from reports.intervals import coverage_by_age, coverage_figures, pit_histograms
-from reports.proposals import group_proposals, overall_proposals
+from reports.proposals import REPORTED, group_proposals, overall_proposals
 from reports.reliability import reliability, score_figures
 from reports.theme import Drawn
 from reports.thresholds import sweeps
@@ -183,9 +183,10 @@ def limits(result: AuditResult) -> list[Drawn]:
 
 def proposals(result: AuditResult) -> list[Drawn]:
     """Corrections before and after: over all faces by every metric, then per feature."""
-    drawn = overall_proposals(result)
-    for feature in lookup.features(result):
-        drawn += group_proposals(result, feature=feature)
+    wanted = [f"proposal-{lookup.OVERALL}-{metric}" for metric in REPORTED]
+    drawn = [d for d in overall_proposals(result) if d.key in wanted]
+    for feature in dict.fromkeys(result.proposals.feature):
+        drawn += group_proposals(result, feature=str(feature))
     return drawn
 
 

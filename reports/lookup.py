@@ -104,7 +104,12 @@ def worst_group(result: AuditResult, feature: str, metric: str) -> str | None:
 
 def heading(feature: str) -> str:
     """What a feature is called above its figures: `By race`, `By race × age group`."""
-    words = {"gender_true": "labelled gender", "age_group": "true age", OVERALL: "all faces"}
+    words = {
+        "gender_true": "labelled gender",
+        "age_group": "true age",
+        "age_group_pred": "predicted age",
+        OVERALL: "all faces",
+    }
     parts = [words.get(name, name.replace("_", " ")) for name in feature.split(CROSS)]
     return "All faces" if feature == OVERALL else "By " + CROSS.join(parts)
 

@@ -26,19 +26,35 @@ COLUMNS = [
     *("group", "correction", "metric", "before", "after", "change", "low", "high"),
     *("n_fit", "n_judge", "fitted_on"),
 ]
-CHIEF = {"gender": "gender_brier", "age": "age_mae", "interval": "interval_coverage"}
+CHIEF = ("gender_brier", "age_mae", "interval_coverage")  # of groups, one a head
+REPORTED = (  # over all faces, in the report; the dashboard has them all
+    *("gender_brier", "gender_ece", "age_mae", "age_me"),
+    *("interval_coverage", "interval_width", "interval_gap"),
+)
+_OTHERS = {  # judged by corrections alone: label and unit
+    "gender_me": ("Mean P(female) less share of females", "score"),
+    "interval_gap": ("Distance of coverage from what is stated", "share"),
+}
 
 
 def metrics_mended(result: AuditResult) -> list[str]:
-    """Metrics that corrections were judged by, in the order of METRICS."""
-    held = set(result.proposals.metric)
-    return [m for m in METRICS if m in held]
+    """Metrics that corrections were judged by: those of REPORTED first."""
+    held = set(result.proposals.metric[result.proposals.after.notna()])
+    known = [m for m in METRICS if m not in REPORTED]
+    return [m for m in dict.fromkeys((*REPORTED, *known, *_OTHERS)) if m in held]
+
+
+def label_unit(metric: str) -> tuple[str, str]:
+    """A metric's words and its unit."""
+    if metric in METRICS:
+        return METRICS[metric].label, METRICS[metric].unit
+    return _OTHERS[metric]
 
 
 def overall_proposals(result: AuditResult) -> list[Drawn]:
     """Per metric, every correction as judged over all faces."""
     rows = result.proposals
-    rows = rows[(rows.group == lookup.OVERALL) & rows.change.notna()]
+    rows = rows[(rows.group == lookup.OVERALL) & rows.after.notna()]
     drawn = [_dumbbells(rows[rows.metric == m], m, lookup.OVERALL) for m in metrics_mended(result)]
     return [d for d in drawn if d is not None]
 
@@ -56,11 +72,11 @@ def group_proposals(
     By default the chief metric of each head, under the one method that helps all faces most.
     """
     rows = result.proposals
-    rows = rows[(rows.feature == feature) & rows.change.notna()]
+    rows = rows[(rows.feature == feature) & rows.after.notna() & (rows.group != lookup.OVERALL)]
     rows = rows[rows.scope.isin([lookup.OVERALL, feature]) | (rows.scope == "age_group_pred")]
     if groups is not None:
         rows = rows[rows.group.isin(groups)]
-    chosen = [m for m in CHIEF.values() if m in set(rows.metric)] if metrics is None else metrics
+    chosen = [m for m in CHIEF if m in set(rows.metric)] if metrics is None else metrics
     drawn = []
     for metric in chosen:
         own = rows[rows.metric == metric]
@@ -73,7 +89,7 @@ def _best(result: AuditResult, metric: str) -> list[str]:
     """The method whose map changed all faces most for the better; every method of intervals."""
     rows = result.proposals
     rows = rows[(rows.metric == metric) & (rows.group == lookup.OVERALL) & rows.change.notna()]
-    better = METRICS[metric].better
+    better = METRICS[metric].better if metric in METRICS else ""
     if rows.empty or better not in ("lower", "higher") or metric.startswith("interval"):
         return [str(m) for m in dict.fromkeys(result.proposals.method)]
     at = rows.change.argmin() if better == "lower" else rows.change.argmax()
@@ -98,8 +114,10 @@ def _dumbbells(rows: pd.DataFrame, metric: str, feature: str) -> Drawn | None:
         order = list(dict.fromkeys(rows.group))
         records.sort(key=lambda r: order.index(r["group"]))
     names = [_name(r, records[i - 1] if i else None, whole=whole) for i, r in enumerate(records)]
-    unit = METRICS[metric].unit
+    label, unit = label_unit(metric)
+    like = {"share": "interval_coverage", "score": "gender_brier"}  # for the table's units alone
     table = pd.DataFrame(records).assign(
+        metric=metric if metric in METRICS else like[unit],
         correction=[_correction(r) for r in records],
         fitted_on=[
             "all people, too few of its own" if r["fell_back"] is True else "" for r in records
@@ -110,7 +128,7 @@ def _dumbbells(rows: pd.DataFrame, metric: str, feature: str) -> Drawn | None:
         key=f"proposal-{feature}-{metric}",
         heading=lookup.heading(feature),
         title=_title(records, metric),
-        alt=f"{METRICS[metric].label} before and after. " + "; ".join(words) + ".",
+        alt=f"{label} before and after. " + "; ".join(words) + ".",
         table=table[COLUMNS],
         data=rows,
         figure=figure(
@@ -127,6 +145,8 @@ def _dumbbells(rows: pd.DataFrame, metric: str, feature: str) -> Drawn | None:
 
 
 def _name(row: dict[str, Any], before: dict[str, Any] | None, *, whole: bool) -> str:
+    if whole and row["feature"] != lookup.OVERALL:
+        return f"{_correction(row)}, {lookup.heading(row['feature']).lower()}"
     if whole:
         return _correction(row)
     new = before is None or before["group"] != row["group"]
@@ -143,7 +163,7 @@ def _traces(records: list[dict[str, Any]], words: list[str]) -> list[Trace]:
     x: list[float | None] = []
     y: list[float | None] = []
     for r, at in zip(records, place, strict=True):
-        x += [r["before"], r["after"], None]
+        x += [None if pd.isna(r["before"]) else r["before"], r["after"], None]
         y += [at, at, None]
     stems = {
         "type": "scatter",
@@ -161,7 +181,7 @@ def _traces(records: list[dict[str, Any]], words: list[str]) -> list[Trace]:
                 "type": "scatter",
                 "mode": "markers",
                 "name": column,
-                "x": [r[column] for r in records],
+                "x": [None if pd.isna(r[column]) else r[column] for r in records],
                 "y": place,
                 "marker": {
                     "color": LIGHT["accent"],
@@ -187,6 +207,8 @@ def _changes(records: list[dict[str, Any]], unit: str) -> list[dict[str, Any]]:
 
 def _change(row: dict[str, Any], unit: str) -> str:
     """`−.012 [−.015, −.009]`; shares differ by points."""
+    if pd.isna(row["change"]):
+        return "none stated before"
     ends = "" if pd.isna(row["low"]) else " " + _interval(row["low"], row["high"], unit)
     return _signed(row["change"], unit) + ends
 
@@ -205,10 +227,14 @@ def _interval(low: float, high: float, unit: str) -> str:
 def _words(row: dict[str, Any], unit: str) -> str:
     fallen = ", fell back to the map of all people" if row["fell_back"] is True else ""
     points = " points" if unit == "share" else ""
-    return (
-        f"{group_words(row['group'])}, {_correction(row)}: {in_unit(row['before'], unit)} → "
-        f"{in_unit(row['after'], unit)}, {_change(row, unit)}{points}{fallen}"
-    )
+    if pd.isna(row["change"]):
+        ends, points = in_unit(row["after"], unit), ""
+    else:
+        ends = f"{in_unit(row['before'], unit)} → {in_unit(row['after'], unit)}"
+    by = row["group"] == lookup.OVERALL != row["feature"]
+    who = group_words(row["group"]) + (f" {lookup.heading(row['feature']).lower()}" if by else "")
+    place = f"{who}, {_correction(row)}"
+    return f"{place}: {ends}, {_change(row, unit)}{points}{fallen}"
 
 
 def _judged(row: dict[str, Any]) -> str:
@@ -216,17 +242,21 @@ def _judged(row: dict[str, Any]) -> str:
 
 
 def _axis(metric: str) -> dict[str, Any]:
-    found = METRICS[metric]
-    words = found.label + (", years" if found.unit == "years" else "")
+    label, unit = label_unit(metric)
+    words = label + (", years" if unit == "years" else "")
     axis: dict[str, Any] = {"title": {"text": words}, "nticks": 6}
-    return axis | ({"tickformat": ".0%"} if found.unit == "share" else {})
+    return axis | ({"tickformat": ".0%"} if unit == "share" else {"tickformat": "~g"})
 
 
 def _title(records: list[dict[str, Any]], metric: str) -> str:
     """The correction that changed the metric most, and how much."""
-    found = METRICS[metric]
-    largest = max(records, key=lambda r: abs(r["change"]))
+    label, unit = label_unit(metric)
+    years = " years" if unit == "years" else ""
+    changed = [r for r in records if pd.notna(r["change"])]
+    if not changed:
+        ends = [in_unit(end(r["after"] for r in records), unit) for end in (min, max)]
+        return f"{label} with the intervals proposed: {ends[0]} to {ends[1]}{years}"
+    largest = max(changed, key=lambda r: abs(r["change"]))
     who = "" if largest["group"] == lookup.OVERALL else f"{largest['group']}, "
-    ends = f"{in_unit(largest['before'], found.unit)} → {in_unit(largest['after'], found.unit)}"
-    years = " years" if found.unit == "years" else ""
-    return f"{found.label}: {who}{_correction(largest)}, {ends}{years}"
+    ends = [in_unit(largest[end], unit) for end in ("before", "after")]
+    return f"{label}: {who}{_correction(largest)}, {ends[0]} → {ends[1]}{years}"

@@ -166,6 +166,8 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
         low, high = _PAIRS.get(column, (column, column))
         if column in ("metric", "detectable") and "comparison" in table.columns:
             continue  # said in the comparison and in the verdict
+        if column == "metric" and "correction" in table.columns:
+            continue  # said in the title
         if column != "verdict" and table[low].isna().all() and table[high].isna().all():
             continue
         columns[HEADINGS.get(column, column.replace("_", " "))] = [_cell(column, r) for r in rows]

@@ -471,6 +471,23 @@ def test_a_correction_goes_from_hollow_to_filled_with_its_change_at_the_right():
     assert wanted in [a.text for a in drawn.figure.layout.annotations]
 
 
+def test_intervals_proposed_where_none_were_stated_are_dots_without_a_before():
+    rows = RESULT.proposals.copy()
+    hit = rows["head"] == "interval"
+    rows.loc[hit, ["before", "change", "low", "high"]] = math.nan
+    extra = rows[hit & (rows.group == "overall")].head(1)
+    extra = extra.assign(metric="interval_gap", feature="race", after=0.03)
+    result = replace(RESULT, proposals=pd.concat([rows, extra]))
+    drawn = {d.key.rpartition("-")[2]: d for d in overall_proposals(result)}
+    for metric in ("interval_coverage", "interval_width", "interval_gap"):
+        _, before, after = drawn[metric].figure.data
+        assert set(before.x) == {None}
+        assert list(after.x) == drawn[metric].table.after.tolist()
+        assert "none stated before" in drawn[metric].alt
+    assert "by race" in drawn["interval_gap"].alt
+    assert not re.search(r"\bnan\b", "".join(d.title + d.alt for d in drawn.values()))
+
+
 def test_a_group_that_fell_back_says_so_in_words():
     fallen = RESULT.proposals[RESULT.proposals.fell_back.astype(bool)]
     assert set(fallen.group) == {"Other"}
