@@ -59,6 +59,19 @@ def is_ordered(result: AuditResult, feature: str) -> bool:
     return any(f["name"] == feature and f.get("ordered") for f in result.info["features"])
 
 
+def foremost(rows: pd.DataFrame, by: pd.Series, *, most: int, least: int = 30) -> pd.DataFrame:
+    """Of a long list, all faces and the `most` groups with the largest `by`, in their order.
+
+    Groups of fewer than `least` faces come last: they are never ranked.
+    """
+    whole = rows.feature == OVERALL
+    if (~whole).sum() <= most:
+        return rows
+    ranked = by[~whole & (rows.n >= least)].sort_values(ascending=False, kind="stable")
+    kept: pd.DataFrame = rows[whole | rows.index.isin(ranked.index[:most])]
+    return kept
+
+
 def levels(result: AuditResult, feature: str, *, occupied: list[str]) -> list[str]:
     """A feature's levels in its own order, those that occur in `occupied`."""
     known = [f["levels"] for f in result.info["features"] if f["name"] == feature]
@@ -91,7 +104,12 @@ def worst_group(result: AuditResult, feature: str, metric: str) -> str | None:
 
 def heading(feature: str) -> str:
     """What a feature is called above its figures: `By race`, `By race × age group`."""
-    words = {"gender_true": "labelled gender", "age_group": "true age", OVERALL: "all faces"}
+    words = {
+        "gender_true": "labelled gender",
+        "age_group": "true age",
+        "age_group_pred": "predicted age",
+        OVERALL: "all faces",
+    }
     parts = [words.get(name, name.replace("_", " ")) for name in feature.split(CROSS)]
     return "All faces" if feature == OVERALL else "By " + CROSS.join(parts)
 
