@@ -140,8 +140,9 @@ def demo_settings(*, seed: int = 0, threads: int | None = None) -> TrainSettings
     Small batches make the most of a minute, and drawn faces, all posed alike, need no more change
     than the mirror.
     """
-    fixed = {"size": 64, "epochs": 20, "batch": 32, "average": 0.99, "augment": FLIP_ONLY}
-    return settings_for(**fixed, seed=seed, threads=threads)
+    return settings_for(
+        size=64, epochs=20, batch=32, average=0.99, augment=FLIP_ONLY, seed=seed, threads=threads
+    )
 
 
 _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
