@@ -27,10 +27,10 @@ from audit.errors import InputError
 from audit.features import Feature, choose_features
 from audit.files import write_atomic
 from audit.levels import UNKNOWN, cut_sql
+from audit.notes import FAR, LEAKY, leaky_rows, table_notes
 from audit.shards import SHARDS, sharded
 from audit.source import Source, open_source
 
-FAR = 10_000  # years; a reading further off counts as this far off (so that sums stay in 63 bits)
 _ROW_GROUP = 100_000
 
 
@@ -43,6 +43,8 @@ class Predictions:
     `rows_left_out` (reason -> rows) and `rows_audited` add up to `rows_read`. counts: what else was
     counted (readings passed over, other gender words ...). notes: the same and what was assumed,
     in sentences. ids_checked: sample_id is known to be unique. metadata: of the (first) Parquet.
+    table: the source with its names mapped, of which `typed` holds every row; kept: SQL on `typed`,
+    whether a row is audited.
 
     `faces` holds the audited rows: row_at, sample_id, subject_id, face and person (their keys, see
     `audit.shards`), image, split, the numbers of the contract (NULL where not finite), gender_level
@@ -65,6 +67,8 @@ class Predictions:
     counts: Mapping[str, int]
     notes: tuple[str, ...]
     ids_checked: bool
+    table: Table
+    kept: str
 
     @property
     def con(self) -> duckdb.DuckDBPyConnection:
@@ -103,7 +107,7 @@ def open_predictions(source: Path | pd.DataFrame, settings: AuditSettings) -> Pr
     table = read_words_of(table)
     lay_typed(table)
     why = reasons(table)
-    left_out, counts = _count(table, why)
+    left_out, counts, constants = _count(table, why)
     for name in breaches(table):
         if broken := counts.pop(f"bad_{name}"):
             raise refuse(table, name, broken)
@@ -115,6 +119,7 @@ def open_predictions(source: Path | pd.DataFrame, settings: AuditSettings) -> Pr
     coded, notes = choose_features(table, f"typed WHERE {kept}")
     codes = tuple(f"f{i}" for i in range(len(coded)))
     _lay_faces(table, kept, dict(zip(codes, (c.sql for c in coded), strict=True)))
+    counts[LEAKY] = leaky_rows(table, [pair for pair in why if pair[0] in left_out])
     return Predictions(
         source=opened,
         columns=tuple(name for name in CONTRACT if table.has(name)),
@@ -127,16 +132,21 @@ def open_predictions(source: Path | pd.DataFrame, settings: AuditSettings) -> Pr
         rows_audited=audited,
         rows_left_out=left_out,
         counts=counts,
-        notes=(*_notes(table, counts, left_out, why), *notes),
+        notes=(*table_notes(table, counts, left_out, why, constants), *notes),
         ids_checked=ids_checked,
+        table=table,
+        kept=kept,
     )
 
 
 _HEADS = ("age", "interval", "gender", "score")
+_STATED = ("age_pred", "gender_score")  # what a model says; a constant says nothing
 
 
-def _count(table: Table, why: Sequence[tuple[str, str]]) -> tuple[dict[str, int], dict[str, int]]:
-    """Rows per reason, and everything else that is counted, in one scan of `typed`.
+def _count(
+    table: Table, why: Sequence[tuple[str, str]]
+) -> tuple[dict[str, int], dict[str, int], dict[str, float]]:
+    """Rows per reason, everything else that is counted, and constant columns: one scan of `typed`.
 
     Each row becomes one integer of its flags, and the integers are counted.
     """
@@ -146,15 +156,21 @@ def _count(table: Table, why: Sequence[tuple[str, str]]) -> tuple[dict[str, int]
         f"CASE WHEN {sql} THEN {2**i} ELSE 0 END" for i, sql in enumerate(flags.values())
     )
     got = table.source.rows(
-        f"SELECT CASE {steps} ELSE 0 END AS reason, {bits} AS bits, count(*) "
-        "FROM typed GROUP BY ALL"
+        f"SELECT CASE {steps} ELSE 0 END AS reason, {bits} AS bits, count(*), "
+        f"{', '.join(f'min({name}), max({name})' for name in _STATED)} FROM typed GROUP BY ALL"
     )
-    left_out = {words: sum(n for r, _, n in got if r == i + 1) for i, (words, _) in enumerate(why)}
+    left_out = {w: sum(n for r, _, n, *_ in got if r == i + 1) for i, (w, _) in enumerate(why)}
     counts = {
-        name: sum(n for r, b, n in got if b >> i & 1 and (r == 0 or name.startswith("bad_")))
+        name: sum(n for r, b, n, *_ in got if b >> i & 1 and (r == 0 or name.startswith("bad_")))
         for i, name in enumerate(flags)
     }
-    return {words: n for words, n in left_out.items() if n}, counts
+    ranges = [ends for r, _, _, *ends in got if r == 0]
+    constants = {}
+    for i, name in enumerate(_STATED):
+        ends = {end for row in ranges for end in row[2 * i : 2 * i + 2] if end is not None}
+        if len(ends) == 1 and sum(n for r, _, n, *_ in got if r == 0) > 1:
+            constants[name] = float(ends.pop())
+    return {words: n for words, n in left_out.items() if n}, counts, constants
 
 
 def _flags(table: Table) -> dict[str, str]:
@@ -173,6 +189,7 @@ def _flags(table: Table) -> dict[str, str]:
         unknown = table.genders.index(UNKNOWN) if UNKNOWN in table.genders else -1
         flags["gender_rows"] = "y IS NOT NULL AND called IS NOT NULL"
         flags["gender_right"] = "y = called"
+        flags["called_female"] = "y IS NOT NULL AND called = 1"
         flags["gender_unknown"] = f"gender_level = {unknown}"
         flags["gender_other"] = f"y IS NULL AND gender_level <> {unknown}"
         if table.has("gender_score") or table.has("gender_pred"):
@@ -238,57 +255,6 @@ def _row_name(source: Source) -> str:
         return "'row ' || (row_at + 1)"
     file = f"([{names}])[(row_at >> 40) + 1]"
     return f"{file} || ' ' || ((row_at & {2**40 - 1}) + 1)"
-
-
-def _notes(
-    table: Table,
-    counts: Mapping[str, int],
-    left_out: Mapping[str, int],
-    why: Sequence[tuple[str, str]],
-) -> list[str]:
-    """What was assumed and what was passed over, in sentences."""
-    notes = [f"{what} was not read." for what in table.source.skipped]
-    for ours, theirs in table.settings.columns.items():
-        own = {c.name for c in table.source.columns}
-        if ours in CONTRACT and ours != theirs and ours in own:
-            notes.append(f"The table's own {ours!r} was not read: {ours} is its {theirs!r}.")
-    if not table.has("sample_id"):
-        notes.append(
-            "There is no sample_id: rows are named by file and number, so equal results need "
-            "an equal order."
-        )
-    if not table.has("subject_id"):
-        notes.append("There is no subject_id: one photo per person is assumed.")
-    before = ""
-    for reason, sql in why:
-        if reason in left_out and reason.startswith("age_true"):
-            first = table.source.rows(
-                f"SELECT row_at FROM typed WHERE {before} {sql} ORDER BY row_at LIMIT 3"
-            )
-            places = ", ".join(table.source.place(at) for (at,) in first)
-            notes.append(f"Left out, {reason}: {left_out[reason]:,} rows (first: {places}).")
-        before += f"NOT coalesce({sql}, false) AND "
-    notes += [f"{counts[key]:,} {words}" for key, words in _COUNTED.items() if counts.get(key)]
-    if 2 * counts.get("gender_right", 0) < counts.get("gender_rows", 0):
-        notes.append(
-            "Fewer than half of the gender calls agree with the label: is one of the two coded the "
-            "other way round? 1 is read as female, 0 as male; gender_score is P(female)."
-        )
-    return notes
-
-
-_COUNTED = {
-    "age_pred_not_finite": "rows have no finite age_pred: not in the age figures.",
-    "age_pred_far": f"rows are read more than {FAR:,} years off: counted as {FAR:,}.",
-    "interval_missing": "rows have no finite interval: not in coverage and width.",
-    "gender_unknown": "rows have no gender_true: not in the gender figures.",
-    "gender_other": "rows have a gender_true other than female and male: levels of their own, "
-    "not in the two-way gender figures.",
-    "gender_not_called": "rows have no gender call: not in the gender figures.",
-    "score_and_pred_disagree": "rows have a gender_pred that differs from the score's call: the "
-    "score decides.",
-    "subject_missing": "rows have no subject_id: each is taken as a person of its own.",
-}
 
 
 def write_normalised(predictions: Predictions, path: Path, *, most: int = 2_000_000) -> int:

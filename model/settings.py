@@ -53,6 +53,8 @@ class TrainSettings:
     device: `auto`, `cpu`, `cuda`.
     threads: threads on the CPU; None: all cores. Another number rounds sums otherwise.
     pretrained, weights: where a torchvision network starts.
+    head_epochs: first epochs in which the heads alone learn.
+    body_rate: share of the learning rate at which the body learns.
     """
 
     network: str = "compact"
@@ -73,6 +75,8 @@ class TrainSettings:
     threads: int | None = None
     pretrained: bool = False
     weights: str | None = None
+    head_epochs: int = 0
+    body_rate: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what no training could be run with."""
@@ -88,6 +92,12 @@ class TrainSettings:
         _require(self.threads is None or self.threads >= 1, "--threads", self.threads, "≥ 1")
         given = self.pretrained and self.weights is not None
         _require(not given, "--pretrained", "with --weights", "one of the two")
+        within = 0 <= self.head_epochs <= self.epochs
+        _require(within, "--head-epochs", self.head_epochs, f"0 to --epochs ({self.epochs})")
+        _require(0 < self.body_rate <= 1, "--body-rate", self.body_rate, "a share in (0, 1]")
+        plain = self.head_epochs == 0 and self.body_rate == 1
+        whole = self.network != "notebook" or plain  # its optimiser and schedules know one rate
+        _require(whole, "--network", "notebook", "without --head-epochs and --body-rate")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, as `config.json` and the checkpoint hold them."""
@@ -131,6 +141,8 @@ def settings_for(network: str = "compact", *, quick: bool = False, **changed: An
     """The recipe of `network` (a short one with `quick`), with single settings `changed`."""
     _require(network in NETWORKS, "--network", network, f"one of {', '.join(NETWORKS)}")
     recipe = {**RECIPES[network], **(QUICK[network] if quick else {}), **changed}
+    if network in TORCHVISION and (recipe.get("pretrained") or recipe.get("weights")):
+        recipe = {"head_epochs": min(2, recipe["epochs"] // 4), "body_rate": 0.1, **recipe}
     return TrainSettings(network=network, **recipe)
 
 
@@ -156,6 +168,8 @@ _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--precision", "precision", {"choices": PRECISIONS, "help": "(auto: by the machine)"}),
     ("--device", "device", {"choices": ("auto", "cpu", "cuda"), "help": "(auto)"}),
     ("--weights", "weights", {"metavar": "FILE", "help": "start from these weights"}),
+    ("--head-epochs", "head_epochs", {"type": int, "help": "first epochs of the heads alone"}),
+    ("--body-rate", "body_rate", {"type": float, "help": "share of the rate for the body"}),
 )
 
 

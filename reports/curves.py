@@ -1,12 +1,12 @@
 """Curves: error over age, share read within k years, training over epochs."""
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import count, in_unit, interval, percent, years
 from reports import lookup
+from reports.plot import Figure, Trace, scatter
 from reports.theme import LIGHT, Drawn, axis_of, legend_above, styled, text
 
 FOLLOWED = ("loss", "age_mae", "gender_accuracy")
@@ -28,7 +28,7 @@ def error_by_age(result: AuditResult, *, metric: str) -> Drawn | None:
         return None
     order = [str(x) for x in result.info["age_groups"]]
     order += [x for x in dict.fromkeys(table.group) if x not in order]
-    figure = go.Figure()
+    figure = Figure()
     for looks, shift, (by, rows) in zip(
         LOOKS, (-0.08, 0.08), table.groupby("by", sort=False), strict=False
     ):
@@ -84,13 +84,13 @@ def _by_age_table(result: AuditResult, metric: str) -> pd.DataFrame:
 
 def _age_line(
     rows: pd.DataFrame, order: list[str], *, shift: float, name: str, looks: dict[str, str]
-) -> go.Scatter:
+) -> Trace:
     rows = rows[rows.value.notna()]
     hover = [
         f"{name} {text(str(r['group']))}: {lookup.figure_words(r, n=True)}"
         for r in lookup.records(rows)
     ]
-    return go.Scatter(
+    return scatter(
         x=[order.index(str(g)) + shift for g in rows.group],
         y=rows.value.tolist(),
         customdata=[str(g) for g in rows.group],
@@ -142,7 +142,7 @@ def within_years(result: AuditResult, *, feature: str) -> list[Drawn]:
 
 
 def _within(group: str, part: pd.DataFrame, whole: pd.DataFrame, *, feature: str) -> Drawn:
-    figure = go.Figure()
+    figure = Figure()
     k = part.high.tolist()
     figure.add_trace(_band(k, part.value_low.tolist(), part.value_high.tolist()))
     lines = [(whole, "all faces", {"color": LIGHT["quiet"], "dash": "dot", "width": 1.5})]
@@ -155,7 +155,7 @@ def _within(group: str, part: pd.DataFrame, whole: pd.DataFrame, *, feature: str
             for r in lookup.each(rows)
         ]
         figure.add_trace(
-            go.Scatter(
+            scatter(
                 x=rows.high.tolist(),
                 y=rows.value.tolist(),
                 mode="lines",
@@ -184,9 +184,9 @@ def _within(group: str, part: pd.DataFrame, whole: pd.DataFrame, *, feature: str
     )
 
 
-def _band(x: list[float], low: list[float], high: list[float]) -> go.Scatter:
+def _band(x: list[float], low: list[float], high: list[float]) -> Trace:
     """A grey band between two lines."""
-    return go.Scatter(
+    return scatter(
         x=[*x, *reversed(x)],
         y=[*high, *reversed(low)],
         fill="toself",
@@ -217,11 +217,11 @@ def followed(history: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _learning(history: pd.DataFrame, stem: str, columns: list[str]) -> Drawn:
-    figure = go.Figure()
+    figure = Figure()
     for looks, column in zip(LOOKS, columns, strict=False):
         name = "training" if column.endswith("train") else "validation"
         figure.add_trace(
-            go.Scatter(
+            scatter(
                 x=history.epoch.tolist(),
                 y=history[column].tolist(),
                 mode="lines",

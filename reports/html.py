@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
@@ -57,6 +58,7 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
     thumbnails: at most so many small pictures, read from inside `images` (default: the folder the
     result names), are embedded, with a notice; none by default.
     """
+    plotly = _plotly_packed()
     result = AuditResult.from_json(result.to_json())  # as it will be read again from the file
     first = opening(result)
     sections = [s for s in (_section(section, result) for section in SECTIONS) if s["parts"]]
@@ -92,7 +94,7 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
         provenance=_provenance(result),
         numbers=_packed(_json(figures)),
         script=Markup(script),  # noqa: S704  (our own file)
-        plotly=_plotly_packed(),
+        plotly=plotly.result(),
         is_number=is_number,
     )
 
@@ -256,8 +258,9 @@ def _plotly_text() -> str:
 
 
 @cache
-def _plotly_packed() -> str:
-    return _packed(_plotly_text())
+def _plotly_packed() -> "Future[str]":
+    """The same, packed in a thread of its own while the figures are made: zlib needs no Python."""
+    return ThreadPoolExecutor(1).submit(lambda: _packed(_plotly_text()))
 
 
 def _packed(text: str) -> str:

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from audit.result import AuditResult
 from audit.words import count, interval, percent, score, years
 from reports import lookup
 from reports.forest import ROW, WHOLE, name_width
+from reports.plot import Figure, Trace, bar, scatter
 from reports.theme import LIGHT, SIZE, Drawn, note, styled, text
 
 COLUMNS = ["group", "bin", "predicted", "observed", "low", "high", "band_low", "band_high", "n"]
@@ -31,7 +31,7 @@ def reliability(result: AuditResult, *, feature: str) -> list[Drawn]:
 def _one(
     result: AuditResult, feature: str, group: str, bins: pd.DataFrame, counts: pd.DataFrame
 ) -> Drawn:
-    figure = go.Figure()
+    figure = Figure()
     figure.add_trace(_diagonal())
     figure.add_trace(_band(bins))
     figure.add_trace(_observed(bins))
@@ -107,8 +107,8 @@ def score_table(result: AuditResult, *, feature: str) -> Drawn | None:
     )
 
 
-def _diagonal() -> go.Scatter:
-    return go.Scatter(
+def _diagonal() -> Trace:
+    return scatter(
         x=[0, 1],
         y=[0, 1],
         mode="lines",
@@ -117,11 +117,11 @@ def _diagonal() -> go.Scatter:
     )
 
 
-def _band(bins: pd.DataFrame) -> go.Scatter:
+def _band(bins: pd.DataFrame) -> Trace:
     """Where the observed shares of a calibrated score would lie, 95 times in 100."""
     known = bins[bins.band_low.notna() & bins.band_high.notna()]
     x = known.predicted.tolist()
-    return go.Scatter(
+    return scatter(
         x=[*x, *reversed(x)],
         y=[*known.band_high.tolist(), *reversed(known.band_low.tolist())],
         fill="toself",
@@ -132,14 +132,14 @@ def _band(bins: pd.DataFrame) -> go.Scatter:
     )
 
 
-def _observed(bins: pd.DataFrame) -> go.Scatter:
+def _observed(bins: pd.DataFrame) -> Trace:
     """Observed share per bin with its interval, joined by a thin line."""
     hover = [
         f"stated {percent(r.predicted)}<br>observed {percent(r.observed)} "
         f"{interval(r.low, r.high, 'share')}<br>{count(r.n)} faces"
         for r in lookup.each(bins)
     ]
-    return go.Scatter(
+    return scatter(
         x=bins.predicted.tolist(),
         y=bins.observed.tolist(),
         mode="lines+markers",
@@ -159,8 +159,8 @@ def _observed(bins: pd.DataFrame) -> go.Scatter:
     )
 
 
-def _histogram(counts: pd.DataFrame) -> go.Bar:
-    return go.Bar(
+def _histogram(counts: pd.DataFrame) -> Trace:
+    return bar(
         x=((counts.low + counts.high) / 2).tolist(),
         y=counts.n.tolist(),
         width=(counts.high - counts.low).tolist(),
@@ -182,7 +182,7 @@ def interval_coverage(result: AuditResult, *, feature: str) -> Drawn | None:
         return None
     names = ["all faces" if g == lookup.OVERALL else str(g) for g in rows.group]
     place = list(range(len(rows), 0, -1))
-    figure = go.Figure(_coverage_dots(rows, names, place))
+    figure = Figure(_coverage_dots(rows, names, place))
     styled(figure, height=ROW * len(rows) + 84, margin=(name_width(names), 72, 28, 56))
     stated = float(rows.level.iloc[0])
     figure.add_vline(x=stated, line=WHOLE)
@@ -224,8 +224,8 @@ def interval_coverage(result: AuditResult, *, feature: str) -> Drawn | None:
     )
 
 
-def _coverage_dots(rows: pd.DataFrame, names: list[str], place: list[int]) -> go.Scatter:
-    return go.Scatter(
+def _coverage_dots(rows: pd.DataFrame, names: list[str], place: list[int]) -> Trace:
+    return scatter(
         x=rows.coverage.tolist(),
         y=place,
         mode="markers",

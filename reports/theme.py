@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
-import plotly.graph_objects as go
-import plotly.io as pio
 
 from audit.metrics import METRICS
+from reports.plot import Figure
 
 # Name: (light, dark). The four hues are told apart by every common kind of colour vision and
 # stand 3:1 or better against the paper (Okabe-Ito's blue, vermilion, green, purple).
@@ -61,7 +60,7 @@ class Drawn:
     title: str
     alt: str
     table: pd.DataFrame
-    figure: go.Figure | None = None
+    figure: Figure | None = None
     span: Span = "full"
     min_width: int = 0
     heading: str = ""
@@ -69,7 +68,7 @@ class Drawn:
     @property
     def height(self) -> int:
         """Height of the figure in px, known before it is drawn; 0 without one."""
-        return 0 if self.figure is None else int(self.figure.layout.height)
+        return 0 if self.figure is None else int(self.figure.to_dict()["layout"]["height"])
 
 
 _AXIS = {
@@ -106,20 +105,19 @@ LOOKS: Mapping[str, Any] = {
         "yaxis": _AXIS,
     }
 }
-pio.templates["faceaudit"] = go.layout.Template(LOOKS)
 
 
-def styled(figure: go.Figure, *, height: int, margin: tuple[int, int, int, int]) -> go.Figure:
+def styled(figure: Figure, *, height: int, margin: tuple[int, int, int, int]) -> Figure:
     """Give a figure the house's looks. margin: left, right, top, bottom in px."""
     left, right, top, bottom = margin
     return figure.update_layout(
-        template="faceaudit",
+        template=LOOKS,
         height=height,
         margin={"l": left, "r": right, "t": top, "b": bottom, "pad": 0},
     )
 
 
-def legend_above(figure: go.Figure) -> go.Figure:
+def legend_above(figure: Figure) -> Figure:
     """Show the legend as one line above the figure."""
     return figure.update_layout(
         showlegend=True,
@@ -137,16 +135,16 @@ def legend_above(figure: go.Figure) -> go.Figure:
     )
 
 
-def dark(figure: go.Figure) -> go.Figure:
+def dark(figure: Figure) -> Figure:
     """The same figure in the dark colours."""
-    return go.Figure(_turned(figure.to_dict()))
+    return Figure(**_turned(figure.to_dict()))
 
 
-def plain(figure: go.Figure) -> dict[str, Any]:
+def plain(figure: Figure) -> dict[str, Any]:
     """A figure as compact JSON values, without LOOKS (said once a page), to five digits."""
     whole = figure.to_dict()
-    whole["layout"].pop("template", None)
-    return {"data": _short(whole["data"]), "layout": _short(whole["layout"])}
+    layout = {name: value for name, value in whole["layout"].items() if name != "template"}
+    return {"data": _short(whole["data"]), "layout": _short(layout)}
 
 
 def _turned(value: Any) -> Any:

@@ -132,6 +132,33 @@ def test_calls_that_mostly_disagree_with_the_label_are_remarked():
     assert not any("other way round" in note for note in opened(faces()).notes)
 
 
+def test_a_model_that_says_the_same_of_every_face_is_remarked():
+    notes = " ".join(opened(faces(age_pred=31.5, gender_score=0.7)).notes)
+    assert "read as 31.5 years old" in notes
+    assert "the same P(female), 0.7" in notes
+    calls = opened(faces(gender_score=None, gender_pred="male", age_pred=[30, np.nan] * 3))
+    assert "Every face is called male." in calls.notes
+    assert any("read as 30 years old" in note for note in calls.notes)
+    usual = " ".join(opened(faces()).notes)
+    assert "Every face" not in usual
+
+
+def test_what_left_out_rows_say_does_not_hide_a_constant():
+    table = faces(split=["train", "test"] * 3, age_pred=[1, 40, 2, 40, 3, 40])
+    assert any("read as 40 years old" in note for note in opened(table).notes)
+
+
+def test_people_who_are_among_the_training_rows_too_make_the_audit_leaky():
+    parts = ["train", "test", "test", "train", "valid", "test"]
+    table = faces(split=parts, subject_id=["a", "a", "b", "c", "c", "d"])
+    read = opened(table)
+    assert read.counts["subject_also_in_training"] == 2
+    assert any(note.startswith("2 audited rows") and "leaky" in note for note in read.notes)
+    for clean in (table.assign(subject_id=list("abcdef")), table.drop(columns="subject_id")):
+        assert not any("leaky" in note for note in opened(clean).notes)
+    assert opened(table, split="all").counts["subject_also_in_training"] == 0
+
+
 def test_the_score_decides_and_disagreements_are_counted():
     read = opened(faces(gender_pred=["male", "male", "F", None, "woman", "0"]))
     assert kept(read, "called") == [1, 0, 1, 0, 1, 0]
@@ -278,6 +305,23 @@ def test_a_sample_id_that_repeats_is_refused_with_the_first_ten():
     assert "s00 (2 times)" in words
     assert "s09 (2 times) and 2 more" in words
     assert "s10" not in words
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        np.arange(6, dtype=np.int8) - 3,
+        np.array([0, 1, 2, 3, 2**27, 2**27 + 1]),  # too far apart for a row of bits
+        np.array([i - 2**63 for i in range(6)]),
+        np.array([2**64 - 6 + i for i in range(6)], dtype=np.uint64),
+    ],
+    ids=["negative", "far apart", "lowest", "highest"],
+)
+def test_whole_numbers_that_repeat_are_found_wherever_they_lie(ids):
+    assert opened(faces(sample_id=ids)).ids_checked
+    twice = ids.copy()
+    twice[5] = twice[0]
+    assert f"1 stand in several rows: {ids[0]} (2 times)" in refused(faces(sample_id=twice))
 
 
 def test_ids_are_compared_as_text_so_that_007_is_not_7():
