@@ -132,12 +132,13 @@ def lay_typed(table: Table) -> None:
     """Create the view `typed`: `raw` in the contract's columns, and the table's own beside them.
 
     row_at, sample_id, subject_id, image, split, the numbers, face and person (keys below 2^60: of
-    the sample, or its row; of the subject, or the face), gender_level (code into `table.genders`),
-    y (1 true female, 0 true male, else NULL), called (the same for the call: by the score, else by
-    gender_pred) and called_pred (by gender_pred alone).
+    the sample, or its row; of the subject, or the face), gender_true and gender_pred as they stand
+    there, gender_level (code into `table.genders`), y (1 true female, 0 true male, else NULL),
+    called (the same for the call: by the score, else by gender_pred) and called_pred (by
+    gender_pred alone).
     """
     parts = ["row_at", *(c.sql for c in table.own.values())]
-    for name in ("sample_id", "subject_id", "image", "split"):
+    for name in ("sample_id", "subject_id", "image", "split", "gender_true", "gender_pred"):
         column = table.columns.get(name)
         id_ = column is not None and name.endswith("_id")
         text = "NULL::VARCHAR" if column is None else id_text(table, name) if id_ else column.text

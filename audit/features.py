@@ -24,7 +24,12 @@ from audit.source import Column, Source
 
 # Names that the tables of a tally use beside its features.
 RESERVED = frozenset(
-    {*SUMS, *BEYOND, *"age_group_pred shard bin n female score overall error".split()}
+    {
+        *SUMS,
+        *BEYOND,
+        *"age_group_pred shard bin n female score overall error half iv pred sigma of_pred "
+        "age_year pred_year read_older".split(),
+    }
 )
 
 

@@ -274,11 +274,11 @@ def told_calibration(
     """Groups whose score is established not to be calibrated: of each feature the furthest off."""
     found: dict[str, Mapping[str, Any]] = {}
     for row in scores:
-        p = row["signed_l2_p_adjusted"]
+        p = row["l2_p_adjusted"]
         if row["feature"] == OVERALL or pd.isna(p) or p >= alpha:
             continue
         known = found.setdefault(row["feature"], row)
-        if row["signed_l2"] > known["signed_l2"]:
+        if row["l2"] > known["l2"]:
             found[row["feature"]] = row
     records = []
     for row in found.values():
@@ -300,7 +300,7 @@ def about_scores(
     """What the score's calibration is over all faces, beside what a perfect score would show."""
     for row in scores:
         if row["feature"] == OVERALL and pd.notna(row["ece"]):
-            p = row["signed_l2_p_adjusted"]
+            p = row["l2_p_adjusted"]
             chance = ", more than chance" if pd.notna(p) and p < alpha else ""
             sentence = (
                 f"Stated P(female) is off by {score(row['ece'])} on average over all faces"
@@ -322,7 +322,7 @@ def _of_score(
         "value": row["ece"],
         "low": own.get("low"),
         "high": own.get("high"),
-        "p_adjusted": row["signed_l2_p_adjusted"],
+        "p_adjusted": row["l2_p_adjusted"],
     }
 
 

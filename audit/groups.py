@@ -29,8 +29,9 @@ class Groups:
     sums: per name in metrics.SUMS an array [group, shard]; and of audit.rungs `age_far`,
         `female_scored`, `male_scored`, `female_placed`, `male_placed`.
     error_bins: the occupied bins of |e| (1/10 year, see Tally), rising; errors: rows [group, bin].
-    scores: rows [group, female 0/1, bin], bins rising in P(female); score_sums: sum of P(female)
-    [group, bin].
+    score_bins: the occupied bins of P(female) (see `score_edges`), rising; scores: rows [group,
+    female 0/1, bin]; score_sums: sum of P(female) in millionths [group, bin].
+    codes: one number a group, rising, for `spread_out`.
     people_given: the table names its people (else rows are taken for people, one photo each).
     people_per_row: over the whole table; exactly 1 where nobody has two photos.
     """
@@ -42,10 +43,12 @@ class Groups:
     sums: Mapping[str, Floats]
     error_bins: Floats
     errors: Floats
+    score_bins: Floats
     scores: Floats
     score_sums: Floats
     people_given: bool
     people_per_row: float
+    codes: NDArray[np.int64]
 
     def totals(self, key: str) -> Floats:
         """Sum `key` of every group, over all shards [group]."""
@@ -62,14 +65,22 @@ class Groups:
     def counted(self, key: str) -> Floats:
         """Subjects estimated from the occupied shards alone, so that repeated photos do not count.
 
-        Linear counting (Whang, Vander-Zanden & Taylor 1990): -S ln(1 - occupied/S). Above nine
-        tenths occupied, where that says little, rows times the people per row of the whole table.
+        See `counted_people`.
         """
-        occupied = (self.sums[key] > 0).sum(axis=1)
-        free = 1 - np.minimum(occupied, 0.9 * SHARDS) / SHARDS
-        counted = -SHARDS * np.log(free)
-        many = np.maximum(counted, self.totals(key) * self.people_per_row)
-        return np.asarray(np.where(occupied < 0.9 * SHARDS, counted, many))
+        return counted_people(self.sums[key], self.people_per_row)
+
+
+def counted_people(rows: Floats, people_per_row: float) -> Floats:
+    """Subjects behind rows [group, shard], from the occupied shards of each group.
+
+    Linear counting (Whang, Vander-Zanden & Taylor 1990): -S ln(1 - occupied/S). Above nine tenths
+    occupied, where that says little, rows times the people per row of the whole table.
+    """
+    occupied = (rows > 0).sum(axis=1)
+    free = 1 - np.minimum(occupied, 0.9 * SHARDS) / SHARDS
+    counted = -SHARDS * np.log(free)
+    many = np.maximum(counted, rows.sum(axis=1) * people_per_row)
+    return np.asarray(np.where(occupied < 0.9 * SHARDS, counted, many))
 
 
 def crossings(features: Sequence[Feature], *, depth: int) -> tuple[tuple[Feature, ...], ...]:
@@ -114,11 +125,35 @@ def gather(tally: Tally, parts: Sequence[Feature]) -> Groups:
         sums=sums,
         error_bins=error_bins,
         errors=errors,
+        score_bins=score_bins,
         scores=scores.reshape(size, 2, len(score_bins)),
         score_sums=score_sums,
         people_given=not tally.subjects_assumed,
         people_per_row=1.0 if tally.subjects_are_rows else tally.subjects / max(audited, 1),
+        codes=occupied,
     )
+
+
+def spread_out(
+    groups: Groups,
+    frame: pd.DataFrame,
+    parts: Sequence[Feature],
+    *,
+    keys: Mapping[str, int],
+    weights: Floats | None = None,
+) -> Floats:
+    """Counts of one of the tally's histograms [group, *keys], groups as in `groups`.
+
+    parts: the features of `groups`. keys: columns of `frame` (whole numbers from 0) and their
+    sizes. weights: what is added up instead of `n` [row].
+    """
+    place = np.searchsorted(groups.codes, _codes(frame, parts))
+    for name, size in keys.items():
+        place = place * size + frame[name].to_numpy(np.int64)
+    shape = (len(groups.codes), *keys.values())
+    counted = frame["n"].to_numpy(np.float64) if weights is None else weights
+    flat = np.bincount(place, weights=counted, minlength=int(np.prod(shape)))
+    return flat.astype(np.float64).reshape(shape)
 
 
 def shard_sums(tally: Tally, parts: Sequence[Feature]) -> Mapping[str, Floats]:

@@ -32,12 +32,29 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "calibration": tuple(
         "feature group head bin predicted observed low high band_low band_high n error error_low "
-        "error_high mae mae_low mae_high".split()
+        "error_high mae mae_low mae_high coverage coverage_low coverage_high width".split()
     ),
-    "coverage": tuple("feature group level coverage low high width n".split()),
+    "coverage": tuple(
+        "feature group level coverage low high width n below above winkler winkler_low "
+        "winkler_high z2 z2_low z2_high crps std_n".split()
+    ),
     "scores": tuple(
         "feature group n brier miscalibration discrimination uncertainty ece ece_null mean_score "
-        "observed signed_l2 signed_l2_p signed_l2_p_adjusted".split()
+        "observed miscalibration_null miscalibration_p smooth_ece smooth_ece_null l2 l2_null l2_p "
+        "l2_p_adjusted spiegelhalter_z spiegelhalter_p mean_z mean_p mean_p_adjusted".split()
+    ),
+    "reliability": tuple("feature group predicted fitted band_low band_high n".split()),
+    "thresholds": tuple(
+        "feature group threshold tpr tpr_low tpr_high female_n fpr fpr_low fpr_high male_n "
+        "selection selection_low selection_high n".split()
+    ),
+    "age_thresholds": tuple(
+        "feature group threshold accepted accepted_low accepted_high below_n rejected rejected_low "
+        "rejected_high above_n".split()
+    ),
+    "proposals": tuple(
+        "head method scope feature group metric before after change low high n_fit n_judge "
+        "fell_back".split()
     ),
     "findings": tuple(
         "kind severity sentence feature group metric value low high n p_adjusted".split()
@@ -50,7 +67,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "histograms": tuple("kind feature group low high n value value_low value_high".split()),
     "history": (),  # as the trainer wrote it: epoch and its figures
 }
-_WHOLE = {"n", "n_subjects", "n_confirm", "rank", "epoch", "groups_compared", "severity", "bin"}
+_WHOLE = frozenset(
+    "n n_subjects n_confirm n_fit n_judge std_n female_n male_n below_n above_n rank epoch "
+    "groups_compared severity bin".split()
+)
 _DIGITS = 10  # significant digits kept: what engines and thread counts agree on
 
 
@@ -70,6 +90,10 @@ class AuditResult:
     calibration: pd.DataFrame
     coverage: pd.DataFrame
     scores: pd.DataFrame
+    reliability: pd.DataFrame
+    thresholds: pd.DataFrame
+    age_thresholds: pd.DataFrame
+    proposals: pd.DataFrame
     findings: pd.DataFrame
     worst: pd.DataFrame
     confusion: pd.DataFrame
@@ -129,6 +153,17 @@ def table(name: str, records: list[dict[str, Any]]) -> pd.DataFrame:
         if number or values.isna().all():  # an empty column would otherwise have no type
             frame[column] = values.astype("float64")
     return frame
+
+
+def plain_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows as JSON values: numbers of `_DIGITS` digits, None where one is missing."""
+    columns = [str(c) for c in frame.columns]
+    whole = [c in _WHOLE for c in columns]
+    rows = frame.astype(object).itertuples(index=False, name=None)
+    return [
+        {c: _number(v, whole=w) for c, v, w in zip(columns, row, whole, strict=True)}
+        for row in rows
+    ]
 
 
 def _table_json(frame: pd.DataFrame) -> str:

@@ -15,7 +15,8 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from audit.calibration import age_calibration, gender_calibration, score_table
+from audit.age_limits import age_limit_table
+from audit.calibration import age_calibration, gender_calibration
 from audit.config import AuditSettings
 from audit.counts import (
     age_confusion,
@@ -32,13 +33,19 @@ from audit.fairness import audited_metrics, disaggregate, metrics_of, subgroup_t
 from audit.features import Feature
 from audit.findings import find
 from audit.groups import CROSS, Groups, collapse, crossings, gather
+from audit.histograms import FRAMES
 from audit.metrics import METRICS
 from audit.notes import LEAKY
+from audit.pit import crps, pit_counts
 from audit.predictions import Predictions, write_normalised
+from audit.proposals import propose
+from audit.reliability import reliability_table, simulated
 from audit.result import COLUMNS, AuditResult, table
 from audit.scan import Scan, scan
+from audit.score_tests import score_table
 from audit.signed_calibration import tell_calibration, weigh_calibration
 from audit.tally import Tally
+from audit.thresholds import threshold_table
 from audit.weakness import slice_table
 from audit.worst import worst_faces
 
@@ -106,15 +113,15 @@ def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFr
         found = disaggregate(groups, metrics_of(groups.parts, keys))
         mine = subgroup_table(groups, found)
         records["subgroups"] += mine
-        records["coverage"] += coverage_table(mine)
+        records["coverage"] += coverage_table(mine, groups, crps(groups, lean, parts))
         if parts:
             asked.append(Asked(groups, found, _by_age(lean, parts)))
-        if "gender_true" not in groups.parts and "gender_brier" in keys:
-            records["scores"] += score_table(groups)
-            if len(parts) < 2:
-                calibrated.append(weigh_calibration(groups, seed=settings.seed))
+        if len(parts) < 2 and "gender_true" not in groups.parts and "gender_brier" in keys:
+            calibrated.append(weigh_calibration(groups, seed=settings.seed))
         if len(parts) < 2:
             _add_pictures_of(groups, parts, tally, keys, records)
+        elif "gender_true" not in groups.parts and "gender_brier" in keys:
+            records["scores"] += score_table(groups)
     for control in settings.control:
         asked += _within(lean, control, features, keys, depth=settings.depth)
     beside = [c.p_value for c in calibrated]
@@ -124,6 +131,7 @@ def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFr
     records["slices"] += slice_table(lean, settings=settings)
     records["confusion"] += age_confusion(tally)
     records["histograms"] += age_counts(tally, edges=settings.age_groups)
+    records["proposals"] += propose(tally, settings=settings)[1]
     skip = ("worst", "history", "findings")
     return {name: table(name, rows) for name, rows in records.items() if name not in skip}
 
@@ -152,9 +160,12 @@ def _within(
 
 
 def _only(tally: Tally, feature: str, code: int) -> Tally:
-    """The tally of one level's faces."""
-    tables = {name: getattr(tally, name) for name in ("cells", "errors", "scores")}
-    return replace(tally, **{name: t[t[feature] == code] for name, t in tables.items()})
+    """The tally of one level's faces; empty the tables that are not split by the feature."""
+    tables = {name: getattr(tally, name) for name in FRAMES}
+    return replace(
+        tally,
+        **{n: t[t[feature] == code] if feature in t else t.iloc[:0] for n, t in tables.items()},
+    )
 
 
 def _by_age(tally: Tally, parts: tuple[Feature, ...]) -> Groups | None:
@@ -170,15 +181,22 @@ def _add_pictures_of(
     keys: tuple[str, ...],
     records: Mapping[str, list[dict[str, Any]]],
 ) -> None:
-    """What is drawn for the whole and for single features: bins, curves, confusion."""
+    """What is simulated or drawn for the whole and single features: bins, curves, confusion."""
     if "age_mae" in keys:
         records["histograms"].extend((*error_counts(groups), *within_years(groups)))
         if "age_group" not in groups.parts:
             records["calibration"] += age_calibration(tally, parts)
+            records["age_thresholds"] += age_limit_table(groups, tally, parts)
+        if len(tally.z):
+            records["histograms"].extend(pit_counts(groups, tally, parts))
     if "gender_true" in groups.parts:
         return
     if "gender_brier" in keys:
+        chance = simulated(groups)
         records["calibration"] += gender_calibration(groups)
+        records["reliability"] += reliability_table(groups, chance)
+        records["scores"] += score_table(groups, chance)
+        records["thresholds"] += threshold_table(groups)
         records["histograms"] += score_counts(groups)
     if "gender_accuracy" in keys:
         records["confusion"] += gender_confusion(groups)

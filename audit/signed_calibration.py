@@ -4,15 +4,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from audit.calibration import binned, score_design
 from audit.groups import FEW_BELOW, Groups
+from audit.intervals import LEVEL
 from audit.metrics import Floats
 
 FIRST, MORE = 999, 19_999  # draws of a perfect score, and as many where p is small
 LOOK_AGAIN = 0.02
 MANY = 100  # females expected and not expected in a bin from which they are drawn as normal
 AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class SignedError:
+    """The error, a perfect score's 95 % point, and the one-sided p-value; NaN without rows."""
+
+    error: float
+    null: float
+    p_value: float
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,32 @@ def signed_l2(n: Floats, stated: Floats, females: Floats) -> Floats:
     """
     o, s = females / n, stated / n
     return np.asarray(((o - s) ** 2 - o * (1 - o) / (n - 1)) @ (n / n.sum()))
+
+
+def signed_error(scores: Floats, score_sums: Floats, shrink: float = 1.0) -> SignedError:
+    """The signed squared error of one group alone, with a perfect score's law in closed form.
+
+    Under a perfect score (o - s)^2 is s (1 - s) / n_b times chi-squared with one degree of freedom;
+    p is of the weighted sum's Pearson type III with that skewness.
+
+    scores: rows [female 0/1, bin]; score_sums: sum of P(female) in millionths [bin]; shrink:
+    effective over nominal rows. Bins of one row or less are left out.
+    """
+    n, stated, females = binned(scores, score_sums)
+    kept = n * shrink > 1
+    n, stated, females = ((x[kept] * shrink) for x in (n, stated, females))
+    if not len(n):
+        return SignedError(*[float("nan")] * 3)
+    error = float(signed_l2(n, stated, females))
+    s = stated / n
+    scale = s * (1 - s) / n.sum()
+    variance = 2 * (scale**2).sum()
+    if variance == 0:
+        return SignedError(error, 0.0, 1.0 if error <= 0 else 0.0)
+    # about the null mean: the subtracted variance is estimated from the observed share, which moves
+    # it by an order of n less than the square
+    law = stats.pearson3(8 * (scale**3).sum() / variance**1.5, scale=np.sqrt(variance))
+    return SignedError(error, float(law.ppf(LEVEL)), float(law.sf(error)))
 
 
 def weigh_calibration(groups: Groups, *, seed: int = 0) -> CalibrationTest:
@@ -116,10 +153,5 @@ def tell_calibration(
     """Write every test into the records of table `scores`, which stand in the groups' order."""
     for test, p in zip(tests, adjusted, strict=True):
         mine = [r for r in scores if r["feature"] == test.feature]
-        of_groups = zip(mine, test.error, test.p, adjusted_of(test, float(p)), strict=True)
-        for record, error, own, corrected in of_groups:
-            record |= {
-                "signed_l2": error,
-                "signed_l2_p": own,
-                "signed_l2_p_adjusted": corrected,
-            }
+        for record, corrected in zip(mine, adjusted_of(test, float(p)), strict=True):
+            record["l2_p_adjusted"] = corrected

@@ -6,6 +6,7 @@
     python -m benchmarks.simulation slices                is a planted slice confirmed?
     python -m benchmarks.simulation photos                five photos a person
     python -m benchmarks.simulation ages                  groups that differ in age mix only
+    python -m benchmarks.simulation calibration           a perfect score: how often is it refused?
     python -m benchmarks.simulation all                   everything, at the sizes given
 
 Prints Markdown tables; docs/simulations.md holds those measured, with date and n. `null` goes the
@@ -24,11 +25,16 @@ from numpy.typing import NDArray
 
 from audit import AuditResult, run_audit
 from audit.evidence import rare
-from audit.intervals import clustered_se, effective, student_above_zero, wilson
+from audit.intervals import Z, clustered_se, effective, student_above_zero, wilson
+from audit.reliability import Simulated, fitted, simulate
 from audit.resample import Linear, Ratios, Replicates, replicate
+from audit.score_tests import spiegelhalter
+from audit.signed_calibration import signed_error
 from audit.slices import Cells, weak_slices
+from audit.smooth_ece import smooth_error
 from audit.standardise import standardise
 from audit.synthetic import Errors, synthetic_predictions
+from audit.tally import SCORE_BINS, score_edges
 
 Floats = NDArray[np.float64]
 SHARDS = 1000
@@ -88,7 +94,7 @@ def _claimed(result: AuditResult) -> list[str]:
         ),
         *(
             f"calibration of {r.group}"
-            for r in scores[scores["signed_l2_p_adjusted"] < ALPHA].itertuples()
+            for r in scores[scores["l2_p_adjusted"] < ALPHA].itertuples()
         ),
         *(f"slice of {r.metric}" for r in weak[weak["confirmed"].astype(bool)].itertuples()),
     ]
@@ -97,11 +103,11 @@ def _claimed(result: AuditResult) -> list[str]:
 def _tested(result: AuditResult) -> list[tuple[str, float]]:
     """(kind, p) of every record that was tested; each should be below .05 once in twenty."""
     d, scores = result.disparities, result.scores
-    least = scores.groupby("feature", sort=False)["signed_l2_p"].min().dropna()
+    whole = scores.loc[scores["feature"] == "overall", "l2_p"].dropna()
     return [
         *((r.metric, r.p_value) for r in d[d["p_value"].notna()].itertuples()),
         *(("at one age mix", p) for p in d["standardised_p"].dropna()),
-        *(("calibration", p) for p in least),
+        *(("calibration", p) for p in whole),
     ]
 
 
@@ -291,6 +297,72 @@ def ages(runs: int) -> str:
     )
 
 
+def calibration(runs: int) -> str:
+    """Perfect scores: size of each test, pointwise coverage of the band; and a bent score.
+
+    Two laws of scores: U-shaped, beta(.6, .6); sharp, a logit that is normal with mean +-4.5 and
+    variance 9 by gender, as a good classifier's. Band: all hundredths within the scores, and the
+    least and the most covered of .1, .2, ... .9.
+    """
+    lines = [
+        "| score | n | MCB | l2 | Spiegelhalter | mean | smooth ECE | band, all | .1 to .9 |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    laws = (("U-shaped", 0.0), ("sharp", 0.0), ("U-shaped, bent", 0.15))
+    for law, bend in laws:
+        for n in (50, 200, 1000):
+            refused = np.zeros(5)
+            inside, seen = np.zeros(101), np.zeros(101)
+            for run in range(runs):
+                rng = np.random.default_rng([run, n, 23])
+                scores, sums = _scores(rng, n, sharp=law == "sharp", bend=bend)
+                chance = simulate(scores, sums, 1.0)
+                refused += _refusals(scores, sums, chance)
+                fit, place = fitted(scores, sums, chance.grid), np.rint(chance.grid * 100)
+                held = (chance.band_low - 1e-12 <= fit) & (fit <= chance.band_high + 1e-12)
+                inside[place.astype(int)] += held
+                seen[place.astype(int)] += 1
+            often = seen[10:100:10] > runs / 2
+            tens = (inside[10:100:10][often] / seen[10:100:10][often]) if often.any() else [np.nan]
+            cells = [_share(int(hits), runs) for hits in refused]
+            cells += [f"{inside.sum() / seen.sum():.3f}", f"{min(tens):.3f} to {max(tens):.3f}"]
+            lines.append(f"| {law} | {n:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _scores(rng: np.random.Generator, n: int, *, sharp: bool, bend: float) -> tuple[Floats, Floats]:
+    """A histogram (rows [female, bin], sums in millionths [bin]) of n faces."""
+    if sharp:
+        female = rng.random(n) < 0.5
+        score = 1 / (1 + np.exp(-(3 * rng.standard_normal(n) + np.where(female, 4.5, -4.5))))
+    else:
+        score = rng.beta(0.6, 0.6, n)
+        female = rng.random(n) < np.clip(score + bend * np.sin(np.pi * score), 0, 1)
+    place = np.searchsorted(score_edges()[1:-1], score, side="right")
+    rows = np.stack([np.bincount(place[female == y], minlength=SCORE_BINS) for y in (False, True)])
+    sums = np.bincount(place, np.floor(score * 1e6 + 0.5), minlength=SCORE_BINS)
+    return rows.astype(np.float64), sums
+
+
+def _refusals(scores: Floats, sums: Floats, chance: Simulated) -> Floats:
+    """Which of five tests refuse: MCB, squared error, Spiegelhalter, mean, smooth error."""
+    n = scores.sum(axis=0)
+    held = n > 0
+    stated = sums[held] / 1e6
+    residual, f = scores[1][held] - stated, stated / n[held]
+    mean = abs(residual.sum()) / np.sqrt((n[held] * f * (1 - f)).sum())
+    return np.array(
+        [
+            chance.miscalibration_p <= 0.05,
+            signed_error(scores, sums).p_value <= 0.05,
+            spiegelhalter(scores, sums, 1.0)[1] <= 0.05,
+            mean > Z,
+            smooth_error(f, residual / n.sum()) > chance.smooth_ece_null,
+        ],
+        dtype=np.float64,
+    )
+
+
 def _once(record: Ratios | Linear, *, seed: int) -> Replicates:
     return replicate([record], seed=seed)[0]
 
@@ -308,6 +380,7 @@ STUDIES: dict[str, tuple[Callable[[int], str], int]] = {
     "slices": (slices, 100),
     "photos": (photos, 1000),
     "ages": (ages, 1000),
+    "calibration": (calibration, 1000),
     "null": (null, 400),
 }
 

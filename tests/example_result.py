@@ -17,6 +17,7 @@ EDGES = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 RACES = ("White", "Black", "Asian", "Indian", "Other", "unknown")
 GENDERS = ("female", "male")
 CUT = " × "
+LATER = ("reliability", "thresholds", "age_thresholds", "proposals")
 
 
 def example_faces(n: int = 3000, *, seed: int = 7, races: tuple[str, ...] = RACES) -> pd.DataFrame:
@@ -75,6 +76,7 @@ def example_result(
         calibration=table("calibration", _gender_bins(faces) + _age_bins(faces)),
         coverage=table("coverage", _coverage(faces, levels)),
         scores=table("scores", _scores(faces, races)),
+        **{name: table(name, []) for name in LATER},
         findings=table("findings", _findings(subgroups, disparities, tested=tested)),
         worst=table("worst", _worst(faces)),
         confusion=table("confusion", _confusion(faces)),

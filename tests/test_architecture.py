@@ -13,33 +13,42 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"audit.files", "audit.words", "audit.metrics", "audit.shards"},
     {"audit.config"},
     {"audit.result", "audit.synthetic", "audit.source", "audit.exact_sums", "audit.rows"},
-    {"audit.intervals", "audit.standardise", "audit.levels"},
-    {"audit.evidence", "audit.resample", "audit.contract"},
-    {"audit.features", "audit.slices", "audit.notes"},
-    {"audit.predictions"},
-    {"audit.tally", "audit.worst"},
+    {"audit.intervals", "audit.standardise", "audit.levels", "audit.recalibration"},
+    {"audit.evidence", "audit.resample", "audit.contract", "audit.conformal"},
+    {"audit.features", "audit.slices", "audit.notes", "audit.corrections"},
+    {"audit.predictions", "audit.packed"},
+    {"audit.histograms", "audit.worst", "audit.corrected"},
+    {"audit.tally"},
     {"audit.scan", "audit.rungs"},
     {"audit.groups"},
+    {"audit.halves"},
     {"audit.calibration", "audit.coverage", "audit.weakness", "audit.findings"},
     {"audit.fairness", "audit.signed_calibration"},
-    {"audit.counts", "audit.histogram_tests"},
-    {"audit.disparity"},
-    {"audit.run"},
+    {"audit.counts", "audit.histogram_tests", "audit.smooth_ece"},
+    {"audit.reliability", "audit.thresholds", "audit.age_limits", "audit.pit"},
+    {"audit.score_tests"},
+    {"audit.disparity", "audit.judging"},
+    {"audit.heads"},
+    {"audit.proposals"},
+    {"audit.choosing"},
+    {"audit.run", "audit.recalibrating"},
     {"audit"},
     # The two wings: they stand on `audit` and never meet.
     {"model.threads", "model.labels", "model.split", "model.duplicates", "model.heaping"},
     {"model.settings", "model.decode", "model.losses", "model.schedule", "model.interruption"},
-    {"model.face_shapes", "model.pictures", "model.network", "model.augment", "model.state"},
+    {"model.face_shapes", "model.pictures", "model.network", "model.augment"},
+    {"model.transfer"},
+    {"model.state"},
     {"model.parallel", "model.progress", "model.run_folder", "model.evaluate"},
-    {"model.scan", "model.face_traits"},
+    {"model.scan", "model.face_traits", "model.ready"},
     {"model.faces", "model.face_lots", "model.face_features", "model.face_hair"},
     {"model.face_painter"},
     {"model.drawn_faces"},
     {"model.check", "model.material"},
-    {"model.batches", "model.finish"},
+    {"model.batches", "model.finish", "model.ready_onnx", "model.ready_run", "model.carried_map"},
     {"model.epochs", "model.pace"},
     {"model.train"},
-    {"model.predict"},
+    {"model.predict", "model.export"},
     {"model", "reports"},
     {"reports.plot"},
     {"reports.theme", "reports.lookup", "reports.thumbnails", "reports.curves_svg"},
@@ -59,6 +68,8 @@ FLOORS = [  # a module may import only modules of an earlier line
 HOME = {
     "torch": "model",
     "torchvision": "model",
+    "onnx": "model",
+    "onnxruntime": "model",
     "plotly": "reports",
     "streamlit": "reports",
     "fairlearn": "audit",
@@ -121,3 +132,9 @@ def test_importing_the_audit_or_its_command_is_light(module):
     code = f"import sys, {module}; print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "plotly", "streamlit", "fairlearn"} & set(out.stdout.split())
+
+
+def test_an_exported_model_is_read_without_loading_torch():
+    code = "import sys, model.predict, model.faces; print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "torchvision", "safetensors", "onnx"} & set(out.stdout.split())

@@ -192,7 +192,7 @@ def test_a_signed_finding_is_told_at_one_age_mix_too_whichever_way_it_points():
 
 
 def off(feature, group, error, p):
-    keys = ("feature", "group", "n", "ece", "ece_null", "signed_l2", "signed_l2_p_adjusted")
+    keys = ("feature", "group", "n", "ece", "ece_null", "l2", "l2_p_adjusted")
     values = (feature, group, 400, error, 0.02, error**2, p)
     return dict.fromkeys(COLUMNS["scores"]) | dict(zip(keys, values, strict=True))
 
