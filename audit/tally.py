@@ -201,18 +201,17 @@ _BEYOND_SQL: Mapping[str, str] = {
 }
 assert [*_BEYOND_SQL] == [*BEYOND]
 # An engine adds up one column at a time: two counts in one number are nearly twice as fast. Each
-# has 31 bits, and no cell holds more rows.
-_PAIRS = tuple(zip(*[iter(BEYOND)] * 2, strict=True))
+# has 31 bits, and no cell holds more rows. Both of a pair are of the same column, so that a row
+# without a value is left out of both.
+_PAIRS = tuple(tuple(BEYOND)[i : i + 2] for i in range(0, len(BEYOND), 2))
 _HALF = 31
 _PAIR_SQL: Mapping[str, str] = {
-    f"pair{i}": "sum("
-    + " + ".join(
-        f"(coalesce({_BEYOND_SQL[name]}, false)::BIGINT << {_HALF * k})"
-        for k, name in enumerate(pair)
-    )
-    + ")::BIGINT"
+    f"pair{i}": "coalesce(sum("
+    + " + ".join(f"(({_BEYOND_SQL[name]})::BIGINT << {_HALF * k})" for k, name in enumerate(pair))
+    + ")::BIGINT, 0)"
     for i, pair in enumerate(_PAIRS)
 }
+assert len(RUNGS) % 2 == 0
 
 
 def _unpaired(cells: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
