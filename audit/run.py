@@ -31,6 +31,7 @@ from audit.disparity import Asked, family, weigh_disparities
 from audit.evidence import holm
 from audit.fairness import audited_metrics, disaggregate, metrics_of, subgroup_table
 from audit.features import Feature
+from audit.files import write_text
 from audit.findings import find
 from audit.groups import CROSS, Groups, collapse, crossings, gather
 from audit.histograms import FRAMES
@@ -87,10 +88,10 @@ def run_audit(
     tables["findings"] = table("findings", find(tables, info))
     info["run"] = _this_run(scanned, images=images)
     info["run"]["notes"] = list(predictions.notes)
-    result = AuditResult(info, **{name: tables[name] for name in COLUMNS})
+    text = AuditResult(info, **{name: tables[name] for name in COLUMNS}).to_json()
     if out is not None:
-        result.save(out)
-    return result
+        write_text(out / "result.json", text)
+    return AuditResult.from_json(text)  # so that who draws it now and who reads it later see alike
 
 
 def _faces(predictions: Predictions, settings: AuditSettings, out: Path | None) -> pd.DataFrame:

@@ -62,7 +62,6 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
     result names), are embedded, with a notice; none by default.
     """
     plotly = _plotly_packed()
-    result = AuditResult.from_json(result.to_json())  # as it will be read again from the file
     first = opening(result)
     sections = [s for s in (_section(section, result) for section in SECTIONS) if s["parts"]]
     drawn = [d for s in sections for p in s["parts"] for r in p["rows"] for d in r["drawn"]]
