@@ -216,7 +216,7 @@ def _change(row: dict[str, Any], unit: str) -> str:
 def _signed(x: float, unit: str) -> str:
     if unit == "years":
         return in_unit(x, unit, signed=True)
-    digits = f"{100 * x:+.1f}" if unit == "share" else f"{x:+.3f}".replace("0.", ".", 1)
+    digits = f"{100 * x:+.1f}" if unit == "share" else f"{x:+.4f}".replace("0.", ".", 1)
     return digits.replace("-", MINUS)
 
 
@@ -245,7 +245,7 @@ def _axis(metric: str) -> dict[str, Any]:
     label, unit = label_unit(metric)
     words = label + (", years" if unit == "years" else "")
     axis: dict[str, Any] = {"title": {"text": words}, "nticks": 6}
-    return axis | ({"tickformat": ".0%"} if unit == "share" else {"tickformat": "~g"})
+    return axis | ({"tickformat": "~%"} if unit == "share" else {"tickformat": "~g"})
 
 
 def _title(records: list[dict[str, Any]], metric: str) -> str:
