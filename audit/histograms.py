@@ -21,7 +21,7 @@ SCORE_BINS = 2 * round(LOGIT_END / LOGIT_STEP) + 2
 YEARS = 122  # whole years 0..121; ages beyond lie in the first and the last
 FAR_OFF = 60  # years; larger errors lie in the outermost bins of `ages`
 FAR_OUT = 120  # years; larger misses lie in the outermost bins of `misses`
-Z_STEP, Z_END = 0.02, 8.0
+Z_STEP, Z_END = 0.02, 100.0  # of z; further out lie hardly more than slips
 
 # The tables of a tally and their keys beside the features, in the order they are sorted by.
 FRAMES: Mapping[str, tuple[str, ...]] = {

@@ -42,6 +42,21 @@ SUMS: Mapping[str, str] = {
     "score_var": "sum of f (1 - f), micro",
 }
 
+# Two distributions, coarsely, with their shards, so that what is read off them can be tested as
+# people, not photos: rungs of |e| in 1/100 year (3 to 32 years, each 1.3 times the last) and
+# cuts of the logit of f. A group needs one rung only, and one mean of the cuts: see audit.rungs.
+RUNGS = tuple(round(300 * 1.3**k) for k in range(10))
+LOGITS = (-4.0, -1.5, 0.0, 1.5, 4.0)
+BEYOND: Mapping[str, str] = {
+    **{f"age_beyond{k}": f"rows with |e| > {x / 100:g} years" for k, x in enumerate(RUNGS)},
+    "score_female": "true females of score_n",
+    **{
+        f"score_{who}{k}": f"true {who}s of score_n with the logit of f >= {x:g}"
+        for who in ("female", "male")
+        for k, x in enumerate(LOGITS)
+    },
+}
+
 
 @dataclass(frozen=True)
 class Metric:

@@ -9,13 +9,14 @@ from scipy import stats
 from audit.fairness import effective_errors
 from audit.features import Feature
 from audit.groups import SUPPRESSED_BELOW, Groups, spread_out
-from audit.histograms import Z_END, Z_STEP
+from audit.histograms import Z_STEP
 from audit.intervals import LEVEL
 from audit.metrics import Floats
 from audit.tally import Tally
 
 PIT_BINS = 20
-_HALF = round(Z_END / Z_STEP)
+_END = 8.0  # of z: beyond, the normal law has nothing
+_HALF = round(_END / Z_STEP)
 
 
 def crps(groups: Groups, tally: Tally, parts: Sequence[Feature]) -> Floats:
@@ -41,10 +42,10 @@ def pit_counts(groups: Groups, tally: Tally, parts: Sequence[Feature]) -> list[d
     times in 100 where all twentieths are alike (binomial, effective rows). A bin of z that an edge
     cuts is shared out as a calibrated model would. Groups of ten people or more.
     """
-    frame = tally.z.assign(bin=tally.z["bin"] + _HALF)
+    frame = tally.z.assign(bin=tally.z["bin"].clip(-_HALF, _HALF - 1) + _HALF)
     counts = spread_out(groups, frame, parts, keys={"bin": 2 * _HALF})
     edges = np.arange(-_HALF, _HALF + 1) * Z_STEP
-    at = stats.norm.cdf(np.where(np.abs(edges) >= Z_END, np.copysign(np.inf, edges), edges))
+    at = stats.norm.cdf(np.where(np.abs(edges) >= _END, np.copysign(np.inf, edges), edges))
     steps = np.linspace(0, 1, PIT_BINS + 1)
     inside = np.minimum(at[1:, None], steps[1:]) - np.maximum(at[:-1, None], steps[:-1])
     shared = np.clip(inside, 0, None) / np.diff(at)[:, None]

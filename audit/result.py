@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "feature metric control control_group difference ratio lowest_group highest_group spread "
         "spread_low spread_high p_value p_adjusted detectable margin standardised_difference "
         "standardised_p composition verdict noise_gap groups_compared "
-        "outlying_group outlying_difference outlying_low outlying_high".split()
+        "outlying_group outlying_difference outlying_low outlying_high cochran_q cochran_p "
+        "standardised_p_adjusted outlying_standardised outlying_standardised_low "
+        "outlying_standardised_high".split()
     ),
     "slices": tuple(
         "feature group metric value complement_value difference low high n n_confirm p_adjusted "
@@ -39,7 +42,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "scores": tuple(
         "feature group n brier miscalibration discrimination uncertainty ece ece_null mean_score "
         "observed miscalibration_null miscalibration_p smooth_ece smooth_ece_null l2 l2_null l2_p "
-        "spiegelhalter_z spiegelhalter_p mean_z mean_p mean_p_adjusted".split()
+        "l2_p_adjusted spiegelhalter_z spiegelhalter_p mean_z mean_p mean_p_adjusted".split()
     ),
     "reliability": tuple("feature group predicted fitted band_low band_high n".split()),
     "thresholds": tuple(
@@ -105,6 +108,18 @@ class AuditResult:
         parts += [f'"{name}": {_table_json(getattr(self, name))}' for name in COLUMNS]
         return "{\n " + ",\n ".join(parts) + "\n}\n"
 
+    def subgroups_of(self, feature: str, metric: str) -> pd.DataFrame:
+        """The rows of `subgroups` of one feature and metric, which every figure asks for."""
+        return self.subgroups.take(self._places.get((feature, metric), []))
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str], list[int]]:
+        places: dict[tuple[str, str], list[int]] = {}
+        pairs = self.subgroups[["feature", "metric"]].to_numpy(object).tolist()
+        for place, (feature, metric) in enumerate(pairs):
+            places.setdefault((feature, metric), []).append(place)
+        return places
+
     def save(self, folder: Path) -> Path:
         """Write `folder/result.json` atomically and return its path."""
         return write_text(folder / "result.json", self.to_json())
@@ -153,6 +168,17 @@ def table(name: str, records: list[dict[str, Any]]) -> pd.DataFrame:
     return frame
 
 
+def plain_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows as JSON values: numbers of `_DIGITS` digits, None where one is missing."""
+    columns = [str(c) for c in frame.columns]
+    whole = [c in _WHOLE for c in columns]
+    rows = frame.astype(object).itertuples(index=False, name=None)
+    return [
+        {c: _number(v, whole=w) for c, v, w in zip(columns, row, whole, strict=True)}
+        for row in rows
+    ]
+
+
 def _table_json(frame: pd.DataFrame) -> str:
     """A table as `json.dumps` writes its records at indent 1, column by column.
 
@@ -161,7 +187,8 @@ def _table_json(frame: pd.DataFrame) -> str:
     columns = []
     for name in frame:
         key, whole = json.dumps(str(name), ensure_ascii=False), name in _WHOLE
-        columns.append([f"   {key}: {_cell_json(v, whole=whole)}" for v in frame[name].tolist()])
+        cells = frame[name].to_numpy(object)
+        columns.append([f"   {key}: {_cell_json(v, whole=whole)}" for v in cells])
     records = ["  {\n" + ",\n".join(cells) + "\n  }" for cells in zip(*columns, strict=True)]
     return "[\n" + ",\n".join(records) + "\n ]" if records else "[]"
 

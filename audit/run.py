@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from audit.age_limits import age_limit_table
@@ -26,7 +27,8 @@ from audit.counts import (
     within_years,
 )
 from audit.coverage import NOMINAL, coverage_table
-from audit.disparity import Asked, weigh_disparities
+from audit.disparity import Asked, family, weigh_disparities
+from audit.evidence import holm
 from audit.fairness import audited_metrics, disaggregate, metrics_of, subgroup_table
 from audit.features import Feature
 from audit.findings import find
@@ -36,10 +38,12 @@ from audit.metrics import METRICS
 from audit.notes import LEAKY
 from audit.pit import crps, pit_counts
 from audit.predictions import Predictions, write_normalised
+from audit.proposals import propose
 from audit.reliability import reliability_table, simulated
 from audit.result import COLUMNS, AuditResult, table
 from audit.scan import Scan, scan
 from audit.score_tests import score_table
+from audit.signed_calibration import tell_calibration, weigh_calibration
 from audit.tally import Tally
 from audit.thresholds import threshold_table
 from audit.weakness import slice_table
@@ -102,7 +106,7 @@ def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFr
     lean = collapse(tally)
     keys = audited_metrics(gather(lean, ()))
     records: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
-    asked = []
+    asked, calibrated = [], []
     features = audited_features(tally, settings)
     for parts in crossings(features, depth=settings.depth):
         groups = gather(lean, parts)
@@ -112,16 +116,22 @@ def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFr
         records["coverage"] += coverage_table(mine, groups, crps(groups, lean, parts))
         if parts:
             asked.append(Asked(groups, found, _by_age(lean, parts)))
+        if len(parts) < 2 and "gender_true" not in groups.parts and "gender_brier" in keys:
+            calibrated.append(weigh_calibration(groups, seed=settings.seed))
         if len(parts) < 2:
             _add_pictures_of(groups, parts, tally, keys, records)
         elif "gender_true" not in groups.parts and "gender_brier" in keys:
             records["scores"] += score_table(groups)
     for control in settings.control:
         asked += _within(lean, control, features, keys, depth=settings.depth)
-    records["disparities"] += weigh_disparities(asked, settings=settings)
+    beside = [c.p_value for c in calibrated]
+    records["disparities"] += weigh_disparities(asked, settings=settings, beside=beside)
+    adjusted = holm(np.array(family(records["disparities"], beside)))
+    tell_calibration(records["scores"], calibrated, adjusted[len(adjusted) - len(beside) :])
     records["slices"] += slice_table(lean, settings=settings)
     records["confusion"] += age_confusion(tally)
     records["histograms"] += age_counts(tally, edges=settings.age_groups)
+    records["proposals"] += propose(tally, settings=settings)[1]
     skip = ("worst", "history", "findings")
     return {name: table(name, rows) for name, rows in records.items() if name not in skip}
 

@@ -15,7 +15,7 @@ from audit.calibration import (
 from audit.groups import SUPPRESSED_BELOW, Groups
 from audit.metrics import Floats
 from audit.reliability import Simulated
-from audit.signed_calibration import signed_l2
+from audit.signed_calibration import signed_error
 from audit.smooth_ece import smooth_error
 
 
@@ -124,7 +124,7 @@ def _errors(groups: Groups, g: int, shrink: float, draws: Floats) -> dict[str, f
     held = n > 0
     stated = sums[held] / 1e6
     smooth = smooth_error(stated / n[held], (scores[1][held] - stated) / n.sum())
-    signed = signed_l2(scores, sums, shrink)
+    signed = signed_error(scores, sums, shrink)
     z, p = spiegelhalter(scores, sums, shrink)
     return {
         "ece": calibration_error(scores, sums),

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit
 
 from audit.config import AuditSettings
 from audit.contract import EXACT_ROWS
@@ -21,7 +23,7 @@ from audit.histograms import (
     score_edges,
 )
 from audit.levels import sorted_levels
-from audit.metrics import SUMS
+from audit.metrics import BEYOND, LOGITS, RUNGS, SUMS
 from audit.packed import Key, grouped
 from audit.predictions import Predictions
 from audit.shards import SHARDS, sharded
@@ -47,7 +49,8 @@ class Tally:
     positions in its `levels`), named as the feature; `age_group_pred` (codes into `age_groups`,
     -1 where no age was predicted) stands beside them in `cells`. Rows are sorted by their keys.
 
-    cells: feature codes, age_group_pred, shard (0..SHARDS-1), then the columns of metrics.SUMS.
+    cells: feature codes, age_group_pred, shard (0..SHARDS-1), then the columns of SUMS and BEYOND
+        (audit.metrics).
     errors: feature codes, bin, n. Bin b holds absolute errors above (b-1)/10 and up to b/10 years.
     scores: feature codes, bin (of P(female), see `score_edges`), female (0/1), half, n, score (sum
         of f, micro). Halves of the people are cut by shard: 0 below the middle, 1 above.
@@ -94,13 +97,15 @@ def tally_predictions(predictions: Predictions, settings: AuditSettings) -> Tall
     pred, shard = group_pred_key(predictions), Key("shard", "shard", SHARDS)
     keys = [*feature_keys(predictions), pred, shard]
     rows = sharded("faces", "person")
-    [cells] = grouped(predictions.source, [keys], _sum_sql(predictions.columns), rows)
-    for name, of in _SUM_OF.items():
-        cells[name] = of(cells)
+    sums = {**_sum_sql(predictions.columns), **_PAIR_SQL}
+    [cells] = grouped(predictions.source, [keys], sums, rows)
+    derived = {name: of(cells) for name, of in _SUM_OF.items()}
+    names = [key.name for key in keys]
+    cells = cells.assign(**derived, **_unpaired(cells))[[*names, *SUMS, *BEYOND]]
     tally = Tally(
         features=predictions.features,
         age_groups=predictions.age_groups,
-        cells=cells[[*(key.name for key in keys), *SUMS]],
+        cells=cells,
         **histograms(predictions),
         rows_read=predictions.rows_read,
         rows_left_out=dict(predictions.rows_left_out),
@@ -184,6 +189,37 @@ _SUM_OF: Mapping[str, Callable[[pd.DataFrame], "pd.Series[int]"]] = {
     "called": lambda s: s["female_called"] + s["male_called"],
 }
 assert {*_SUM_SQL, *_SUM_OF} == {*SUMS}
+
+_BEYOND_SQL: Mapping[str, str] = {
+    **{f"age_beyond{k}": f"abs(error) > {x}" for k, x in enumerate(RUNGS)},
+    "score_female": "y = 1 AND f IS NOT NULL",
+    **{
+        f"score_{who}{k}": f"y = {y} AND f >= {float(expit(x))!r}"
+        for who, y in (("female", 1), ("male", 0))
+        for k, x in enumerate(LOGITS)
+    },
+}
+assert [*_BEYOND_SQL] == [*BEYOND]
+# An engine adds up one column at a time: two counts in one number are nearly twice as fast. Each
+# has 31 bits, and no cell holds more rows. Both of a pair are of the same column, so that a row
+# without a value is left out of both.
+_PAIRS = tuple(tuple(BEYOND)[i : i + 2] for i in range(0, len(BEYOND), 2))
+_HALF = 31
+_PAIR_SQL: Mapping[str, str] = {
+    f"pair{i}": "coalesce(sum("
+    + " + ".join(f"(({_BEYOND_SQL[name]})::BIGINT << {_HALF * k})" for k, name in enumerate(pair))
+    + ")::BIGINT, 0)"
+    for i, pair in enumerate(_PAIRS)
+}
+assert len(RUNGS) % 2 == 0
+
+
+def _unpaired(cells: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+    return {
+        name: (cells[f"pair{i}"].to_numpy() >> (_HALF * k)) & (2**_HALF - 1)
+        for i, pair in enumerate(_PAIRS)
+        for k, name in enumerate(pair)
+    }
 
 
 def _sum_sql(columns: Sequence[str]) -> dict[str, str]:

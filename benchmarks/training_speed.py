@@ -27,7 +27,7 @@ from model.evaluate import autocast
 from model.losses import two_headed_loss
 from model.material import Material
 from model.network import build_network
-from model.pace import choose_pace
+from model.pace import choose_pace, computes_bfloat16
 from model.parallel import World
 from model.progress import Progress
 from model.settings import NETWORKS, settings_for
@@ -81,12 +81,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--network", choices=NETWORKS, default="compact")
     parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=cores())
     args = parser.parse_args()
-    torch.set_num_threads(cores())
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(args.network, size=args.size, folder=Path(folder))
         network = build_network(args.network, size=args.size).to(memory_format=torch.channels_last)
-        precision, threads = choose_pace(network, job, threads=cores())
+        device, threads = job.place.device, args.threads
+        precision, _ = choose_pace(
+            job.settings,
+            bfloat16=computes_bfloat16(device),
+            device=device,
+            cores=threads,
+            processes=1,
+        )
         torch.set_num_threads(threads)
         state = fresh_state(network, settings=job.settings, precision=precision, threads=threads)
         loops = {"bare loop": bare_loop, "training loop": real_loop}

@@ -58,7 +58,9 @@ def draw_ahead(folder: Path, stamp: tuple[int, int], result: AuditResult) -> Non
     """Draw every section's figures before anyone asks, so that no page waits for plotly."""
     with suppress(Exception):  # the page that needs the figure meets the same fault, and says so
         for one in SECTIONS:
-            _figures(str(folder.resolve()), stamp, one.key, in_dark=False, _result=result)
+            drawn = _figures(str(folder.resolve()), stamp, one.key, in_dark=False, _result=result)
+            for each in drawn:
+                _ = each.figure and each.figure.checked
 
 
 def whole_audit(view: View) -> None:

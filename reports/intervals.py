@@ -87,7 +87,7 @@ def interval_coverage(
         words=words,
         at=(stated, f"stated {stated:.0%}"),
         edge=("± years", ["" if pd.isna(w) else years(w / 2) for w in rows.width]),
-        axis={"title": {"text": "ages inside their interval"}, "tickformat": ".0%", "nticks": 6},
+        axis={"title": {"text": "ages inside their interval"}, "tickformat": ".2~%", "nticks": 6},
         table=every[COVERAGE].assign(metric="interval_coverage"),
         data=every,
     )
@@ -310,7 +310,7 @@ def coverage_by_age(result: AuditResult) -> Drawn | None:
                 "range": [-0.4, len(order) - 0.6],
                 "showgrid": False,
             },
-            yaxis={"tickformat": ".0%", "nticks": 6, "title": {"text": "ages inside"}},
+            yaxis={"tickformat": ".2~%", "nticks": 6, "title": {"text": "ages inside"}},
             shapes=[
                 target(stated)
                 | {"xref": "paper", "yref": "y", "x0": 0, "x1": 1, "y0": stated, "y1": stated}
@@ -388,12 +388,12 @@ def _pit(feature: str, group: str, rows: pd.DataFrame) -> Drawn:
             margin=(44, 4, 8, 44),
             xaxis={
                 "title": {"text": "stated quantile"},
-                "tickformat": ".0%",
+                "tickformat": ".2~%",
                 "range": [0, 1],
                 "nticks": 5,
                 "showgrid": False,
             },
-            yaxis={"tickformat": ".0%", "rangemode": "tozero", "nticks": 5},
+            yaxis={"tickformat": ".2~%", "rangemode": "tozero", "nticks": 5},
         ),
         span="third",
     )

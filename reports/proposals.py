@@ -245,7 +245,7 @@ def _axis(metric: str) -> dict[str, Any]:
     label, unit = label_unit(metric)
     words = label + (", years" if unit == "years" else "")
     axis: dict[str, Any] = {"title": {"text": words}, "nticks": 6}
-    return axis | ({"tickformat": "~%"} if unit == "share" else {"tickformat": "~g"})
+    return axis | ({"tickformat": ".2~%"} if unit == "share" else {"tickformat": "~g"})
 
 
 def _title(records: list[dict[str, Any]], metric: str) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -161,7 +161,7 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
     """
     columns: dict[str, list[str]] = {}
     table = _compared(table)
-    rows = table.to_dict("records")
+    rows = lookup.records(table)
     for column in _order(table):
         low, high = _PAIRS.get(column, (column, column))
         if column in ("metric", "detectable") and "comparison" in table.columns:
@@ -236,7 +236,7 @@ def _order(table: pd.DataFrame) -> list[str]:
     return [ends.get(c, c) for c in map(str, table.columns) if c not in skip]
 
 
-def _cell(column: str, row: Mapping[Hashable, Any]) -> str:
+def _cell(column: str, row: Mapping[str, Any]) -> str:
     if column in _PAIRS:
         low, high = (row[end] for end in _PAIRS[column])
         if _missing(low) or _missing(high):
@@ -261,7 +261,7 @@ def _word(column: str, value: str) -> str:
     return STATUS_WORDS.get(value, value) if column == "status" else value
 
 
-def _writer(column: str, row: Mapping[Hashable, Any]) -> Callable[[float], str]:
+def _writer(column: str, row: Mapping[str, Any]) -> Callable[[float], str]:
     """How a number of this column and row is written."""
     if column in _WHOLE:
         return words.count
@@ -293,7 +293,7 @@ def _writer(column: str, row: Mapping[Hashable, Any]) -> Callable[[float], str]:
     return lambda x: f"{x:.4g}"
 
 
-def _verdict(row: Mapping[Hashable, Any]) -> str:
+def _verdict(row: Mapping[str, Any]) -> str:
     """The verdict; where nothing was found, what would have been seen."""
     if _missing(row["verdict"]):
         return "not tested"

@@ -184,7 +184,7 @@ def axis_of(metric: str) -> dict[str, Any]:
     """Axis settings of a metric: its words and unit, the meaning of a signed one's two ends."""
     found = METRICS[metric]
     if found.unit == "share":
-        return {"title": {"text": found.label}, "tickformat": ".0%", "hoverformat": ".1%"}
+        return {"title": {"text": found.label}, "tickformat": ".2~%", "hoverformat": ".1%"}
     if found.better == "zero":
         words = "← too young · years · too old →"
         return {"title": {"text": words}, "tickformat": "+", "zeroline": True}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from audit.features import Feature
-from audit.metrics import SUMS
+from audit.metrics import BEYOND, LOGITS, RUNGS, SUMS
 from audit.tally import SHARDS, Tally
 
 EDGES = (0, 3, 10, 20, 30, 40, 50, 60, 70)
@@ -75,6 +75,15 @@ def with_groups(faces: pd.DataFrame) -> pd.DataFrame:
     f["score_resid"] = np.round(residual * 1e6)
     f["score_brier"] = np.round(residual**2 * 1e6)
     f["score_var"] = np.round(f["score"] * (1 - f["score"]) * 1e6)
+    for k, rung in enumerate(RUNGS):
+        f[f"age_beyond{k}"] = hundredths.abs() > rung
+    f["score_female"] = female
+    logit = np.log(f["score"].clip(1e-9, 1 - 1e-9) / (1 - f["score"].clip(1e-9, 1 - 1e-9)))
+    for k, cut in enumerate(LOGITS):
+        f[f"score_female{k}"], f[f"score_male{k}"] = (
+            female & (logit >= cut),
+            ~female & (logit >= cut),
+        )
     return f
 
 
@@ -89,8 +98,8 @@ def tally_of(
     names = [x.name for x in features]
     for feature in features:
         f[feature.name] = f[feature.name].map({v: i for i, v in enumerate(feature.levels)})
-    f[list(SUMS)] = f[list(SUMS)].astype("int64")
-    cells = f.groupby([*names, "age_group_pred", "shard"], as_index=False)[list(SUMS)].sum()
+    f[[*SUMS, *BEYOND]] = f[[*SUMS, *BEYOND]].astype("int64")
+    cells = f.groupby([*names, "age_group_pred", "shard"], as_index=False)[[*SUMS, *BEYOND]].sum()
     f["bin"] = (f["age_abs"] + 9) // 10
     errors = f.groupby([*names, "bin"], as_index=False).agg(n=("age_n", "sum"))
     inside = f["score"].clip(1e-6, 1 - 1e-6)
@@ -134,7 +143,7 @@ def _years(f: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 
 def _z(f: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    place = np.clip(np.floor(-f["error"] / f["std"] * 50), -400, 399).astype(int)
+    place = np.clip(np.floor(-f["error"] / f["std"] * 50), -5000, 4999).astype(int)
     rows = f[names].assign(bin=place, sigma=np.round(f["std"] * 100).astype(int))
     return rows.groupby([*names, "bin"], as_index=False).agg(
         n=("sigma", "size"), sigma=("sigma", "sum")

@@ -12,7 +12,7 @@ from sklearn.metrics import brier_score_loss, mean_absolute_error, roc_auc_score
 from audit.config import AuditSettings
 from audit.errors import InputError
 from audit.histograms import FRAMES, frame_keys
-from audit.metrics import METRICS, SUMS
+from audit.metrics import BEYOND, LOGITS, METRICS, RUNGS, SUMS
 from audit.predictions import open_predictions
 from audit.shards import SHARDS, key_of, key_sql, shard_of, sharded, subjects_in
 from audit.source import open_source
@@ -133,7 +133,22 @@ def test_every_row_stands_in_one_cell_and_one_bin():
     assert not tally.cells.duplicated(
         [*(f.name for f in tally.features), "age_group_pred", "shard"]
     ).any()
-    assert list(tally.cells.columns)[-len(SUMS) :] == list(SUMS)
+    kept = [*SUMS, *BEYOND]
+    assert list(tally.cells.columns)[-len(kept) :] == kept
+
+
+def test_rungs_and_cuts_are_counted_as_pandas_counts_them():
+    table = untidy(3000, seed=8)
+    cells = tally_of(table).cells.sum()
+    error = (np.floor((table["age_pred"] - table["age_true"]) * 100 + 0.5)).abs()
+    for k, rung in enumerate(RUNGS):
+        assert cells[f"age_beyond{k}"] == (error > rung).sum()
+    score = table["gender_score"]
+    for who in ("female", "male"):
+        mine = score[table["gender_true"] == who]
+        for k, cut in enumerate(LOGITS):
+            assert cells[f"score_{who}{k}"] == (mine >= 1 / (1 + np.exp(-cut))).sum()
+    assert cells["score_female"] == score[table["gender_true"] == "female"].notna().sum()
 
 
 def test_an_empty_intersection_is_absent():
@@ -287,7 +302,7 @@ def test_who_is_read_across_an_age_is_counted_exactly(stated, limit):
 
 def test_z_lies_in_its_bin_with_its_standard_deviation(stated):
     table, tally = stated
-    z = ((table["age_true"] - table["age_pred"]) / table["age_std"]).clip(-8, 7.999)
+    z = ((table["age_true"] - table["age_pred"]) / table["age_std"]).clip(-100, 99.999)
     by_bin = tally.z.groupby("bin")[["n", "sigma"]].sum()
     assert by_bin["n"].to_dict() == np.floor(z * 50).astype(int).value_counts().to_dict()
     assert by_bin["sigma"].sum() == np.round(table["age_std"] * 100).sum()
