@@ -216,7 +216,7 @@ def _change(row: dict[str, Any], unit: str) -> str:
 def _signed(x: float, unit: str) -> str:
     if unit == "years":
         return in_unit(x, unit, signed=True)
-    digits = f"{100 * x:+.1f}" if unit == "share" else f"{x:+.3f}".replace("0.", ".", 1)
+    digits = f"{100 * x:+.1f}" if unit == "share" else f"{x:+.4f}".replace("0.", ".", 1)
     return digits.replace("-", MINUS)
 
 

@@ -466,7 +466,7 @@ def test_a_correction_goes_from_hollow_to_filled_with_its_change_at_the_right():
         RESULT.proposals, group="overall", method="platt", scope="race", metric="gender_brier"
     )
     (drawn,) = [d for d in overall_proposals(RESULT) if d.key.endswith("gender_brier")]
-    words = f"{brier.change:+.3f} [{brier.low:+.3f}, {brier.high:+.3f}]"
+    words = f"{brier.change:+.4f} [{brier.low:+.4f}, {brier.high:+.4f}]"
     wanted = words.replace("0.", ".").replace("-", "\u2212")
     assert wanted in [a.text for a in drawn.figure.layout.annotations]
 
