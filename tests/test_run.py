@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 import audit
-from audit import AuditResult, AuditSettings, InputError, run_audit
+from audit import AuditResult, AuditSettings, InputError, MachineError, run_audit
 from audit.metrics import METRICS
 from audit.result import COLUMNS
+from audit.scan import scan
 from audit.synthetic import Plant, synthetic_predictions
 
 THREE = {"A": 0.5, "B": 0.3, "C": 0.2}
@@ -64,6 +65,33 @@ def test_order_format_and_threads_change_no_byte(table, plain, tmp_path, form):
     threads = 1 if form == "one thread" else None
     settings = AuditSettings(by=("race", "gender_true"), threads=threads)
     assert body(run_audit(path, settings=settings)) == body(plain)
+
+
+def test_a_table_scanned_beforehand_gives_the_same_audit_and_brings_its_settings(table, plain):
+    scanned = scan(table, AuditSettings(by=("race", "gender_true")))
+    assert body(run_audit(scanned)) == body(plain)
+
+
+def test_an_audit_given_up_gives_up_its_faces_and_leaves_nothing_half_written(
+    table, tmp_path, monkeypatch
+):
+    def given_up(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("audit.run.audit_tally", given_up)
+    with pytest.raises(KeyboardInterrupt):
+        run_audit(table, out=tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} <= {"predictions.parquet"}
+
+
+def test_a_fault_in_writing_the_faces_is_the_audits_fault(table, tmp_path, monkeypatch):
+    def full(*_):
+        raise MachineError("no space left")
+
+    monkeypatch.setattr("audit.run.write_normalised", full)
+    with pytest.raises(MachineError, match="no space left"):
+        run_audit(table, settings=AuditSettings(by=("race",)), out=tmp_path)
+    assert not (tmp_path / "result.json").exists()
 
 
 def test_what_was_written_is_what_was_returned(table, result, out):
