@@ -163,11 +163,13 @@ MISSES_A_YEAR = 10  # bins of the miss in Tally.misses
 def interval_head(tally: Tally, kinds: Mapping[str, Kind]) -> Head:
     """Age intervals: cells are bins of how far the true age lies outside, below 0 inside."""
     stated = bool(tally.misses["iv"].any())  # then rows without an interval have no part in it
-    frame = tally.misses[tally.misses["iv"] == stated]
+    frame = tally.misses
+    if stated and not frame["iv"].all():
+        frame = frame[frame["iv"] == 1]
     bins, place = np.unique(frame["bin"].to_numpy(np.int64), return_inverse=True)
     misses = bins / MISSES_A_YEAR
     counts = counted(frame, kinds, place, (len(bins),))
-    widths = {name: _widths(tally, kind) for name, kind in kinds.items()}
+    widths = _widths(tally, kinds)
 
     def people(kind: Kind, g: int) -> float:
         return float(counts[kind.name][g, FIT].sum() * kind.people[g])
@@ -205,16 +207,17 @@ def interval_head(tally: Tally, kinds: Mapping[str, Kind]) -> Head:
     )
 
 
-def _widths(tally: Tally, kind: Kind) -> Floats:
+def _widths(tally: Tally, kinds: Mapping[str, Kind]) -> dict[str, Floats]:
     """Sum of interval widths in years, and intervals, of every group in the judging half."""
-    cells = tally.cells[tally.cells["shard"] >= SHARDS // 2]
-    if kind.name == PREDICTED:
-        cells = cells[cells[PREDICTED] >= 0]
-    codes = kind.codes(cells)
-    width, n = (
-        added(codes, cells[c].to_numpy(np.float64), len(kind.groups)) for c in ("iv_width", "iv_n")
-    )
-    return np.stack([width / 100, n], axis=1)
+    cells = tally.cells
+    judging = (cells["shard"].to_numpy() >= SHARDS // 2) & (cells["iv_n"].to_numpy() > 0)
+    sums = [cells[c].to_numpy(np.float64)[judging] for c in ("iv_width", "iv_n")]
+    widths = {}
+    for name, kind in kinds.items():
+        codes = kind.codes(cells)[judging]
+        width, n = (added(codes, values, len(kind.groups)) for values in sums)
+        widths[name] = np.stack([width / 100, n], axis=1)
+    return widths
 
 
 def _nothing(_kind: Kind, _value: Floats) -> list[Change]:
