@@ -49,7 +49,7 @@ def pit_counts(groups: Groups, tally: Tally, parts: Sequence[Feature]) -> list[d
     steps = np.linspace(0, 1, PIT_BINS + 1)
     inside = np.minimum(at[1:, None], steps[1:]) - np.maximum(at[:-1, None], steps[:-1])
     shared = np.clip(inside, 0, None) / np.diff(at)[:, None]
-    faces = counts @ shared
+    faces = np.einsum("gb,bi->gi", counts, shared)
     n, people = groups.totals("std_n"), groups.people("std_n")
     with np.errstate(divide="ignore", invalid="ignore"):
         rows = np.floor(n * effective_errors(groups) / groups.totals("age_n") + 0.5)

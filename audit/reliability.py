@@ -89,7 +89,7 @@ def isotonic_fits(shares: Floats, rows: NDArray[np.int64]) -> Floats:
 def miscalibration(shares: Floats, fits: Floats, score: Floats, rows: NDArray[np.int64]) -> Floats:
     """What the isotonic fit saves of the Brier score [replicate]; within-bin terms cancel."""
     saved = (shares - score) ** 2 - (shares - fits) ** 2
-    return np.asarray(saved @ rows / rows.sum())
+    return np.asarray((saved * rows).sum(axis=1) / rows.sum())
 
 
 def fitted(scores: Floats, score_sums: Floats, grid: Floats) -> Floats:

@@ -45,10 +45,10 @@ def _waves(score: Floats, residuals: Floats) -> Floats:
     place = np.clip(score * CELLS - 0.5, 0, CELLS - 1)
     left = np.minimum(place.astype(np.int64), CELLS - 2)
     weight = place - left
-    grid = np.zeros((len(residuals), CELLS))
-    rows = np.arange(len(residuals))[:, None]
-    for cell, part in ((left, 1 - weight), (left + 1, weight)):
-        np.add.at(grid, (rows, cell[None]), residuals * part)
+    rows = np.arange(len(residuals))[:, None] * CELLS
+    cells = np.stack([rows + left, rows + left + 1])
+    parts = np.stack([residuals * (1 - weight), residuals * weight])
+    grid = np.bincount(cells.ravel(), parts.ravel(), len(residuals) * CELLS).reshape(-1, CELLS)
     return np.asarray(fft.dct(grid, type=2, norm="ortho", axis=1))
 
 

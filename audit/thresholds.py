@@ -30,7 +30,7 @@ def called_from(scores: Floats, bins: Floats, thresholds: Floats) -> Floats:
     above = np.clip(np.round((ends[:, None] - logit(thresholds)) / LOGIT_STEP, 3), 0, 1)
     above[bins == 0] = 0
     above[bins == SCORE_BINS - 1] = 1
-    return np.asarray(scores @ above)
+    return np.asarray(np.einsum("...b,bt->...t", scores, above))
 
 
 def threshold_table(groups: Groups) -> list[dict[str, Any]]:
