@@ -87,12 +87,7 @@ def score_head(tally: Tally, kinds: Mapping[str, Kind], *, threshold: float) -> 
         held = male + female > 0
         before, after = np.tile(score, len(groups))[held], value.ravel()[held]
         return judge_scores(
-            female[held],
-            male[held],
-            before,
-            after,
-            people=people,
-            threshold=threshold,
+            female[held], male[held], before, after, people=people, threshold=threshold
         )
 
     return Head(
@@ -128,9 +123,11 @@ def age_head(tally: Tally, kinds: Mapping[str, Kind], *, edges: tuple[int, ...])
     frame = tally.ages
     year, bin_ = (frame[c].to_numpy(np.int64) for c in ("pred_year", "bin"))
     frame = frame.assign(**{PREDICTED: np.digitize(year, edges[1:])})
-    lowest = int(bin_.min())
-    pairs, place = np.unique(year * 2**16 + bin_ - lowest, return_inverse=True)
-    of_pair, error = pairs // 2**16, (pairs % 2**16 + lowest) / ERRORS_A_YEAR
+    lowest, width = int(bin_.min()), int(np.ptp(bin_)) + 1
+    pair = year * width + bin_ - lowest
+    pairs = np.flatnonzero(np.bincount(pair))  # the occupied ones, without a sort of every row
+    place = np.searchsorted(pairs, pair)
+    of_pair, error = pairs // width, (pairs % width + lowest) / ERRORS_A_YEAR
     n, sums = (added(year, frame[c].to_numpy(np.float64), YEARS) for c in ("n", "pred"))
     predicted = sums / np.maximum(n, 1) / 100
     counts = counted(frame, kinds, place, (len(pairs),))

@@ -68,12 +68,7 @@ def judge_scores(
         np.concatenate([female, male]),
         people,
     )
-    return [
-        brier,
-        _calibration_error(female, n, before, after),
-        signed,
-        accuracy,
-    ]
+    return [brier, _calibration_error(female, n, before, after), signed, accuracy]
 
 
 def _mean_change(

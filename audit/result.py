@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,18 @@ class AuditResult:
         parts += [f'"{name}": {_table_json(getattr(self, name))}' for name in COLUMNS]
         return "{\n " + ",\n ".join(parts) + "\n}\n"
 
+    def subgroups_of(self, feature: str, metric: str) -> pd.DataFrame:
+        """The rows of `subgroups` of one feature and metric, which every figure asks for."""
+        return self.subgroups.take(self._places.get((feature, metric), []))
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str], list[int]]:
+        places: dict[tuple[str, str], list[int]] = {}
+        pairs = self.subgroups[["feature", "metric"]].to_numpy(object).tolist()
+        for place, (feature, metric) in enumerate(pairs):
+            places.setdefault((feature, metric), []).append(place)
+        return places
+
     def save(self, folder: Path) -> Path:
         """Write `folder/result.json` atomically and return its path."""
         return write_text(folder / "result.json", self.to_json())
@@ -174,7 +187,8 @@ def _table_json(frame: pd.DataFrame) -> str:
     columns = []
     for name in frame:
         key, whole = json.dumps(str(name), ensure_ascii=False), name in _WHOLE
-        columns.append([f"   {key}: {_cell_json(v, whole=whole)}" for v in frame[name].tolist()])
+        cells = frame[name].to_numpy(object)
+        columns.append([f"   {key}: {_cell_json(v, whole=whole)}" for v in cells])
     records = ["  {\n" + ",\n".join(cells) + "\n  }" for cells in zip(*columns, strict=True)]
     return "[\n" + ",\n".join(records) + "\n ]" if records else "[]"
 

@@ -76,6 +76,7 @@ def _runs(seeds: list[int], folder: Path, *, keep: bool) -> Iterator[dict[str, o
             if not (keep and (out / "result.json").exists()):
                 command = [sys.executable, "-m", "audit", "demo", "--out", str(out)]
                 command += ["--seed", str(seed), *([] if planted else ["--unplanted"])]
+                command += ["--threads", "1"]  # the same bytes on any number of cores
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             seconds = time.perf_counter() - start
             result = AuditResult.load(out)

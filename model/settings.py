@@ -153,13 +153,7 @@ def demo_settings(*, seed: int = 0, threads: int | None = None) -> TrainSettings
     than the mirror.
     """
     return settings_for(
-        size=64,
-        epochs=20,
-        batch=32,
-        average=0.99,
-        augment=FLIP_ONLY,
-        seed=seed,
-        threads=threads,
+        size=64, epochs=20, batch=32, average=0.99, augment=FLIP_ONLY, seed=seed, threads=threads
     )
 
 

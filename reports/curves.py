@@ -6,18 +6,16 @@ from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import count, in_unit, interval, percent, years
 from reports import lookup
+from reports.marks import LINES
 from reports.plot import Figure, Trace, scatter
 from reports.theme import LIGHT, Drawn, axis_of, legend_above, styled, text
 
 FOLLOWED = ("loss", "age_mae", "gender_accuracy")
 TRUE, READ = "by true age", "by predicted age"
-# Told apart without colour too: line style and marker repeat what colour says.
-LOOKS = (
-    {"color": LIGHT["accent"], "dash": "solid", "symbol": "circle"},
-    {"color": LIGHT["group"], "dash": "dash", "symbol": "diamond"},
-    {"color": LIGHT["third"], "dash": "dot", "symbol": "square"},
-    {"color": LIGHT["fourth"], "dash": "dashdot", "symbol": "triangle-up"},
-    {"color": LIGHT["quiet"], "dash": "longdash", "symbol": "cross"},
+WHY_TWO_LINES = (
+    "The lines differ because even the best possible reader leans towards common ages: among those "
+    "truly old it reads too young, among those read as old it need not. Calibration is the line by "
+    "predicted age."
 )
 
 
@@ -30,7 +28,7 @@ def error_by_age(result: AuditResult, *, metric: str) -> Drawn | None:
     order += [x for x in dict.fromkeys(table.group) if x not in order]
     figure = Figure()
     for looks, shift, (by, rows) in zip(
-        LOOKS, (-0.08, 0.08), table.groupby("by", sort=False), strict=False
+        LINES, (-0.08, 0.08), table.groupby("by", sort=False), strict=False
     ):
         figure.add_trace(_age_line(rows, order, shift=shift, name=str(by), looks=looks))
     styled(figure, height=300, margin=(48, 8, 32, 56))
@@ -55,6 +53,7 @@ def error_by_age(result: AuditResult, *, metric: str) -> Drawn | None:
         alt=_by_age_alt(table, metric),
         table=table,
         figure=legend_above(figure),
+        why=WHY_TWO_LINES if table.by.iloc[0] != table.by.iloc[-1] else "",
     )
 
 
@@ -170,15 +169,20 @@ def _within(group: str, part: pd.DataFrame, whole: pd.DataFrame, *, feature: str
     figure.update_yaxes(tickformat=".0%", range=[0, 1], nticks=5)
     at = part[part.high == 5]
     five = f": {percent(at.value.iloc[0])} within 5 years" if len(at) else ""
-    table = part.assign(metric="age_cs5", k=part.high, low=part.value_low, high=part.value_high)
-    shown = table[table.k.isin([0, 1, 2, 3, 5, 7, 10, 15, 20, 30])]
-    words = [f"{count(r.k)} years {percent(r.value)}" for r in lookup.each(shown)]
+    whole_table = part.assign(
+        metric="age_cs5", k=part.high, low=part.value_low, high=part.value_high
+    )[["group", "k", "metric", "value", "low", "high", "n"]]
+    shown = whole_table[whole_table.k.isin([0, 1, 2, 3, 5, 7, 10, 15, 20, 30])]
+    words = [f"{count(r.k)} years {percent(r.value)}" for r in lookup.each(shown[shown.k % 5 == 0])]
     return Drawn(
         key=f"within-{feature}-{group}",
         heading=lookup.heading(feature),
         title=f"{group}{five}",
         alt=f"{group}: share of faces read at most k years off. " + ", ".join(words) + ".",
-        table=table[["group", "k", "metric", "value", "low", "high", "n"]],
+        table=shown.drop(columns=["group", "metric"]).rename(
+            columns={"value": "within", "low": "within_low", "high": "within_high"}
+        ),
+        data=whole_table,
         figure=figure,
         span="third",
     )
@@ -218,7 +222,7 @@ def followed(history: pd.DataFrame) -> dict[str, list[str]]:
 
 def _learning(history: pd.DataFrame, stem: str, columns: list[str]) -> Drawn:
     figure = Figure()
-    for looks, column in zip(LOOKS, columns, strict=False):
+    for looks, column in zip(LINES, columns, strict=False):
         name = "training" if column.endswith("train") else "validation"
         figure.add_trace(
             scatter(

@@ -37,7 +37,10 @@ SHORT = {
     "crossings": "Crossings",
     "slices": "Weak subgroups",
     "calibration": "Gender score",
+    "thresholds": "Thresholds",
     "coverage": "Age intervals",
+    "age_limits": "Age limits",
+    "proposals": "Corrections",
     "spread": "Spread of errors",
     "confusion": "Confusion",
     "training": "Learning curves",
@@ -161,6 +164,7 @@ def _figure(drawn: Drawn, section: str) -> dict[str, Any]:
         "figure": None if drawn.figure is None else plain(drawn.figure),
         "height": drawn.height,
         "min_width": drawn.min_width,
+        "why": drawn.why,
     }
 
 

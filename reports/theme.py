@@ -54,6 +54,7 @@ class Drawn:
     span: the width the figure is made for: the text's (720 px), a half or a third of it.
     min_width: px below which the figure is scrolled rather than squeezed.
     heading: what its neighbours and it compare (a feature); they stand together under it.
+    why: a sentence that this figure alone needs. data: the whole table, where `table` is thinned.
     """
 
     key: str
@@ -64,6 +65,8 @@ class Drawn:
     span: Span = "full"
     min_width: int = 0
     heading: str = ""
+    why: str = ""
+    data: pd.DataFrame | None = None
 
     @property
     def height(self) -> int:
@@ -105,6 +108,17 @@ LOOKS: Mapping[str, Any] = {
         "yaxis": _AXIS,
     }
 }
+LEGEND: Mapping[str, Any] = {  # one line above the figure
+    "orientation": "h",
+    "x": 0,
+    "xanchor": "left",
+    "y": 1,
+    "yanchor": "bottom",
+    "font": {"size": SIZE, "color": LIGHT["ink"]},
+    "bgcolor": "rgba(0,0,0,0)",
+    "itemclick": False,
+    "itemdoubleclick": False,
+}
 
 
 def styled(figure: Figure, *, height: int, margin: tuple[int, int, int, int]) -> Figure:
@@ -119,20 +133,7 @@ def styled(figure: Figure, *, height: int, margin: tuple[int, int, int, int]) ->
 
 def legend_above(figure: Figure) -> Figure:
     """Show the legend as one line above the figure."""
-    return figure.update_layout(
-        showlegend=True,
-        legend={
-            "orientation": "h",
-            "x": 0,
-            "xanchor": "left",
-            "y": 1,
-            "yanchor": "bottom",
-            "font": {"size": SIZE, "color": LIGHT["ink"]},
-            "bgcolor": "rgba(0,0,0,0)",
-            "itemclick": False,
-            "itemdoubleclick": False,
-        },
-    )
+    return figure.update_layout(showlegend=True, legend=dict(LEGEND))
 
 
 def dark(figure: Figure) -> Figure:
@@ -183,7 +184,7 @@ def axis_of(metric: str) -> dict[str, Any]:
     """Axis settings of a metric: its words and unit, the meaning of a signed one's two ends."""
     found = METRICS[metric]
     if found.unit == "share":
-        return {"title": {"text": found.label}, "tickformat": ".0%", "hoverformat": ".1%"}
+        return {"title": {"text": found.label}, "tickformat": ".2~%", "hoverformat": ".1%"}
     if found.better == "zero":
         words = "← too young · years · too old →"
         return {"title": {"text": words}, "tickformat": "+", "zeroline": True}

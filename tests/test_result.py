@@ -61,6 +61,17 @@ def test_a_result_survives_the_way_to_disk_and_back(tmp_path):
         )
 
 
+def test_the_rows_of_a_feature_and_metric_are_those_that_bear_both_names_in_their_order():
+    pairs = [("race", "age_mae"), ("race", "age_me"), ("sex", "age_mae"), ("race", "age_mae")]
+    rows = [RECORD | {"feature": f, "metric": m, "n": i} for i, (f, m) in enumerate(pairs)]
+    result = a_result(subgroups=table("subgroups", rows))
+    for feature, metric in [*pairs, ("sex", "age_me"), ("age", "x")]:
+        kept = [(f, m) == (feature, metric) for f, m in pairs]
+        wanted = result.subgroups[kept]
+        pd.testing.assert_frame_equal(result.subgroups_of(feature, metric), wanted)
+    assert a_result().subgroups_of("race", "age_mae").empty
+
+
 def test_an_empty_table_keeps_its_columns():
     assert list(a_result().disparities.columns) == list(COLUMNS["disparities"])
 
