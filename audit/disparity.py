@@ -55,7 +55,8 @@ class _Question:
     """One disparity record on its way to a verdict; arrays are over all groups of the feature.
 
     counts: whether it is a test (else its spread and noise alone are told). rare: compared groups
-    with too few events to resample. design: variance over that of independent faces.
+    with too few events to resample. design: variance over that of independent faces. ages: names
+    of the ages in `by_age`, used or not.
     """
 
     groups: Groups
@@ -68,6 +69,7 @@ class _Question:
     design: Floats
     ratios: Ratios | None
     by_age: Standardised | None
+    ages: tuple[str, ...]
 
     @property
     def enough(self) -> bool:
@@ -151,6 +153,7 @@ def _question(asked: Asked, record: Mapping[str, Any]) -> _Question:
     few = np.zeros(len(compared), dtype=bool)
     if ratios is not None and ratios.kind == "share":
         few = compared & rare(*(a.sum(axis=1) / design for a in (ratios.top, ratios.bottom)))
+    by_age = asked.by_age if counts else None
     return _Question(
         groups=groups,
         metric=metric,
@@ -161,7 +164,8 @@ def _question(asked: Asked, record: Mapping[str, Any]) -> _Question:
         rare=few,
         design=design,
         ratios=ratios,
-        by_age=_standardised(groups, asked.by_age, metric, compared) if counts else None,
+        by_age=_standardised(groups, by_age, metric, compared) if by_age else None,
+        ages=_ages(by_age) if by_age else (),
     )
 
 
@@ -253,6 +257,9 @@ def _at_one_age_mix(q: _Question, age: Replicates | None, g: int) -> dict[str, A
         "standardised_difference": q.by_age.value[high] - q.by_age.value[low],
         "standardised_p": age.p_value,
         "composition": q.by_age.composition[high, low],
+        "ages_left_out": ", ".join(
+            age for age, used in zip(q.ages, q.by_age.ages, strict=True) if not used
+        ),
         "outlying_standardised": age.difference[g],
         "outlying_standardised_low": ends[0][g],
         "outlying_standardised_high": ends[1][g],
@@ -260,12 +267,11 @@ def _at_one_age_mix(q: _Question, age: Replicates | None, g: int) -> dict[str, A
 
 
 def _standardised(
-    groups: Groups, by_age: Groups | None, metric: Metric, compared: NDArray[np.bool_]
+    groups: Groups, by_age: Groups, metric: Metric, compared: NDArray[np.bool_]
 ) -> Standardised | None:
-    if by_age is None or metric.top is None:
+    if metric.top is None:
         return None
-    own = {levels: g for g, levels in enumerate(groups.levels)}
-    ages = sorted({levels[-1] for levels in by_age.levels})
+    own, ages = {levels: g for g, levels in enumerate(groups.levels)}, _ages(by_age)
     shape = (len(own), len(ages), groups.sums[metric.bottom].shape[1])
     top, bottom = np.zeros(shape), np.zeros(shape)
     for i, levels in enumerate(by_age.levels):
@@ -273,6 +279,11 @@ def _standardised(
         top[at], bottom[at] = by_age.sums[metric.top][i], by_age.sums[metric.bottom][i]
     share = metric.unit == "share"
     return standardise(top, bottom, compared, scale=metric.scale, root=metric.root, share=share)
+
+
+def _ages(by_age: Groups) -> tuple[str, ...]:
+    """Names of the ages, in order of their first letters: as arrays over ages stand."""
+    return tuple(sorted({levels[-1] for levels in by_age.levels}))
 
 
 def _top(metric: Metric) -> str | None:

@@ -143,7 +143,8 @@ def _standardised(row: Mapping[str, Any], unit: str) -> str:
     if row["outlying_difference"] < 0:
         d, low, high = -d, -high, -low
     ends = f"[{_plain(low, unit)}, {_plain(high, unit)}]"
-    return f"; standardised for age {_plain(d, unit)} {ends}"
+    without = f", ages {row['ages_left_out']} left out" if row.get("ages_left_out") else ""
+    return f"; standardised for age{without} {_plain(d, unit)} {ends}"
 
 
 def _age_mix(row: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "standardised_p composition verdict noise_gap groups_compared "
         "outlying_group outlying_difference outlying_low outlying_high cochran_q cochran_p "
         "standardised_p_adjusted outlying_standardised outlying_standardised_low "
-        "outlying_standardised_high".split()
+        "outlying_standardised_high ages_left_out".split()
     ),
     "slices": tuple(
         "feature group metric value complement_value difference low high n n_confirm p_adjusted "

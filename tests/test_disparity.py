@@ -68,6 +68,14 @@ def test_the_outlying_group_is_told_at_one_age_mix_with_an_interval_that_holds_i
     assert found["standardised_p"] < found["standardised_p_adjusted"] < 0.04
 
 
+def test_ages_with_too_few_faces_of_a_group_are_left_out_of_the_standard_and_named():
+    faces = some_faces(4000, seed=12)
+    faces = faces[~((faces["race"] == "Black") & (faces["age_true"] >= 70))]
+    found = weighed(faces, (RACE,)).loc["race", "age_mae"]
+    assert found["ages_left_out"] == "70+"
+    assert weighed(some_faces(4000, seed=12), (RACE,)).loc["race", "age_mae"]["ages_left_out"] == ""
+
+
 def test_cochrans_q_stands_beside_the_p_of_every_tested_mean():
     found = weighed(planted(factor=1.5))
     assert found.loc[("race", "age_mae"), "cochran_p"] < 0.001
