@@ -60,8 +60,9 @@ def signed_l2(n: Floats, stated: Floats, females: Floats) -> Floats:
 def signed_error(scores: Floats, score_sums: Floats, shrink: float = 1.0) -> SignedError:
     """The signed squared error of one group alone, with a perfect score's law in closed form.
 
-    Under a perfect score (o - s)^2 is s (1 - s) / n_b times chi-squared with one degree of freedom;
-    p is of the weighted sum's Pearson type III with that skewness.
+    A bin's error is the mean of (y - s)(y' - s) over its pairs of faces, whose variance and third
+    moment under a perfect score are known at any n (Hoeffding 1948); p is of Pearson's type III
+    with the mean, variance and skewness of the whole.
 
     scores: rows [female 0/1, bin]; score_sums: sum of P(female) in millionths [bin]; shrink:
     effective over nominal rows. Bins of one row or less are left out.
@@ -72,14 +73,13 @@ def signed_error(scores: Floats, score_sums: Floats, shrink: float = 1.0) -> Sig
     if not len(n):
         return SignedError(*[float("nan")] * 3)
     error = float(signed_l2(n, stated, females))
-    s = stated / n
-    scale = s * (1 - s) / n.sum()
-    variance = 2 * (scale**2).sum()
+    s, share, pairs = stated / n, n / n.sum(), n * (n - 1)
+    v, third = s * (1 - s), s * (1 - s) * (1 - 2 * s)  # moments of one label about its score
+    variance = float((2 * share**2 * v**2 / pairs).sum())
     if variance == 0:
         return SignedError(error, 0.0, 1.0 if error <= 0 else 0.0)
-    # about the null mean: the subtracted variance is estimated from the observed share, which moves
-    # it by an order of n less than the square
-    law = stats.pearson3(8 * (scale**3).sum() / variance**1.5, scale=np.sqrt(variance))
+    cubes = share**3 * (8 * np.maximum(n - 2, 0) * v**3 + 4 * third**2) / pairs**2
+    law = stats.pearson3(float(cubes.sum()) / variance**1.5, scale=np.sqrt(variance))
     return SignedError(error, float(law.ppf(LEVEL)), float(law.sf(error)))
 
 
