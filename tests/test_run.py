@@ -251,6 +251,17 @@ def test_a_standard_deviation_is_judged_where_the_table_has_one(table):
     assert "age_pit" not in set(plain.histograms.kind)
 
 
+def test_a_model_that_says_the_same_of_every_face_is_audited_and_flagged():
+    table = synthetic_predictions(1500, seed=3).assign(age_pred=31.0, gender_score=0.5)
+    result = run_audit(table.assign(age_low=25.0, age_high=40.0))
+    flagged = " ".join(result.info["notes"])
+    assert "read as 31 years old" in flagged
+    assert "the same P(female), 0.5" in flagged
+    whole = result.subgroups[result.subgroups["feature"] == "overall"].set_index("metric")["value"]
+    assert whole["gender_auc"] == 0.5
+    assert whole["gender_brier"] == 0.25
+
+
 def test_one_head_is_audited_alone(table):
     small = AuditSettings(by=("race",))
     ages = run_audit(table[["sample_id", "race", "age_true", "age_pred"]], settings=small)
