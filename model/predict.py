@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from audit.contract import CONDITIONS
 from audit.errors import InputError
 from audit.files import write_atomic, write_text
+from model.conditions import MEASURED, conditions_of, measure_pixels
 from model.decode import Floats, apply_rule
 from model.evaluate import Pixels, score
 from model.faces import MADE, FaceTable, write_left_out
@@ -38,6 +41,7 @@ COLUMNS = (
     "gender_true", "gender_score", "split", "race",
 )  # fmt: skip
 _OWN = {*MADE, *COLUMNS}  # any other column comes from the labels and is a feature
+Measured = dict[str, npt.NDArray[np.float64]]
 
 
 def predict(
@@ -68,7 +72,7 @@ def predict(
     if not len(faces):
         raise InputError(f"{table.root}: no face to predict (split {split})")
     torch.set_num_threads(threads or cores())
-    age, gender, faults = score_faces(
+    age, gender, faults, measured = score_faces(
         loaded, faces, root=table.root, device=choose_device(device), progress=progress
     )
     kept = np.array([fault is None for fault in faults])
@@ -76,6 +80,8 @@ def predict(
     if not kept.any():
         raise InputError(f"{table.root}: none of {len(faces)} faces can be decoded: {faults[0]}")
     rows = _table(faces[kept], age, gender, loaded.config["decode"])
+    seen = conditions_of(faces[kept].reset_index(drop=True), measured)
+    rows = rows.join(seen[[name for name in CONDITIONS if name not in rows]])
     return write_predictions(rows, out, run=loaded)
 
 
@@ -95,17 +101,21 @@ def known_split(faces: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:
 
 def score_faces(
     run: Run, faces: pd.DataFrame, *, root: Path, device: torch.device, progress: bool
-) -> tuple[Floats, Floats, list[str | None]]:
-    """Decode and score: age outputs and P(female) of what could be decoded, each face's fault."""
+) -> tuple[Floats, Floats, list[str | None], Measured]:
+    """Decode and score: age outputs and P(female) of what could be decoded, each face's fault.
+
+    Last, what was measured on the pixels of what could be decoded.
+    """
     config = run.config
     network = run.network.to(device).to(memory_format=torch.channels_last)
     mean = torch.tensor(config["mean"], device=device)
     std = torch.tensor(config["std"], device=device)
-    ages, genders, faults = [], [], list[str | None]()
-    batches = _decoded([str(root / image) for image in faces["image"]], size=config["size"])
+    ages, genders, faults, seen = [], [], list[str | None](), list[Measured]()
+    batches = decoded_batches([str(root / image) for image in faces["image"]], size=config["size"])
     shown = tracked(batches, total=len(faces), label="faces read:", show=progress, step=BATCH)
-    for pictures, problems in shown:
+    for pictures, problems, measured in shown:
         faults += problems
+        seen.append(measured)
         if len(pictures):
             age, gender = score(
                 network,
@@ -118,13 +128,20 @@ def score_faces(
             )
             ages.append(age)
             genders.append(gender)
+    joined = {name: np.concatenate([part[name] for part in seen]) for name in MEASURED}
     if not ages:
-        return np.empty((0,)), np.empty((0,)), faults
-    return np.concatenate(ages), np.concatenate(genders), faults
+        return np.empty((0,)), np.empty((0,)), faults, joined
+    return np.concatenate(ages), np.concatenate(genders), faults, joined
 
 
-def _decoded(paths: list[str], *, size: int) -> Iterator[tuple[Pixels, list[str | None]]]:
-    """Batches of pictures and, picture by picture, why one is missing; in order, a few ahead."""
+Decoded = tuple[Pixels, list[str | None], Measured]
+
+
+def decoded_batches(paths: list[str], *, size: int) -> Iterator[Decoded]:
+    """Batches of pictures, picture by picture why one is missing, and what was measured on them.
+
+    In order, BATCH paths each, a few ahead.
+    """
 
     def read(path: str) -> Pixels | str:
         try:
@@ -132,14 +149,14 @@ def _decoded(paths: list[str], *, size: int) -> Iterator[tuple[Pixels, list[str 
         except PictureError as error:
             return str(error)
 
-    def decode(part: list[str]) -> tuple[Pixels, list[str | None]]:
+    def decode(part: list[str]) -> Decoded:
         found = [read(path) for path in part]
         pictures = [picture for picture in found if not isinstance(picture, str)]
         faults = [picture if isinstance(picture, str) else None for picture in found]
         stacked = np.stack(pictures) if pictures else np.empty((0, size, size, 3), np.uint8)
-        return stacked, faults
+        return stacked, faults, measure_pixels(stacked)
 
-    waiting: deque[Future[tuple[Pixels, list[str | None]]]] = deque()
+    waiting: deque[Future[Decoded]] = deque()
     with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, len(paths), BATCH):
             waiting.append(pool.submit(decode, paths[start : start + BATCH]))
