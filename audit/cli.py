@@ -55,7 +55,17 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"faceaudit {version('faceaudit')}")
     add = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for name in ("demo", "run", "check", "train", "predict", "audit", "report", "dashboard"):
+    for name in (
+        "demo",
+        "run",
+        "check",
+        "train",
+        "predict",
+        "audit",
+        "report",
+        "stress",
+        "dashboard",
+    ):
         function = getattr(commands, name)
         words = (function.__doc__ or "").strip()
         command = add.add_parser(

@@ -76,8 +76,8 @@ class AuditResult:
 
     def to_json(self) -> str:
         """`result.json`: numbers or null, never NaN; the same bytes for the same result."""
-        tables = {name: _records(getattr(self, name)) for name in COLUMNS}
-        whole = {"schema": SCHEMA, "info": _plain(self.info), **tables}
+        tables = {name: records_of(getattr(self, name)) for name in COLUMNS}
+        whole = {"schema": SCHEMA, "info": plain_values(self.info), **tables}
         return json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
     def save(self, folder: Path) -> Path:
@@ -128,7 +128,8 @@ def table(name: str, records: list[dict[str, Any]]) -> pd.DataFrame:
     return frame
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as JSON values: numbers to ten digits, null for what is missing."""
     columns = [str(c) for c in frame.columns]
     whole = [c in _WHOLE for c in columns]
     rows = frame.astype(object).itertuples(index=False, name=None)
@@ -138,11 +139,12 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
+    """Nested dicts and lists as JSON values."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain_values(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain_values(v) for v in value]
     return _number(value)
 
 

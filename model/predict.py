@@ -8,9 +8,8 @@ it is known by its content, and so are its copies.
 import dataclasses
 import hashlib
 import json
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from model.material import SPLITS, read_split
 from model.parallel import choose_device
 from model.pictures import PictureError, read_picture
 from model.run_folder import Run, load_run
-from model.threads import cores, tracked
+from model.threads import ahead, cores, tracked
 
 BATCH = 64
 _AHEAD = 4  # batches decoded ahead of the network: bounds memory
@@ -79,7 +78,7 @@ def predict(
     _write_left_out(table, faces, faults, out=out)
     if not kept.any():
         raise InputError(f"{table.root}: none of {len(faces)} faces can be decoded: {faults[0]}")
-    rows = _table(faces[kept], age, gender, loaded.config["decode"])
+    rows = prediction_rows(faces[kept], age, gender, loaded.config["decode"])
     seen = conditions_of(faces[kept].reset_index(drop=True), measured)
     rows = rows.join(seen[[name for name in CONDITIONS if name not in rows]])
     return write_predictions(rows, out, run=loaded)
@@ -106,10 +105,7 @@ def score_faces(
 
     Last, what was measured on the pixels of what could be decoded.
     """
-    config = run.config
-    network = run.network.to(device).to(memory_format=torch.channels_last)
-    mean = torch.tensor(config["mean"], device=device)
-    std = torch.tensor(config["std"], device=device)
+    config, read = run.config, scorer(run, device)
     ages, genders, faults, seen = [], [], list[str | None](), list[Measured]()
     batches = decoded_batches([str(root / image) for image in faces["image"]], size=config["size"])
     shown = tracked(batches, total=len(faces), label="faces read:", show=progress, step=BATCH)
@@ -117,21 +113,26 @@ def score_faces(
         faults += problems
         seen.append(measured)
         if len(pictures):
-            age, gender = score(
-                network,
-                pictures,
-                mean=mean,
-                std=std,
-                device=device,
-                precision=config["precision"],
-                flip=True,
-            )
+            age, gender = read(pictures)
             ages.append(age)
             genders.append(gender)
     joined = {name: np.concatenate([part[name] for part in seen]) for name in MEASURED}
     if not ages:
         return np.empty((0,)), np.empty((0,)), faults, joined
     return np.concatenate(ages), np.concatenate(genders), faults, joined
+
+
+def scorer(run: Run, device: torch.device) -> Callable[[Pixels], tuple[Floats, Floats]]:
+    """The run's network on `device` as one function: pictures in, ages and P(female) out."""
+    return partial(
+        score,
+        run.network.to(device).to(memory_format=torch.channels_last),
+        mean=torch.tensor(run.config["mean"], device=device),
+        std=torch.tensor(run.config["std"], device=device),
+        device=device,
+        precision=run.config["precision"],
+        flip=True,
+    )
 
 
 Decoded = tuple[Pixels, list[str | None], Measured]
@@ -156,17 +157,13 @@ def decoded_batches(paths: list[str], *, size: int) -> Iterator[Decoded]:
         stacked = np.stack(pictures) if pictures else np.empty((0, size, size, 3), np.uint8)
         return stacked, faults, measure_pixels(stacked)
 
-    waiting: deque[Future[Decoded]] = deque()
-    with ThreadPoolExecutor(cores()) as pool:
-        for start in range(0, len(paths), BATCH):
-            waiting.append(pool.submit(decode, paths[start : start + BATCH]))
-            if len(waiting) > _AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    parts = (paths[start : start + BATCH] for start in range(0, len(paths), BATCH))
+    yield from ahead((partial(decode, part) for part in parts), most=_AHEAD)
 
 
-def _table(faces: pd.DataFrame, age: Floats, gender: Floats, rule: dict[str, Any]) -> pd.DataFrame:
+def prediction_rows(
+    faces: pd.DataFrame, age: Floats, gender: Floats, rule: dict[str, Any]
+) -> pd.DataFrame:
     """The contract's columns, then whatever else the labels say; years to 1/1000."""
     years, low, high = (np.round(part, 3) for part in apply_rule(age, rule))
     rows = pd.DataFrame(

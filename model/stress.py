@@ -1,0 +1,242 @@
+"""The faces of a run read again, clean and corrupted: rows for `audit.stress`.
+
+Each picture is decoded once; threads corrupt the next batches while the network works on one.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from PIL import Image
+
+from audit.errors import InputError
+from audit.files import write_atomic
+from audit.levels import nearest
+from audit.readings import CLEAN
+from audit.words import count
+from model.corruptions import CORRUPTIONS, REFERENCE, SEVERITIES, corrupt, step_words
+from model.drawn_faces import draw_faces
+from model.faces import FaceTable
+from model.material import SPLITS, read_split
+from model.parallel import choose_device
+from model.predict import BATCH, decoded_batches, known_split, prediction_rows, scorer
+from model.run_folder import Run, load_run
+from model.threads import ahead, cores, tracked
+
+SAMPLE = 1000  # people read unless more are asked for
+EXAMPLE = 0  # the drawn face that shows what the corruptions do
+_AHEAD = 4  # batches corrupted ahead of the network: bounds memory
+
+Pixels = npt.NDArray[np.uint8]
+Variant = tuple[str, int]  # corruption, severity
+
+
+@dataclass(frozen=True)
+class Stressed:
+    """`readings`: what `audit.stress.run_stress` reads. `about`: what they were drawn from."""
+
+    readings: pd.DataFrame
+    about: dict[str, Any]
+
+    @property
+    def words(self) -> str:
+        """What was read, in one line."""
+        a = self.about
+        faces = len(self.readings) // max(a["readings"], 1)
+        drawn = (
+            f", drawn from {count(a['people_there'])}" if a["people"] < a["people_there"] else ""
+        )
+        lost = f"; {count(a['not_decoded'])} cannot be decoded" if a["not_decoded"] else ""
+        return (
+            f"{count(faces)} faces of {count(a['people'])} people{drawn}, "
+            f"{a['readings']} times each{lost}"
+        )
+
+    def write(self, path: Path) -> Path:
+        """Write the readings as Parquet, atomically, with page checksums."""
+        arrow = pa.Table.from_pandas(self.readings, preserve_index=False)
+        return write_atomic(
+            path, lambda beside: pq.write_table(arrow, beside, write_page_checksum=True)
+        )
+
+
+def read_corrupted(
+    run: Path,
+    table: FaceTable,
+    *,
+    corruptions: Sequence[str] | None = None,
+    severities: Sequence[int] | None = None,
+    split: str = "test",
+    sample: int = SAMPLE,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: bool = True,
+) -> Stressed:
+    """Read the faces of `split` with the run's network, clean and under every corruption.
+
+    sample: at most so many people, drawn by a hash of seed and person (0: everybody). Raises
+    InputError for a word that does not exist and where no face is left.
+    """
+    variants = [(CLEAN, 0), *_variants(corruptions, severities)]
+    if sample < 0:
+        raise InputError(f"--sample {sample}: must be 0 (everybody) or more")
+    loaded = load_run(run)
+    faces = table.faces.reset_index(drop=True)
+    faces = faces.assign(split=known_split(faces, read_split(run / "split.csv")))
+    if split != "all":
+        if split not in SPLITS:
+            raise InputError(f"split {split!r}: must be all, {', '.join(SPLITS)}")
+        faces = faces[faces["split"] == split]
+    if not len(faces):
+        raise InputError(f"{table.root}: no face to read (split {split}); choose another --split")
+    chosen = sample_people(faces, sample, seed=seed)
+    torch.set_num_threads(threads or cores())
+    readings, lost = _readings(
+        loaded,
+        chosen.reset_index(drop=True),
+        variants,
+        root=table.root,
+        device=choose_device(device),
+        seed=seed,
+        progress=progress,
+    )
+    about = {
+        "model": f"{loaded.config['network']} {loaded.config['run_id']}",
+        "readings": len(variants),
+        "people": int(chosen["subject_id"].nunique()),
+        "people_there": int(faces["subject_id"].nunique()),
+        "faces_there": len(faces),
+        "not_decoded": lost,
+    }
+    return Stressed(readings, about)
+
+
+def sample_people(faces: pd.DataFrame, most: int, *, seed: int) -> pd.DataFrame:
+    """All faces of at most `most` people (0: of all), in their order.
+
+    Who is chosen follows from a hash of seed and person alone: with more faces in the folder, or
+    in another order, a chosen person stays chosen or gives way to one with a smaller hash.
+    """
+    people = faces["subject_id"].astype(str)
+    if not most or people.nunique() <= most:
+        return faces
+    rank = {p: hashlib.sha256(f"{seed} {p}".encode()).digest() for p in people.unique()}
+    kept = set(sorted(rank, key=rank.__getitem__)[:most])
+    return faces[people.isin(kept)]
+
+
+def _variants(corruptions: Sequence[str] | None, severities: Sequence[int] | None) -> list[Variant]:
+    for name in corruptions or ():
+        if name not in CORRUPTIONS:
+            raise InputError(f"--corruptions {name!r}: {nearest(name, list(CORRUPTIONS))}")
+    for severity in severities or ():
+        if severity not in SEVERITIES:
+            known = ", ".join(map(str, SEVERITIES))
+            raise InputError(f"--severities {severity}: there are {known}")
+    names = [name for name in CORRUPTIONS if corruptions is None or name in corruptions]
+    steps = [s for s in SEVERITIES if severities is None or s in severities]
+    return [(name, severity) for name in names for severity in steps]
+
+
+def _readings(
+    run: Run,
+    faces: pd.DataFrame,
+    variants: Sequence[Variant],
+    *,
+    root: Path,
+    device: torch.device,
+    seed: int,
+    progress: bool,
+) -> tuple[pd.DataFrame, int]:
+    """Predictions of every face under every variant, and how many faces cannot be decoded."""
+    config, read = run.config, scorer(run, device)
+    paths = [str(root / image) for image in faces["image"]]
+    parts: dict[Variant, list[pd.DataFrame]] = {variant: [] for variant in variants}
+    faults: dict[int, str] = {}
+    batches = _corrupted(paths, variants, size=config["size"], seed=seed, faults=faults)
+    total, step = len(faces) * len(variants), BATCH
+    for rows, variant, pictures in tracked(
+        batches, total=total, label="readings made:", show=progress, step=step
+    ):
+        age, gender = read(pictures)
+        corruption, severity = variant
+        found = prediction_rows(faces.iloc[rows], age, gender, config["decode"])
+        parts[variant].append(found.assign(corruption=corruption, severity=severity))
+    if not any(parts.values()):
+        first = next(iter(faults.values()))
+        raise InputError(f"{root}: none of {len(faces)} faces can be decoded: {first}")
+    joined = [part for of_variant in parts.values() for part in of_variant]
+    return pd.concat(joined, ignore_index=True), len(faults)
+
+
+Batch = tuple[npt.NDArray[np.int64], Variant, Pixels]
+
+
+def _corrupted(
+    paths: list[str],
+    variants: Sequence[Variant],
+    *,
+    size: int,
+    seed: int,
+    faults: dict[int, str],
+) -> Iterator[Batch]:
+    """(row numbers, variant, pictures), every batch under every variant; fills in `faults`."""
+
+    def calls() -> Iterator[Callable[[], Batch]]:
+        start = 0
+        for pictures, problems, _ in decoded_batches(paths, size=size):
+            found = {start + i: words for i, words in enumerate(problems) if words is not None}
+            rows = np.array(
+                [start + i for i in range(len(problems)) if start + i not in found], dtype=np.int64
+            )
+            faults.update(found)
+            start += len(problems)
+            if len(rows):
+                for variant in variants:
+                    yield partial(_batch, rows, variant, pictures, seed)
+
+    yield from ahead(calls(), most=_AHEAD)
+
+
+def _batch(rows: npt.NDArray[np.int64], variant: Variant, pictures: Pixels, seed: int) -> Batch:
+    corruption, severity = variant
+    if corruption == CLEAN:
+        return rows, variant, pictures
+    changed = [corrupt(picture, corruption, severity, seed=seed) for picture in pictures]
+    return rows, variant, np.stack(changed)
+
+
+def corruption_words() -> dict[str, dict[str, Any]]:
+    """Label of every corruption, and what each of its severities means, in the order made."""
+    return {
+        name: {"label": kind.label, "steps": {str(s): step_words(name, s) for s in SEVERITIES}}
+        for name, kind in CORRUPTIONS.items()
+    }
+
+
+def examples(severities: Sequence[int] | None = None, *, side: int = 96) -> dict[str, list[bytes]]:
+    """A drawn face under every corruption, clean first, then by severity, as JPEG."""
+    face = draw_faces(EXAMPLE + 1, seed=0, size=REFERENCE).pictures[EXAMPLE]
+
+    def packed(picture: Pixels) -> bytes:
+        data = io.BytesIO()
+        small = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
+        small.save(data, "JPEG", quality=88)
+        return data.getvalue()
+
+    steps = [s for s in SEVERITIES if severities is None or s in severities]
+    return {
+        name: [packed(face), *(packed(corrupt(face, name, s)) for s in steps)]
+        for name in CORRUPTIONS
+    }
