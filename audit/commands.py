@@ -178,6 +178,7 @@ def stress(args: argparse.Namespace) -> int:
     found = read_corrupted(
         args.run,
         read_faces(args.faces, progress=progress, strict=args.strict),
+        by=args.by,
         corruptions=args.corruptions,
         severities=args.severities,
         split=args.split,

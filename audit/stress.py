@@ -21,6 +21,7 @@ import pandas as pd
 from audit.config import AuditSettings
 from audit.evidence import holm, verdict
 from audit.files import write_text
+from audit.findings import ORDER
 from audit.groups import OVERALL, status
 from audit.harm_words import sentence
 from audit.metrics import METRICS, Floats, Metric
@@ -68,10 +69,7 @@ class StressResult:
 
     @property
     def told(self) -> list[str]:
-        """The verdict of all comparisons, then a sentence for each established harm, largest first.
-
-        Size is counted in margins of practical importance, so that years and shares can be ranked.
-        """
+        """How many comparisons show what, then a sentence for each established harm, ranked."""
         return [verdict_words(self.comparisons), *established(self.comparisons)["sentence"]]
 
     def save(self, folder: Path) -> Path:
@@ -107,10 +105,11 @@ class _Question:
 
 
 def established(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Comparisons with unequal harm, the largest in margins first."""
+    """Comparisons with unequal harm: errors before coverage, then the largest in margins."""
     found = comparisons[comparisons["verdict"] == VERDICTS["disparity"]]
-    size = found["harm"].abs() / found["margin"]
-    return found.loc[size.sort_values(ascending=False, kind="stable").index]
+    first, size = found["metric"].map(ORDER), -found["harm"].abs() / found["margin"]
+    ranked = found.assign(first=first, size=size).sort_values(["first", "size"], kind="stable")
+    return found.loc[ranked.index]
 
 
 def verdict_words(comparisons: pd.DataFrame) -> str:

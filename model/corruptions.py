@@ -35,7 +35,7 @@ class Corruption:
 
     label: str
     steps: tuple[float, float, float, float, float]
-    unit: str  # with {} where the step stands
+    unit: str  # a format of the step
     change: Change
 
 
@@ -61,9 +61,9 @@ def corrupt(picture: Pixels, corruption: str, severity: int, *, seed: int = 0) -
 
 
 def step_words(corruption: str, severity: int) -> str:
-    """`2 stops less light`: what a severity means."""
+    """`2 EV less light`: what a severity means; an EV is a halving or doubling."""
     kind = CORRUPTIONS[corruption]
-    return kind.unit.format(f"{kind.steps[severity - 1]:g}")
+    return kind.unit.format(kind.steps[severity - 1])
 
 
 def _lots(picture: Pixels, corruption: str, seed: int) -> Lots:
@@ -141,18 +141,18 @@ def _tilted(photo: Pixels, degrees: float, lots: Lots) -> Pixels:
 
 
 CORRUPTIONS: Mapping[str, Corruption] = {
-    "darkness": Corruption("Darkness", (1, 2, 3, 4, 5), "{} stops less light", _darkened),
+    "darkness": Corruption("Darkness", (1, 2, 3, 4, 5), "{:g} EV less light", _darkened),
     "overexposure": Corruption(
-        "Over-exposure", (0.5, 1, 1.5, 2, 2.5), "{} stops more light", _exposed
+        "Over-exposure", (0.5, 1, 1.5, 2, 2.5), "{:g} EV more light", _exposed
     ),
-    "blur": Corruption("Blur", (1, 1.5, 2.5, 4, 6), "Gaussian, σ {} px of 128 a side", _blurred),
+    "blur": Corruption("Blur", (1, 1.5, 2.5, 4, 6), "Gaussian, σ {:g} px of 128", _blurred),
     "noise": Corruption(
-        "Noise", (0.04, 0.08, 0.12, 0.18, 0.26), "Gaussian, σ {} of full range", _noisy
+        "Noise", (0.04, 0.08, 0.12, 0.18, 0.26), "Gaussian, σ {:.0%} of full range", _noisy
     ),
-    "jpeg": Corruption("JPEG", (40, 25, 15, 10, 5), "quality {}", _compressed),
-    "downscale": Corruption("Fewer pixels", (2, 3, 4, 6, 8), "1/{} of the side", _shrunk),
+    "jpeg": Corruption("JPEG", (40, 25, 15, 10, 5), "quality {:g}", _compressed),
+    "downscale": Corruption("Fewer pixels", (2, 3, 4, 6, 8), "1/{:g} of the side", _shrunk),
     "occlusion": Corruption(
-        "Occlusion", (0.05, 0.1, 0.2, 0.3, 0.4), "a box over {} of the area", _covered
+        "Occlusion", (0.05, 0.1, 0.2, 0.3, 0.4), "a box over {:.0%} of the area", _covered
     ),
-    "tilt": Corruption("Tilt", (5, 10, 20, 30, 45), "{}° to one side", _tilted),
+    "tilt": Corruption("Tilt", (5, 10, 20, 30, 45), "{:g}° to one side", _tilted),
 }

@@ -78,9 +78,7 @@ def predict(
     _write_left_out(table, faces, faults, out=out)
     if not kept.any():
         raise InputError(f"{table.root}: none of {len(faces)} faces can be decoded: {faults[0]}")
-    rows = prediction_rows(faces[kept], age, gender, loaded.config["decode"])
-    seen = conditions_of(faces[kept].reset_index(drop=True), measured)
-    rows = rows.join(seen[[name for name in CONDITIONS if name not in rows]])
+    rows = prediction_rows(faces[kept], age, gender, loaded.config["decode"], measured=measured)
     return write_predictions(rows, out, run=loaded)
 
 
@@ -162,9 +160,9 @@ def decoded_batches(paths: list[str], *, size: int) -> Iterator[Decoded]:
 
 
 def prediction_rows(
-    faces: pd.DataFrame, age: Floats, gender: Floats, rule: dict[str, Any]
+    faces: pd.DataFrame, age: Floats, gender: Floats, rule: dict[str, Any], *, measured: Measured
 ) -> pd.DataFrame:
-    """The contract's columns, then whatever else the labels say; years to 1/1000."""
+    """The contract's columns, whatever else the labels say, CONDITIONS; years to 1/1000."""
     years, low, high = (np.round(part, 3) for part in apply_rule(age, rule))
     rows = pd.DataFrame(
         {
@@ -185,7 +183,8 @@ def prediction_rows(
     for name in faces.columns:
         if name not in _OWN:
             rows[name] = faces[name].to_numpy()
-    return rows
+    seen = conditions_of(faces.reset_index(drop=True), measured)
+    return rows.join(seen[[name for name in CONDITIONS if name not in rows]])
 
 
 def write_predictions(rows: pd.DataFrame, out: Path, *, run: Run) -> Path:

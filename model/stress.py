@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
+from audit.contract import CONDITIONS
 from audit.errors import InputError
 from audit.files import write_atomic
 from audit.levels import nearest
@@ -26,10 +27,18 @@ from audit.readings import CLEAN
 from audit.words import count
 from model.corruptions import CORRUPTIONS, REFERENCE, SEVERITIES, corrupt, step_words
 from model.drawn_faces import draw_faces
-from model.faces import FaceTable
+from model.faces import MADE, FaceTable
 from model.material import SPLITS, read_split
 from model.parallel import choose_device
-from model.predict import BATCH, decoded_batches, known_split, prediction_rows, scorer
+from model.predict import (
+    BATCH,
+    COLUMNS,
+    Measured,
+    decoded_batches,
+    known_split,
+    prediction_rows,
+    scorer,
+)
 from model.run_folder import Run, load_run
 from model.threads import ahead, cores, tracked
 
@@ -74,6 +83,7 @@ def read_corrupted(
     run: Path,
     table: FaceTable,
     *,
+    by: Sequence[str] | None = None,
     corruptions: Sequence[str] | None = None,
     severities: Sequence[int] | None = None,
     split: str = "test",
@@ -85,9 +95,11 @@ def read_corrupted(
 ) -> Stressed:
     """Read the faces of `split` with the run's network, clean and under every corruption.
 
-    sample: at most so many people, drawn by a hash of seed and person (0: everybody). Raises
-    InputError for a word that does not exist and where no face is left.
+    by: features that will be asked for, so that a misspelt one is refused before the work. sample:
+    at most so many people, drawn by a hash of seed and person (0: everybody). Raises InputError for
+    a word that does not exist and where no face is left.
     """
+    _refuse_unknown(by or (), table)
     variants = [(CLEAN, 0), *_variants(corruptions, severities)]
     if sample < 0:
         raise InputError(f"--sample {sample}: must be 0 (everybody) or more")
@@ -136,6 +148,17 @@ def sample_people(faces: pd.DataFrame, most: int, *, seed: int) -> pd.DataFrame:
     return faces[people.isin(kept)]
 
 
+def _refuse_unknown(by: Sequence[str], table: FaceTable) -> None:
+    extra = [str(n) for n in table.faces.columns if n not in MADE and n not in COLUMNS]
+    race = ["race"] if table.has_race else []
+    known = [*race, "gender_true", "age_group", *extra, *CONDITIONS]
+    for name in by:
+        if name not in known:
+            raise InputError(
+                f"--by {name!r}: these faces have no such feature; {nearest(name, known)}"
+            )
+
+
 def _variants(corruptions: Sequence[str] | None, severities: Sequence[int] | None) -> list[Variant]:
     for name in corruptions or ():
         if name not in CORRUPTIONS:
@@ -166,12 +189,12 @@ def _readings(
     faults: dict[int, str] = {}
     batches = _corrupted(paths, variants, size=config["size"], seed=seed, faults=faults)
     total, step = len(faces) * len(variants), BATCH
-    for rows, variant, pictures in tracked(
+    for rows, measured, variant, pictures in tracked(
         batches, total=total, label="readings made:", show=progress, step=step
     ):
         age, gender = read(pictures)
         corruption, severity = variant
-        found = prediction_rows(faces.iloc[rows], age, gender, config["decode"])
+        found = prediction_rows(faces.iloc[rows], age, gender, config["decode"], measured=measured)
         parts[variant].append(found.assign(corruption=corruption, severity=severity))
     if not any(parts.values()):
         first = next(iter(faults.values()))
@@ -180,7 +203,8 @@ def _readings(
     return pd.concat(joined, ignore_index=True), len(faults)
 
 
-Batch = tuple[npt.NDArray[np.int64], Variant, Pixels]
+Rows = npt.NDArray[np.int64]
+Batch = tuple[Rows, Measured, Variant, Pixels]
 
 
 def _corrupted(
@@ -191,11 +215,13 @@ def _corrupted(
     seed: int,
     faults: dict[int, str],
 ) -> Iterator[Batch]:
-    """(row numbers, variant, pictures), every batch under every variant; fills in `faults`."""
+    """Every batch under every variant: row numbers, what was measured on the clean pictures, the
+    variant, the pictures. Fills in `faults`.
+    """
 
     def calls() -> Iterator[Callable[[], Batch]]:
         start = 0
-        for pictures, problems, _ in decoded_batches(paths, size=size):
+        for pictures, problems, measured in decoded_batches(paths, size=size):
             found = {start + i: words for i, words in enumerate(problems) if words is not None}
             rows = np.array(
                 [start + i for i in range(len(problems)) if start + i not in found], dtype=np.int64
@@ -204,17 +230,18 @@ def _corrupted(
             start += len(problems)
             if len(rows):
                 for variant in variants:
-                    yield partial(_batch, rows, variant, pictures, seed)
+                    yield partial(_batch, (rows, measured, variant, pictures), seed=seed)
 
     yield from ahead(calls(), most=_AHEAD)
 
 
-def _batch(rows: npt.NDArray[np.int64], variant: Variant, pictures: Pixels, seed: int) -> Batch:
-    corruption, severity = variant
+def _batch(clean: Batch, *, seed: int) -> Batch:
+    """The batch with its pictures as its variant leaves them."""
+    rows, measured, (corruption, severity), pictures = clean
     if corruption == CLEAN:
-        return rows, variant, pictures
+        return clean
     changed = [corrupt(picture, corruption, severity, seed=seed) for picture in pictures]
-    return rows, variant, np.stack(changed)
+    return rows, measured, (corruption, severity), np.stack(changed)
 
 
 def corruption_words() -> dict[str, dict[str, Any]]:

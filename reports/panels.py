@@ -29,9 +29,10 @@ class Line:
 
 
 def ticks_of(rows: pd.DataFrame) -> list[float]:
-    """Round numbers that span the values and their intervals, of intervals at most twice that."""
+    """Round numbers that span the values and their intervals, but for those of unusual width."""
     values = rows["value"].dropna()
-    reach = float(values.max() - values.min()) / 2 or 1.0
+    usual = float((rows["high"] - rows["low"]).median())
+    reach = max(float(values.max() - values.min()) / 2, usual)
     low = max(float(rows["low"].min()), float(values.min()) - reach)
     high = min(float(rows["high"].max()), float(values.max()) + reach)
     return round_ticks(low, high, most=5)

@@ -23,6 +23,7 @@ CLEAN = "clean"
 FINDINGS = 8  # that stand open
 OVER_ALL = ("age_mae", "age_me", "gender_accuracy", "interval_coverage")
 UNEQUAL, NONE = "unequal harm", "no unequal harm found"
+VERDICTS = {UNEQUAL: "established", NONE: "none found"}
 
 Record = dict[str, Any]
 
@@ -163,7 +164,7 @@ def _by_feature(result: StressResult, feature: str, corruptions: Sequence[Record
             lines.append(_line(all_rows, c["name"], OVERALL, look="all"))
             look = "group" if sure else "accent"
             lines.append(_line(rows, c["name"], record["group"], look=look, whiskers=True))
-            words = f"{record['group']}: {_harm(record)}" if sure else f"{record['group']}"
+            words = f"{record['group']} at {record['severity']}: {_harm(record)}{_unit(metric)}"
             panels.append(_panel(c["label"], metric, ticks, lines, words, strong=sure))
         figures.append(
             {
@@ -235,20 +236,20 @@ def _signed(record: Record, name: str, metric: str) -> str:
 def _harm(record: Record) -> str:
     metric = record["metric"]
     ends = ", ".join(_signed(record, end, metric) for end in ("low", "high"))
-    return f"{_signed(record, 'harm', metric)} [{ends}]{_unit(metric)}"
+    return f"{_signed(record, 'harm', metric)} [{ends}]"
 
 
 def _row(record: Record, label: str) -> list[str]:
     metric = record["metric"]
-    change = ", ".join(_signed(record, name, metric) for name in ("change", "rest_change"))
+    changes = (_signed(record, name, metric) for name in ("change", "rest_change"))
     return [
         label,
+        VERDICTS.get(record["verdict"], "cannot be decided"),
         f"{record['group']}, {record['severity']}",
-        change.replace(", ", " against "),
+        ", ".join(changes),
         _harm(record),
         f"{_signed(record, 'gap_clean', metric)} → {_signed(record, 'gap', metric)}",
-        p_value(record["p_adjusted"]),
-        record["verdict"],
+        p_value(record["p_adjusted"]).removeprefix("p = ").removeprefix("p "),
     ]
 
 

@@ -22,7 +22,8 @@ def conditions(faces):
     """Mean conditions of the faces by (corruption, severity); severity 0 is clean."""
 
     def mean(pictures):
-        return {name: np.nanmean(x) for name, x in measure_pixels(np.stack(pictures)).items()}
+        found = measure_pixels(np.stack(pictures))
+        return {name: found[name].mean() for name in ("brightness", "sharpness")}
 
     found = {(k, s): mean([corrupt(f, k, s) for f in faces]) for k in KINDS for s in SEVERITIES}
     return found | {(k, 0): mean(list(faces)) for k in KINDS}
@@ -133,4 +134,4 @@ def test_words_that_do_not_exist_are_refused(faces):
         corrupt(faces[0], "fog", 1)
     with pytest.raises(InputError, match="no severity 6"):
         corrupt(faces[0], "blur", 6)
-    assert step_words("darkness", 2) == "2 stops less light"
+    assert step_words("darkness", 2) == "2 EV less light"

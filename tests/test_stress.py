@@ -36,7 +36,7 @@ def test_the_harmed_group_is_named_with_what_was_planted(harmed):
     assert first.gap - first.gap_clean == pytest.approx(first.harm)
     assert first.change - first.rest_change == pytest.approx(first.harm)
     assert first.sentence.startswith(
-        "Under darkness of severity 4, mean absolute age error of B rises"
+        "Under darkness of severity 4, mean absolute age error of B (race) rises"
     )
 
 
