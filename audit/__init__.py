@@ -3,6 +3,7 @@
 `import audit` is light: fairlearn and DuckDB are loaded when an audit runs.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from audit.config import AuditSettings
@@ -11,14 +12,32 @@ from audit.metrics import METRICS
 from audit.result import AuditResult
 
 if TYPE_CHECKING:
+    from audit.corrections import apply_recalibration, read_recalibration
+    from audit.recalibrating import recalibrate
     from audit.run import run_audit
 
-__all__ = ["METRICS", "AuditResult", "AuditSettings", "InputError", "MachineError", "run_audit"]
+__all__ = [
+    "METRICS",
+    "AuditResult",
+    "AuditSettings",
+    "InputError",
+    "MachineError",
+    "apply_recalibration",
+    "read_recalibration",
+    "recalibrate",
+    "run_audit",
+]
+
+
+_HOMES = {  # loaded when asked for: they need fairlearn or DuckDB
+    "apply_recalibration": "audit.corrections",
+    "read_recalibration": "audit.corrections",
+    "recalibrate": "audit.recalibrating",
+    "run_audit": "audit.run",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "run_audit":
-        from audit.run import run_audit  # noqa: PLC0415  (an audit loads fairlearn and DuckDB)
-
-        return run_audit
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'audit' has no attribute {name!r}")

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import stats
 
 from audit.features import Feature
 from audit.groups import CROSS, OVERALL, SUPPRESSED_BELOW, Groups, gather
+from audit.histograms import FRAMES
 from audit.intervals import LEVEL, around, clustered_se, effective, student, wilson
-from audit.metrics import Floats
+from audit.metrics import METRICS, Floats
 from audit.tally import Tally
 
 BINS = 15
 DRAWS = 1000
-_HISTOGRAMS = ("errors", "scores")
 
 
 def equal_mass(counts: Floats) -> NDArray[np.int64]:
@@ -62,7 +62,7 @@ def calibration_error(scores: Floats, score_sums: Floats) -> float:
     return float(np.abs(females - stated).sum() / n.sum()) if len(n) else float("nan")
 
 
-def _normals() -> Floats:
+def normal_draws() -> Floats:
     """The same draws for every group: a figure never depends on which groups came before it."""
     return np.random.default_rng(15).standard_normal((DRAWS, BINS))
 
@@ -82,7 +82,7 @@ def calibration_error_interval(
     n, stated, females = binned(scores, score_sums)
     if not len(n):
         return float("nan"), float("nan"), float("nan")
-    z = (_normals() if normals is None else normals)[:, : len(n)]
+    z = (normal_draws() if normals is None else normals)[:, : len(n)]
     error = float(np.abs(females - stated).sum() / n.sum())
     rows = n * shrink
     p = (females * shrink + 1) / (rows + 2)
@@ -145,58 +145,13 @@ def gender_calibration(groups: Groups) -> list[dict[str, Any]]:
     return records
 
 
-def isotonic_brier(scores: Floats) -> float:
-    """Brier score of the isotonic (pool-adjacent-violators) recalibration, fitted on these rows.
-
-    scores: rows [female 0/1, bin], bins rising in P(female).
-    """
-    n = scores.sum(axis=0)
-    held = n > 0
-    share = scores[1][held] / n[held]
-    fit = optimize.isotonic_regression(share, weights=n[held]).x
-    females, males = scores[1][held], scores[0][held]
-    return float((females * (1 - fit) ** 2 + males * fit**2).sum() / n.sum())
-
-
-def score_table(groups: Groups) -> list[dict[str, Any]]:
-    """One record per group: Brier = miscalibration - discrimination + uncertainty, ECE and null.
-
-    The decomposition is CORP's (Dimitriadis, Gneiting & Jordan 2021): miscalibration is what
-    isotonic recalibration would save, uncertainty the Brier score of stating the group's share.
-    Groups of fewer than 10 people carry n alone.
-    """
-    records = []
-    n, people, shrink = groups.totals("score_n"), groups.people("score_n"), score_design(groups)
-    brier = groups.totals("score_brier") / 1e6
-    normals = _normals()
-    for g, name in enumerate(groups.names):
-        record: dict[str, Any] = {"feature": groups.feature, "group": name, "n": n[g]}
-        if people[g] >= SUPPRESSED_BELOW:
-            scores, sums = groups.scores[g], groups.score_sums[g]
-            share, fitted = float(scores[1].sum() / n[g]), isotonic_brier(scores)
-            uncertainty = share * (1 - share)
-            _, _, null = calibration_error_interval(scores, sums, shrink[g], normals=normals)
-            record |= {
-                "brier": brier[g] / n[g],
-                "miscalibration": brier[g] / n[g] - fitted,
-                "discrimination": uncertainty - fitted,
-                "uncertainty": uncertainty,
-                "ece": calibration_error(scores, sums),
-                "ece_null": null,
-                "mean_score": sums.sum() / 1e6 / n[g],
-                "observed": share,
-            }
-        records.append(record)
-    return records
-
-
 def age_calibration(tally: Tally, parts: Sequence[Feature] = ()) -> list[dict[str, Any]]:
     """Age by *predicted* age group: one record per group of `parts` and bin, a predicted group.
 
     predicted and observed are mean ages in years, low..high the interval of observed; error (mean
-    signed) and mae carry Student's intervals. Only this is calibration: by true age even a perfect
-    model reads the young too old and the old too young (regression to the mean). A bin of fewer
-    than 10 people carries n alone.
+    signed) and mae carry Student's intervals, coverage of the age intervals Wilson's. Only this is
+    calibration: by true age even a perfect model reads the young too old and the old too young
+    (regression to the mean). A bin of fewer than 10 people carries n alone.
     """
     groups = _by_predicted_age(tally, parts)
     n, people = groups.totals("age_n"), groups.people("age_n")
@@ -204,6 +159,9 @@ def age_calibration(tally: Tally, parts: Sequence[Feature] = ()) -> list[dict[st
     observed = groups.totals("age_years") / n / 100
     error, error_low, error_high = _mean(groups, "age_err", sure)
     mae, mae_low, mae_high = _mean(groups, "age_abs", sure)
+    iv_n = groups.totals("iv_n")
+    inside, inside_low, inside_high = _coverage(groups)
+    held = groups.people("iv_n") >= SUPPRESSED_BELOW
     predicted = observed + error
     shown = people >= SUPPRESSED_BELOW
     columns = {
@@ -217,6 +175,10 @@ def age_calibration(tally: Tally, parts: Sequence[Feature] = ()) -> list[dict[st
         "mae": mae,
         "mae_low": np.maximum(mae_low, 0),
         "mae_high": mae_high,
+        "coverage": np.where(held, inside, np.nan),
+        "coverage_low": np.where(held, inside_low, np.nan),
+        "coverage_high": np.where(held, inside_high, np.nan),
+        "width": groups.totals("iv_width") / np.where(held, iv_n, np.nan) / 100,
     }
     return [
         {
@@ -235,7 +197,8 @@ def _by_predicted_age(tally: Tally, parts: Sequence[Feature]) -> Groups:
     """Groups of `parts` crossed with the predicted age group; faces without one left out."""
     bins = Feature("age_group_pred", tally.age_groups, ordered=True)
     cells = tally.cells[(tally.cells[bins.name] >= 0) & (tally.cells["age_n"] > 0)]
-    none = {key: getattr(tally, key).iloc[:0].assign(age_group_pred=0) for key in _HISTOGRAMS}
+    empty = {key: getattr(tally, key).iloc[:0] for key in FRAMES if key != "cells"}
+    none = {key: frame.assign(age_group_pred=0) for key, frame in empty.items()}
     return gather(replace(tally, cells=cells, **none), [*parts, bins])
 
 
@@ -244,3 +207,13 @@ def _mean(groups: Groups, key: str, people: Floats) -> tuple[Floats, Floats, Flo
     mean = groups.totals(key) / groups.totals("age_n") / 100
     se = clustered_se(groups.sums[key], groups.sums["age_n"]) / 100
     return (mean, *student(mean, se, people))
+
+
+def _coverage(groups: Groups) -> tuple[Floats, Floats, Floats]:
+    """Coverage of the age intervals, with Wilson's interval [group]; NaN without intervals."""
+    share = METRICS["interval_coverage"].value({k: groups.totals(k) for k in ("iv_hit", "iv_n")})
+    rows = groups.totals("iv_n")
+    if groups.people_given:
+        sums = groups.sums["iv_hit"], groups.sums["iv_n"]
+        rows = effective(*sums, share * (1 - share), groups.counted("iv_n"))
+    return (share, *around(*wilson(share, rows), share))

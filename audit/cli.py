@@ -18,6 +18,15 @@ from typing import Any, NoReturn
 from audit import commands, options
 from audit.errors import InputError, MachineError
 
+EXTRAS = {
+    "torch": "model",
+    "torchvision": "model",
+    "safetensors": "model",
+    "streamlit": "dashboard",
+}
+EXPECTED = (
+    InputError, MachineError, MemoryError, OSError, KeyboardInterrupt, ModuleNotFoundError,
+)  # fmt: skip
 DONE, INPUT_WRONG, MACHINE_FAILED, INTERRUPTED, TERMINATED, PIPE_CLOSED = 0, 2, 4, 130, 143, 141
 
 
@@ -55,17 +64,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"faceaudit {version('faceaudit')}")
     add = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for name in (
-        "demo",
-        "run",
-        "check",
-        "train",
-        "predict",
-        "audit",
-        "report",
-        "stress",
-        "dashboard",
-    ):
+    for name in options.ARGUMENTS:
         function = getattr(commands, name)
         words = (function.__doc__ or "").strip()
         command = add.add_parser(
@@ -114,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return INPUT_WRONG
         code: int = args.function(args)
         sys.stdout.flush()
-    except (InputError, MachineError, MemoryError, OSError, KeyboardInterrupt) as failure:
+    except EXPECTED as failure:
         return _exit_code(failure)
     finally:  # a program that calls `main` keeps its own way with signals
         signal.signal(signal.SIGTERM, before)
@@ -133,6 +132,9 @@ def _exit_code(failure: BaseException) -> int:
         words = " ".join(str(a) for a in failure.args)
         code = TERMINATED if isinstance(failure, Terminated) else INTERRUPTED
         return _fail(f"interrupted; {words}" if words else "interrupted", code)
+    if isinstance(failure, ModuleNotFoundError) and failure.name in EXTRAS:
+        extra = f'pip install "faceaudit[{EXTRAS[failure.name]}]"'
+        return _fail(f"this needs {failure.name}: {extra}", INPUT_WRONG)
     if isinstance(failure, BrokenPipeError):  # `faceaudit check | head`: the reader has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED

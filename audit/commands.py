@@ -10,7 +10,9 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +55,7 @@ def demo(args: argparse.Namespace) -> int:
     _run(
         args,
         source=out / "faces" / "labels.csv",
-        train_settings=demo_settings(seed=args.seed),
+        train_settings=demo_settings(seed=args.seed, threads=args.threads),
         audit_settings=settings,
         thumbnails=24,  # drawn faces are nobody's
     )
@@ -103,7 +105,11 @@ def _run(
     print(_training_words(out / "run"))
     with _step("predict", args):
         predictions = predict_faces(
-            out / "run", table, out=out / "run" / "predictions.parquet", progress=progress
+            out / "run",
+            table,
+            out=out / "run" / "predictions.parquet",
+            threads=train_settings.threads,
+            progress=progress,
         )
     with _step("audit", args):
         result = _audit(predictions, audit_settings, out=out, images=table.root, history=history)
@@ -138,11 +144,29 @@ def train(args: argparse.Namespace) -> int:
 def predict(args: argparse.Namespace) -> int:
     """Read age and gender from faces into a predictions table."""
     from model.faces import read_faces
+    from model.predict import carried
     from model.predict import predict as predict_faces
 
     progress = _shows_progress(args)
     table = read_faces(args.faces, progress=progress, strict=args.strict)
-    print(predict_faces(args.run, table, out=args.out, progress=progress))
+    recalibration = None if args.no_recalibration else carried(args.run)
+    out = predict_faces(
+        args.run, table, out=args.out, recalibration=recalibration, progress=progress
+    )
+    if recalibration is not None:
+        words = f"recalibrated ({recalibration.words()}) as {args.run} says"
+        print(f"{words}; --no-recalibration leaves that off", file=sys.stderr)
+    print(out)
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write a trained network as one file: .onnx, which needs no torch, or .pt2."""
+    from model.export import export as export_run
+
+    done = export_run(args.run, to=args.to)
+    print(f"differs from PyTorch by at most {done.difference:.1g} on {done.faces} random pictures")
+    print(done.path)
     return 0
 
 
@@ -154,6 +178,34 @@ def audit(args: argparse.Namespace) -> int:
     report_path = _report(result, args.out, images=args.images, thumbnails=args.thumbnails)
     _print_result(result)
     print(report_path)
+    return 0
+
+
+def recalibrate(args: argparse.Namespace) -> int:
+    """Fit maps that correct gender scores, ages and intervals, and judge them on other people."""
+    from audit.corrections import FILE, HEADS, write_recalibration
+    from audit.recalibrating import recalibrate as fit
+    from audit.recalibrating import recalibration_words
+
+    settings = audit_settings(args)
+    run_id = None
+    if args.run is not None:
+        from model.run_folder import read_config
+
+        run_id = read_config(args.run)["run_id"]
+    choice = {head: getattr(args, head) for head in HEADS}
+    made = fit(
+        args.predictions,
+        out=args.out,
+        settings=settings,
+        choice=choice,
+        per=args.per,
+        run_id=run_id,
+    )
+    print(recalibration_words(made, by=(*(settings.by or ()), *filter(None, [args.per]))))
+    if args.run is not None:
+        print(f"carried by {write_recalibration(args.run / FILE, made.recalibration)}")
+    print(made.path)
     return 0
 
 
@@ -248,9 +300,16 @@ def _audit(
     images: Path | None,
     history: "pd.DataFrame | None",
 ) -> "AuditResult":
+    from audit.scan import scan
+
+    with ThreadPoolExecutor(1) as beside:
+        # A second of imports, fairlearn's above all, while DuckDB scans and needs no Python.
+        for module in ("audit.run", "reports.html"):
+            beside.submit(import_module, module)
+        scanned = scan(predictions, settings)
     from audit.run import run_audit
 
-    return run_audit(predictions, settings=settings, out=out, images=images, history=history)
+    return run_audit(scanned, out=out, images=images, history=history)
 
 
 def _report(result: "AuditResult", out: Path, *, images: Path | None, thumbnails: int) -> Path:

@@ -13,7 +13,14 @@ from audit.errors import InputError
 from audit.metrics import METRICS
 
 OLDEST = 120  # years; the contract's last true age
-SPLITS = ("train", "valid", "test", "all")
+SPLITS = ("train", "valid", "test", "judge", "all")  # judge: of a recalibrated table
+NONE, BEST = "none", "best"
+# What `faceaudit recalibrate` offers for each head.
+RECALIBRATIONS: Mapping[str, tuple[str, ...]] = {
+    "gender": ("temperature", "platt", "isotonic", NONE, BEST),
+    "age": ("linear", "isotonic", NONE, BEST),
+    "interval": ("conformal", "mondrian", NONE, BEST),
+}
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,8 @@ class AuditSettings:
     depth: how many features a crossing may join (1 to 3).
     age_groups: left edges, in years, of the left-closed age groups; the first is 0.
     cuts: inner edges per numeric feature, in its own unit.
-    split: which rows to audit (`train`, `valid`, `test`, `all`); None: all but training rows.
+    split: which rows to audit (`train`, `valid`, `test`, `judge`, `all`); None: all but training
+        rows.
     columns: our column name -> the table's own name for it.
     threshold: called female from this P(female) on.
     max_groups: most levels a feature may have.

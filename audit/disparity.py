@@ -12,6 +12,7 @@ from audit.evidence import (
     Comparison,
     alphas,
     beyond,
+    cochran,
     detectable,
     exact_p,
     holm,
@@ -21,13 +22,13 @@ from audit.evidence import (
     spread,
     verdict,
 )
-from audit.fairness import Disaggregated, disparity_table, effective_errors, is_tested, people_of
+from audit.fairness import Disaggregated, disparity_table, is_tested, people_of
 from audit.groups import Groups
+from audit.histogram_tests import area_record, areas_compared, in_years, woodruff
 from audit.intervals import Z, effective
 from audit.metrics import METRICS, Floats, Metric
 from audit.resample import Linear, Ratios, Record, Replicates, replicate
 from audit.standardise import Standardised, standardise
-from audit.unsharded import beyond_p90, compare_areas, in_years, woodruff
 
 LEVEL = 0.05  # of the simultaneous intervals shown
 LARGE = 100  # people per group from which Cochran's Q follows chi-squared
@@ -54,7 +55,8 @@ class _Question:
     """One disparity record on its way to a verdict; arrays are over all groups of the feature.
 
     counts: whether it is a test (else its spread and noise alone are told). rare: compared groups
-    with too few events to resample. design: variance over that of independent faces.
+    with too few events to resample. design: variance over that of independent faces. ages: names
+    of the ages in `by_age`, used or not.
     """
 
     groups: Groups
@@ -67,6 +69,7 @@ class _Question:
     design: Floats
     ratios: Ratios | None
     by_age: Standardised | None
+    ages: tuple[str, ...]
 
     @property
     def enough(self) -> bool:
@@ -77,10 +80,13 @@ class _Question:
         return [n for n, ok in zip(self.groups.names, self.compared, strict=True) if ok]
 
 
-def weigh_disparities(asked: Sequence[Asked], *, settings: AuditSettings) -> list[dict[str, Any]]:
+def weigh_disparities(
+    asked: Sequence[Asked], *, settings: AuditSettings, beside: Sequence[float] = ()
+) -> list[dict[str, Any]]:
     """The disparity records of all features: fairlearn's gaps with the evidence beside them.
 
-    All records of the audit are tested together: one set of replicates, one correction.
+    All records of the audit are tested together: one set of replicates, one correction. `beside`:
+    p-values of other claims that the correction counts.
     """
     margins = {key: settings.margin(key) for key in METRICS}
     questions = [
@@ -93,35 +99,47 @@ def weigh_disparities(asked: Sequence[Asked], *, settings: AuditSettings) -> lis
     resampled = replicate([record for _, _, record in jobs], seed=settings.seed)
     for (i, name, _), answer in zip(jobs, resampled, strict=True):
         answers[i][name] = answer
-    return _judged(questions, answers, alpha=alphas(settings.alpha)[0])
+    return _judged(questions, answers, beside, alpha=alphas(settings.alpha)[0])
+
+
+def family(records: Sequence[Mapping[str, Any]], beside: Sequence[float] = ()) -> list[float]:
+    """Every p-value that one correction covers: of differences, at one age mix, and beside them."""
+    tested = [r.get(key) for key in ("p_value", "standardised_p") for r in records]
+    return [np.nan if p is None else float(p) for p in tested] + list(beside)
 
 
 def _judged(
-    questions: Sequence[_Question], answers: Sequence[Mapping[str, Replicates]], *, alpha: float
+    questions: Sequence[_Question],
+    answers: Sequence[Mapping[str, Replicates]],
+    beside: Sequence[float],
+    *,
+    alpha: float,
 ) -> list[dict[str, Any]]:
     """Records with verdicts, p-values corrected over all of them."""
     compared = [_comparison(q, a.get("raw")) for q, a in zip(questions, answers, strict=True)]
-    p = np.array(
-        [
-            c.p_value if c is not None and q.counts else np.nan
-            for q, c in zip(questions, compared, strict=True)
-        ]
-    )
-    adjusted, tests = holm(p), max(int(np.isfinite(p).sum()), 1)
     records = []
-    for i, (q, c) in enumerate(zip(questions, compared, strict=True)):
-        record = dict(q.record) | _at_one_age_mix(q, answers[i].get("age"))
+    for q, c, answer in zip(questions, compared, answers, strict=True):
+        record = dict(q.record)
         if c is not None:
             record |= dict(zip(("spread", "spread_low", "spread_high"), c.spread, strict=True))
+            record |= dict(zip(("cochran_q", "cochran_p"), c.cochran, strict=True))
             record["noise_gap"] = c.noise_gap
         if c is not None and q.counts:
-            record |= _outlying(c, q.names, q.metric)
-            record |= {"p_value": p[i], "p_adjusted": adjusted[i]}
+            g = _outlying(c, q.metric)
+            record |= _told(c, q, g) | _at_one_age_mix(q, answer.get("age"), g)
+            record["p_value"] = c.p_value
+        records.append(record)
+    p = np.array(family(records, beside))
+    adjusted, tests = holm(p), max(int(np.isfinite(p).sum()), 1)
+    for i, (q, c, record) in enumerate(zip(questions, compared, records, strict=True)):
+        if "standardised_p" in record:
+            record["standardised_p_adjusted"] = adjusted[len(records) + i]
+        if c is not None and q.counts:
+            record["p_adjusted"] = adjusted[i]
             record["detectable"] = _detectable(q, c, share=alpha / tests)
             record["verdict"] = verdict(
                 adjusted[i], c.low, c.high, margin=record["margin"], alpha=alpha
             )
-        records.append(record)
     return records
 
 
@@ -135,6 +153,7 @@ def _question(asked: Asked, record: Mapping[str, Any]) -> _Question:
     few = np.zeros(len(compared), dtype=bool)
     if ratios is not None and ratios.kind == "share":
         few = compared & rare(*(a.sum(axis=1) / design for a in (ratios.top, ratios.bottom)))
+    by_age = asked.by_age if counts else None
     return _Question(
         groups=groups,
         metric=metric,
@@ -145,7 +164,8 @@ def _question(asked: Asked, record: Mapping[str, Any]) -> _Question:
         rare=few,
         design=design,
         ratios=ratios,
-        by_age=_standardised(groups, asked.by_age, metric, compared) if counts else None,
+        by_age=_standardised(groups, by_age, metric, compared) if by_age else None,
+        ages=_ages(by_age) if by_age else (),
     )
 
 
@@ -154,6 +174,8 @@ def _jobs(q: _Question) -> dict[str, Record]:
     jobs: dict[str, Record] = {}
     if q.ratios is not None and (q.compared & ~q.rare).any():
         jobs["raw"] = replace(q.ratios, compared=q.compared & ~q.rare)
+    if q.metric.key == "gender_auc" and q.enough:
+        jobs["raw"] = area_record(q.groups, q.compared)
     if q.by_age is not None:
         jobs["age"] = Linear(q.by_age.difference, q.by_age.influence, q.by_age.least_se)
     return jobs
@@ -163,8 +185,8 @@ def _comparison(q: _Question, raw: Replicates | None) -> Comparison | None:
     """The evidence on one question; None where nothing can be compared or tested."""
     if not q.enough:
         return None
-    if q.metric.key == "gender_auc":
-        return compare_areas(q.groups, q.compared, alpha=LEVEL)
+    if q.metric.key == "gender_auc" and raw is not None:
+        return areas_compared(raw, q.groups, q.compared, alpha=LEVEL)
     if q.ratios is None:
         return None
     few = q.rare[q.compared]
@@ -172,8 +194,6 @@ def _comparison(q: _Question, raw: Replicates | None) -> Comparison | None:
     difference, se, low, high = (np.full(K, np.nan) for _ in range(4))
     together, critical, gap = np.nan, np.nan, np.nan
     if raw is not None:
-        if q.metric.key == "age_p90":  # dealt to shards as if independent
-            raw = replace(raw, se=raw.se * np.sqrt(q.design.max()))
         level = LEVEL * int((~few).sum()) / K
         together, critical, gap = raw.p_value, raw.critical(level), raw.noise_gap
         difference[~few], se[~few] = raw.difference, raw.se
@@ -183,6 +203,7 @@ def _comparison(q: _Question, raw: Replicates | None) -> Comparison | None:
         exact, difference[few], se[few], low[few], high[few] = _exactly(q)
         critical = np.fmax(critical, beyond(Z, groups=1, alpha=LEVEL, share=LEVEL / K))
         gap = _noise_of_shares(q)
+    tau, q_of_groups = _spread(q, None if few.any() else raw)
     c = Comparison(
         difference=difference,
         low=low,
@@ -191,7 +212,8 @@ def _comparison(q: _Question, raw: Replicates | None) -> Comparison | None:
         p_value=joined_p(together, exact, groups=K),
         critical=float(critical),
         noise_gap=gap,
-        spread=_spread(q, None if few.any() else raw),
+        spread=tau,
+        cochran=q_of_groups,
     )
     return in_years(c, q.groups, q.compared) if q.metric.key == "age_p90" else c
 
@@ -203,41 +225,53 @@ def _detectable(q: _Question, c: Comparison, *, share: float) -> float:
     return detectable(c.se, q.values[q.compared], critical=critical, grows=grows)
 
 
-def _outlying(c: Comparison, names: Sequence[str], metric: Metric) -> dict[str, Any]:
+def _outlying(c: Comparison, metric: Metric) -> int:
     """The group that stands out most from the rest, established and worse ones first."""
     sign = {"lower": 1.0, "higher": -1.0}.get(metric.better, 0.0)
     apart = (c.low > 0) | (c.high < 0)
     worse = np.where(apart & (c.difference * sign > 0), np.abs(c.difference), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.nan_to_num(np.abs(c.difference / c.se))
-    g = int(worse.argmax() if worse.any() else t.argmax())
+    return int(worse.argmax() if worse.any() else t.argmax())
+
+
+def _told(c: Comparison, q: _Question, g: int) -> dict[str, Any]:
     return {
-        "outlying_group": names[g],
+        "outlying_group": q.names[g],
         "outlying_difference": c.difference[g],
         "outlying_low": c.low[g],
         "outlying_high": c.high[g],
     }
 
 
-def _at_one_age_mix(q: _Question, age: Replicates | None) -> dict[str, Any]:
-    """Difference and p at one age mix, and what unequal ages add to the raw difference."""
+def _at_one_age_mix(q: _Question, age: Replicates | None, g: int) -> dict[str, Any]:
+    """Differences and p at one age mix, and what unequal ages add to the raw difference.
+
+    `outlying_standardised` is of compared group `g`, with its simultaneous interval.
+    """
     if q.by_age is None or age is None:
         return {}
     low, high = (q.names.index(q.record[f"{end}_group"]) for end in ("lowest", "highest"))
+    ends = age.interval(LEVEL)
     return {
         "standardised_difference": q.by_age.value[high] - q.by_age.value[low],
         "standardised_p": age.p_value,
         "composition": q.by_age.composition[high, low],
+        "ages_left_out": ", ".join(
+            age for age, used in zip(q.ages, q.by_age.ages, strict=True) if not used
+        ),
+        "outlying_standardised": age.difference[g],
+        "outlying_standardised_low": ends[0][g],
+        "outlying_standardised_high": ends[1][g],
     }
 
 
 def _standardised(
-    groups: Groups, by_age: Groups | None, metric: Metric, compared: NDArray[np.bool_]
+    groups: Groups, by_age: Groups, metric: Metric, compared: NDArray[np.bool_]
 ) -> Standardised | None:
-    if by_age is None or metric.top is None:
+    if metric.top is None:
         return None
-    own = {levels: g for g, levels in enumerate(groups.levels)}
-    ages = sorted({levels[-1] for levels in by_age.levels})
+    own, ages = {levels: g for g, levels in enumerate(groups.levels)}, _ages(by_age)
     shape = (len(own), len(ages), groups.sums[metric.bottom].shape[1])
     top, bottom = np.zeros(shape), np.zeros(shape)
     for i, levels in enumerate(by_age.levels):
@@ -247,34 +281,41 @@ def _standardised(
     return standardise(top, bottom, compared, scale=metric.scale, root=metric.root, share=share)
 
 
+def _ages(by_age: Groups) -> tuple[str, ...]:
+    """Names of the ages, in order of their first letters: as arrays over ages stand."""
+    return tuple(sorted({levels[-1] for levels in by_age.levels}))
+
+
+def _top(metric: Metric) -> str | None:
+    """The sum that a metric's test is of: P90 is tested as the share beyond it."""
+    return "age_far" if metric.key == "age_p90" else metric.top
+
+
 def _ratios(
     groups: Groups, metric: Metric, compared: NDArray[np.bool_], design: Floats
 ) -> Ratios | None:
     """The record as sums over shards; None for metrics of histograms other than P90."""
-    bottom = groups.sums[metric.bottom]
-    if metric.key == "age_p90":
-        return Ratios(beyond_p90(groups), bottom, compared, "share")
-    if metric.top is None:
+    name = _top(metric)
+    if name is None:
         return None
-    if metric.unit == "share":
-        return Ratios(groups.sums[metric.top], bottom, compared, "share", metric.scale, design)
-    top = groups.sums[metric.top]
+    top, bottom = groups.sums[name], groups.sums[metric.bottom]
+    if _is_share(metric):
+        return Ratios(top, bottom, compared, "share", metric.scale, design)
     return Ratios(top, bottom, compared, "root" if metric.root else "mean", metric.scale)
+
+
+def _is_share(metric: Metric) -> bool:
+    return metric.unit == "share" or metric.key == "age_p90"
 
 
 def _design(groups: Groups, metric: Metric) -> Floats:
     """How many times the variance exceeds that of independent faces [group]; 1 at least."""
-    n = groups.totals(metric.bottom)
-    if not groups.people_given or (metric.key != "age_p90" and metric.unit != "share"):
+    n, name = groups.totals(metric.bottom), _top(metric)
+    if not groups.people_given or name is None or not _is_share(metric):
         return np.ones(len(n))
-    if metric.key == "age_p90":
-        rows = effective_errors(groups)
-    elif metric.top is None:
-        return np.ones(len(n))
-    else:
-        top, bottom = groups.sums[metric.top], groups.sums[metric.bottom]
-        p = top.sum(axis=1) / np.where(n > 0, n, np.nan)
-        rows = effective(top, bottom, p * (1 - p), groups.counted(metric.bottom))
+    top, bottom = groups.sums[name], groups.sums[metric.bottom]
+    p = top.sum(axis=1) / np.where(n > 0, n, np.nan)
+    rows = effective(top, bottom, p * (1 - p), groups.counted(metric.bottom))
     with np.errstate(divide="ignore", invalid="ignore"):
         design = n / rows
     return np.where(np.isfinite(design), np.maximum(design, 1), 1.0)
@@ -305,15 +346,19 @@ def _noise_of_shares(q: _Question) -> float:
     return float(np.ptp(drawn, axis=1).mean())
 
 
-def _spread(q: _Question, raw: Replicates | None) -> tuple[float, float, float]:
-    """tau of the groups' values and its interval, in the metric's unit."""
-    assert q.ratios is not None
+def _spread(
+    q: _Question, raw: Replicates | None
+) -> tuple[tuple[float, float, float], tuple[float, float]]:
+    """tau of the groups' values with its interval, in the metric's unit; Cochran's Q with its p."""
+    values, noise = q.values[q.compared], None
     if q.metric.key == "age_p90":
-        return spread(q.values[q.compared], woodruff(q.groups)[q.compared])
-    small = people_of(q.groups, q.metric.key)[q.compared].min() < LARGE
-    if raw is None:
+        se = woodruff(q.groups)[q.compared]
+    elif raw is None:
         x, n = (a[q.compared] for a in _effective_counts(q))
         p = (x + 1) / (n + 2)
-        return spread(q.values[q.compared], np.sqrt(p * (1 - p) / (n + 2)))
-    noise = (raw.own, raw.own_se) if small else None
-    return spread(q.values[q.compared], raw.value_se, noise=noise)
+        se = np.sqrt(p * (1 - p) / (n + 2))
+    else:
+        se = raw.value_se
+        small = people_of(q.groups, q.metric.key)[q.compared].min() < LARGE
+        noise = (raw.own, raw.own_se) if small else None
+    return spread(values, se, noise=noise), cochran(values, se, noise=noise)

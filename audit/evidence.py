@@ -24,7 +24,7 @@ class Comparison:
     difference: group minus rest, in the metric's unit, with simultaneous intervals low..high and
     standard error se. p_value: one for all groups. critical: of the largest |t|, at the level of
     the intervals. noise_gap: max - min that noise alone shows on average. spread: tau and its
-    interval.
+    interval. cochran: Q of the groups' values and its p-value, shown beside, never a verdict.
     """
 
     difference: Floats
@@ -35,6 +35,7 @@ class Comparison:
     critical: float
     noise_gap: float
     spread: tuple[float, float, float]
+    cochran: tuple[float, float]
 
 
 def holm(p_values: Floats) -> Floats:
@@ -140,10 +141,21 @@ def detectable(se: Floats, values: Floats, *, critical: float, grows: bool) -> f
     return float(gap.max()) if len(gap) else float("nan")
 
 
-def cochran(values: Floats, se: Floats) -> tuple[float, float]:
-    """Cochran's Q of group values with standard errors, and its chi-squared p-value."""
+def cochran(
+    values: Floats, se: Floats, *, noise: tuple[Reals, Reals] | None = None
+) -> tuple[float, float]:
+    """Cochran's Q (1954) of group values with standard errors, and its p-value.
+
+    Of chi-squared, or with `noise` (as in `spread`) of Q over the replicates. NaN below two groups
+    or where a group has no spread.
+    """
+    if len(values) < 2 or not (np.isfinite(values) & (se > 0)).all():
+        return float("nan"), float("nan")
     weights = 1 / se**2
     q = float((weights * (values - (weights * values).sum() / weights.sum()) ** 2).sum())
+    drawn = np.zeros(0) if noise is None else _q_of_noise(*noise)
+    if len(drawn):
+        return q, float((1 + (drawn >= q).sum()) / (1 + len(drawn)))
     return q, float(stats.chi2.sf(q, len(values) - 1))
 
 

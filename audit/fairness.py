@@ -25,6 +25,7 @@ from audit.intervals import (
     quantile_interval,
     shrunken,
     student,
+    student_above_zero,
     wilson,
 )
 from audit.metrics import CALIBRATION_KEYS, METRICS, Floats, Metric
@@ -243,14 +244,12 @@ def _interval_of_mean(
             n = effective(top, bottom, variance, people)
         return (*wilson(value, n), np.sqrt(variance / np.where(n > 0, n, np.nan)))
     if metric.root:
-        # delta method on the logarithm: the mean square is skewed, its logarithm hardly
+        # the root of a mean square has half its relative error
         with np.errstate(divide="ignore", invalid="ignore"):
-            relative = se / (top.sum(axis=1) / bottom.sum(axis=1)) / 2
-        low, high = student(np.zeros(len(value)), np.nan_to_num(relative), people)
-        return value * np.exp(low), value * np.exp(high), relative * value
-    low, high = student(value, se, people)
-    if metric.better != "zero":
-        low = np.maximum(low, 0)
+            se = value * se / (top.sum(axis=1) / bottom.sum(axis=1)) / 2
+        return (*student_above_zero(value, se, people), se)
+    of_mean = student if metric.better == "zero" else student_above_zero
+    low, high = of_mean(value, se, people)
     if metric.unit == "score":
         high = np.minimum(high, 1)
     return low, high, se

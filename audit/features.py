@@ -19,11 +19,18 @@ from audit.levels import (
     sorted_levels,
     words_of,
 )
-from audit.metrics import SUMS
+from audit.metrics import BEYOND, SUMS
 from audit.source import Column, Source
 
 # Names that the tables of a tally use beside its features.
-RESERVED = frozenset({*SUMS, *"age_group_pred shard bin n female score overall error".split()})
+RESERVED = frozenset(
+    {
+        *SUMS,
+        *BEYOND,
+        *"age_group_pred shard bin n female score overall error half iv pred sigma of_pred "
+        "age_year pred_year read_older".split(),
+    }
+)
 
 
 @dataclass(frozen=True)

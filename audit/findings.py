@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.evidence import alphas
 from audit.groups import CROSS, OVERALL
 from audit.metrics import METRICS
 from audit.result import COLUMNS
@@ -71,7 +72,12 @@ def find(tables: Mapping[str, pd.DataFrame], info: Mapping[str, Any]) -> list[di
         told = untested_gaps(disparities, subgroups)
         head = untested_verdict(told)
     slices = told_slices(_rows(tables["slices"]), told)[:MOST_SLICES]
-    about = [*about_scores(_rows(tables["scores"])), *about_coverage(_rows(tables["coverage"]))]
+    scores, alpha = _rows(tables["scores"]), alphas(info["settings"]["alpha"])[0]
+    about = [
+        *told_calibration(scores, subgroups, alpha=alpha),
+        *about_scores(scores, subgroups, alpha=alpha),
+        *about_coverage(_rows(tables["coverage"])),
+    ]
     left_out = about_data(tables["subgroups"], info)
     return [_record(r) for r in (head, *told[:MOST], *slices, *about, *left_out)]
 
@@ -125,7 +131,20 @@ def difference_sentence(row: Mapping[str, Any]) -> str:
     told = f"{phrase.what} {_by(d, metric.unit)} {way} for {group} than for everyone else"
     if row["control"]:
         told = f"Among {group_words(row['control'], row['control_group'])}: {told}"
-    return f"{told} {ends}{small}.{_age_mix(row)}"
+    return f"{told} {ends}{small}{_standardised(row, metric.unit)}.{_age_mix(row)}"
+
+
+def _standardised(row: Mapping[str, Any], unit: str) -> str:
+    """The same difference at one age mix, the same way round as it was told."""
+    keys = ("outlying_standardised", "outlying_standardised_low", "outlying_standardised_high")
+    d, low, high = (row.get(key) for key in keys)
+    if d is None or low is None or high is None or pd.isna([d, low, high]).any():
+        return ""
+    if row["outlying_difference"] < 0:
+        d, low, high = -d, -high, -low
+    ends = f"[{_plain(low, unit)}, {_plain(high, unit)}]"
+    without = f", ages {row['ages_left_out']} left out" if row.get("ages_left_out") else ""
+    return f"; standardised for age{without} {_plain(d, unit)} {ends}"
 
 
 def _age_mix(row: Mapping[str, Any]) -> str:
@@ -247,19 +266,65 @@ def told_slices(
     return records
 
 
-def about_scores(scores: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def told_calibration(
+    scores: Iterable[Mapping[str, Any]],
+    subgroups: Mapping[tuple[str, str, str], dict[str, Any]],
+    *,
+    alpha: float,
+) -> list[dict[str, Any]]:
+    """Groups whose score is established not to be calibrated: of each feature the furthest off."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for row in scores:
+        p = row["l2_p_adjusted"]
+        if row["feature"] == OVERALL or pd.isna(p) or p >= alpha:
+            continue
+        known = found.setdefault(row["feature"], row)
+        if row["l2"] > known["l2"]:
+            found[row["feature"]] = row
+    records = []
+    for row in found.values():
+        sentence = (
+            f"Stated P(female) is off by {score(row['ece'])} on average for "
+            f"{group_words(row['feature'], row['group'])}, more than chance; with as many faces, "
+            f"95 of 100 perfect scores would show at most {score(row['ece_null'])}."
+        )
+        records.append(_of_score(row, subgroups) | {"severity": PLAIN, "sentence": sentence})
+    return sorted(records, key=lambda r: -r["value"])
+
+
+def about_scores(
+    scores: Iterable[Mapping[str, Any]],
+    subgroups: Mapping[tuple[str, str, str], dict[str, Any]],
+    *,
+    alpha: float,
+) -> list[dict[str, Any]]:
     """What the score's calibration is over all faces, beside what a perfect score would show."""
     for row in scores:
         if row["feature"] == OVERALL and pd.notna(row["ece"]):
+            p = row["l2_p_adjusted"]
+            chance = ", more than chance" if pd.notna(p) and p < alpha else ""
             sentence = (
-                f"Stated P(female) is off by {score(row['ece'])} on average over all faces; with "
-                "as many faces, 95 of 100 perfect scores would show at most "
+                f"Stated P(female) is off by {score(row['ece'])} on average over all faces"
+                f"{chance}; with as many faces, 95 of 100 perfect scores would show at most "
                 f"{score(row['ece_null'])}."
             )
-            found = {"feature": OVERALL, "group": OVERALL, "metric": "gender_ece", "n": row["n"]}
-            found |= {"kind": "calibration", "severity": NOTE, "sentence": sentence}
-            return [found | {"value": row["ece"]}]
+            return [_of_score(row, subgroups) | {"severity": NOTE, "sentence": sentence}]
     return []
+
+
+def _of_score(
+    row: Mapping[str, Any], subgroups: Mapping[tuple[str, str, str], dict[str, Any]]
+) -> dict[str, Any]:
+    own = subgroups.get((row["feature"], row["group"], "gender_ece"), {})
+    return {
+        "kind": "calibration",
+        **{key: row[key] for key in ("feature", "group", "n")},
+        "metric": "gender_ece",
+        "value": row["ece"],
+        "low": own.get("low"),
+        "high": own.get("high"),
+        "p_adjusted": row["l2_p_adjusted"],
+    }
 
 
 def about_coverage(coverage: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.features import Feature
-from audit.metrics import SUMS, Floats
+from audit.metrics import BEYOND, SUMS, Floats
+from audit.rungs import far, placed
 from audit.shards import SHARDS
 from audit.tally import Tally
 
@@ -25,10 +26,12 @@ class Groups:
 
     parts: names of the features crossed; empty for the whole table.
     names: group names, `Black × female`. levels: the same in parts.
-    sums: per name in metrics.SUMS an array [group, shard].
+    sums: per name in metrics.SUMS an array [group, shard]; and of audit.rungs `age_far`,
+        `female_scored`, `male_scored`, `female_placed`, `male_placed`.
     error_bins: the occupied bins of |e| (1/10 year, see Tally), rising; errors: rows [group, bin].
-    scores: rows [group, female 0/1, bin], bins rising in P(female); score_sums: sum of P(female)
-    [group, bin].
+    score_bins: the occupied bins of P(female) (see `score_edges`), rising; scores: rows [group,
+    female 0/1, bin]; score_sums: sum of P(female) in millionths [group, bin].
+    codes: one number a group, rising, for `spread_out`.
     people_given: the table names its people (else rows are taken for people, one photo each).
     people_per_row: over the whole table; exactly 1 where nobody has two photos.
     """
@@ -40,10 +43,12 @@ class Groups:
     sums: Mapping[str, Floats]
     error_bins: Floats
     errors: Floats
+    score_bins: Floats
     scores: Floats
     score_sums: Floats
     people_given: bool
     people_per_row: float
+    codes: NDArray[np.int64]
 
     def totals(self, key: str) -> Floats:
         """Sum `key` of every group, over all shards [group]."""
@@ -60,14 +65,22 @@ class Groups:
     def counted(self, key: str) -> Floats:
         """Subjects estimated from the occupied shards alone, so that repeated photos do not count.
 
-        Linear counting (Whang, Vander-Zanden & Taylor 1990): -S ln(1 - occupied/S). Above nine
-        tenths occupied, where that says little, rows times the people per row of the whole table.
+        See `counted_people`.
         """
-        occupied = (self.sums[key] > 0).sum(axis=1)
-        free = 1 - np.minimum(occupied, 0.9 * SHARDS) / SHARDS
-        counted = -SHARDS * np.log(free)
-        many = np.maximum(counted, self.totals(key) * self.people_per_row)
-        return np.asarray(np.where(occupied < 0.9 * SHARDS, counted, many))
+        return counted_people(self.sums[key], self.people_per_row)
+
+
+def counted_people(rows: Floats, people_per_row: float) -> Floats:
+    """Subjects behind rows [group, shard], from the occupied shards of each group.
+
+    Linear counting (Whang, Vander-Zanden & Taylor 1990): -S ln(1 - occupied/S). Above nine tenths
+    occupied, where that says little, rows times the people per row of the whole table.
+    """
+    occupied = (rows > 0).sum(axis=1)
+    free = 1 - np.minimum(occupied, 0.9 * SHARDS) / SHARDS
+    counted = -SHARDS * np.log(free)
+    many = np.maximum(counted, rows.sum(axis=1) * people_per_row)
+    return np.asarray(np.where(occupied < 0.9 * SHARDS, counted, many))
 
 
 def crossings(features: Sequence[Feature], *, depth: int) -> tuple[tuple[Feature, ...], ...]:
@@ -78,7 +91,9 @@ def crossings(features: Sequence[Feature], *, depth: int) -> tuple[tuple[Feature
 def collapse(tally: Tally) -> Tally:
     """The same tally without the predicted age group: fewer rows for everything that follows."""
     keys = [*(f.name for f in tally.features), "shard"]
-    cells = tally.cells.groupby(keys, sort=True, observed=True)[list(SUMS)].sum().reset_index()
+    cells = (
+        tally.cells.groupby(keys, sort=True, observed=True)[[*SUMS, *BEYOND]].sum().reset_index()
+    )
     return Tally(**{**vars(tally), "cells": cells})
 
 
@@ -92,8 +107,11 @@ def gather(tally: Tally, parts: Sequence[Feature]) -> Groups:
     )
     size = len(occupied)
     key = np.searchsorted(occupied, cells) * SHARDS + tally.cells["shard"].to_numpy(np.int64)
+    columns = {name: tally.cells[name].to_numpy(np.float64) for name in SUMS}
+    columns |= {"age_far": far(tally), **placed(tally)}
     sums = {
-        name: _add(key, tally.cells[name], size * SHARDS).reshape(size, SHARDS) for name in SUMS
+        name: _add(key, column, size * SHARDS).reshape(size, SHARDS)
+        for name, column in columns.items()
     }
     error_bins, errors = _histogram(tally.errors, parts, occupied)
     score_bins, scores = _histogram(tally.scores, parts, occupied, by_gender=True)
@@ -107,11 +125,35 @@ def gather(tally: Tally, parts: Sequence[Feature]) -> Groups:
         sums=sums,
         error_bins=error_bins,
         errors=errors,
+        score_bins=score_bins,
         scores=scores.reshape(size, 2, len(score_bins)),
         score_sums=score_sums,
         people_given=not tally.subjects_assumed,
         people_per_row=1.0 if tally.subjects_are_rows else tally.subjects / max(audited, 1),
+        codes=occupied,
     )
+
+
+def spread_out(
+    groups: Groups,
+    frame: pd.DataFrame,
+    parts: Sequence[Feature],
+    *,
+    keys: Mapping[str, int],
+    weights: Floats | None = None,
+) -> Floats:
+    """Counts of one of the tally's histograms [group, *keys], groups as in `groups`.
+
+    parts: the features of `groups`. keys: columns of `frame` (whole numbers from 0) and their
+    sizes. weights: what is added up instead of `n` [row].
+    """
+    place = np.searchsorted(groups.codes, _codes(frame, parts))
+    for name, size in keys.items():
+        place = place * size + frame[name].to_numpy(np.int64)
+    shape = (len(groups.codes), *keys.values())
+    counted = frame["n"].to_numpy(np.float64) if weights is None else weights
+    flat = np.bincount(place, weights=counted, minlength=int(np.prod(shape)))
+    return flat.astype(np.float64).reshape(shape)
 
 
 def shard_sums(tally: Tally, parts: Sequence[Feature]) -> Mapping[str, Floats]:
@@ -144,9 +186,9 @@ def _positions(codes: NDArray[np.int64], parts: Sequence[Feature]) -> list[tuple
     return [tuple(int(i) for i in row) for row in np.stack(unravelled, axis=1)]
 
 
-def _add(key: NDArray[np.int64], values: pd.Series, size: int) -> Floats:
+def _add(key: NDArray[np.int64], values: Floats, size: int) -> Floats:
     """Sums by key. Whole numbers below 2^53 add exactly in float64, so their order is nothing."""
-    return np.bincount(key, weights=values.to_numpy(np.float64), minlength=size).astype(np.float64)
+    return np.bincount(key, weights=values, minlength=size).astype(np.float64)
 
 
 def _histogram(
@@ -163,5 +205,7 @@ def _histogram(
     if by_gender:
         group = group * 2 + frame["female"].to_numpy(np.int64)
     width = len(bins) * (2 if by_gender else 1)
-    flat = _add(group * len(bins) + place, frame[column], len(occupied) * width)
+    flat = _add(
+        group * len(bins) + place, frame[column].to_numpy(np.float64), len(occupied) * width
+    )
     return bins.astype(np.float64), flat.reshape(len(occupied), width)

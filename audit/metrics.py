@@ -25,6 +25,10 @@ SUMS: Mapping[str, str] = {
     "iv_n": "rows of age_n with an interval",
     "iv_hit": "rows whose interval holds the true age, ends included",
     "iv_width": "sum of interval widths, 1/100 year",
+    "iv_below": "rows whose true age lies below their interval",
+    "iv_winkler": "sum of interval scores at 90 %, 1/100 year: width + 20 years a year outside",
+    "std_n": "rows of age_n with a standard deviation",
+    "std_z2": "sum of z squared, 1/10,000; z = -e / standard deviation, within 1,000",
     "gender_n": "rows with true gender female or male and a call",
     "gender_hit": "rows of gender_n called rightly",
     "female_n": "true females of gender_n",
@@ -36,6 +40,21 @@ SUMS: Mapping[str, str] = {
     "score_resid": "sum of y - f, micro",
     "score_brier": "sum of (y - f) squared, micro",
     "score_var": "sum of f (1 - f), micro",
+}
+
+# Two distributions, coarsely, with their shards, so that what is read off them can be tested as
+# people, not photos: rungs of |e| in 1/100 year (3 to 32 years, each 1.3 times the last) and
+# cuts of the logit of f. A group needs one rung only, and one mean of the cuts: see audit.rungs.
+RUNGS = tuple(round(300 * 1.3**k) for k in range(10))
+LOGITS = (-4.0, -1.5, 0.0, 1.5, 4.0)
+BEYOND: Mapping[str, str] = {
+    **{f"age_beyond{k}": f"rows with |e| > {x / 100:g} years" for k, x in enumerate(RUNGS)},
+    "score_female": "true females of score_n",
+    **{
+        f"score_{who}{k}": f"true {who}s of score_n with the logit of f >= {x:g}"
+        for who in ("female", "male")
+        for k, x in enumerate(LOGITS)
+    },
 }
 
 

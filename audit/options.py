@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from audit.config import AuditSettings
+from audit.config import BEST, RECALIBRATIONS, SPLITS, AuditSettings
 from audit.errors import InputError
 
 DEFAULT_OUT = Path("faceaudit-out")
+SCAN_THREADS = "threads of the scan (all cores)"
 
 EXAMPLES: Mapping[str, str] = {
     "demo": "faceaudit demo --out faceaudit-out/demo",
@@ -16,8 +17,10 @@ EXAMPLES: Mapping[str, str] = {
     "check": "faceaudit check faces/ --out check/",
     "train": "faceaudit train faces/ --out run/ --quick",
     "predict": "faceaudit predict run/ faces/ --out predictions.parquet",
+    "export": "faceaudit export run/ --to model.onnx",
     "audit": "faceaudit audit predictions.csv --out audit/ --by race gender_true "
     "--column age_pred=their_age",
+    "recalibrate": "faceaudit recalibrate predictions.csv --out recalibrated/ --per race",
     "report": "faceaudit report audit/",
     "stress": "faceaudit stress audit/run/ faces/ --out audit/ --by race gender_true",
     "dashboard": "faceaudit dashboard audit/",
@@ -29,6 +32,7 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=DEFAULT_OUT / "demo", help="output folder (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of faces and training")
+    parser.add_argument("--threads", type=int, help="threads of the training (all cores)")
     parser.add_argument(
         "--unplanted", action="store_true", help="draw the twin in which no group is read worse"
     )
@@ -38,8 +42,8 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--strict", action="store_true", default=None, help="left-out faces fail")
-    _train_options(parser)
-    _audit_options(parser)
+    _train_options(parser, threads=False)
+    _audit_options(parser, threads="threads of the training and of the scan (all cores)")
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,26 +62,42 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     _train_options(parser)
 
 
-def _train_options(parser: argparse.ArgumentParser) -> None:
+def _train_options(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
     from model.settings import add_train_options
 
-    add_train_options(parser)
+    add_train_options(parser, threads=threads)
 
 
 def _predict_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of a training")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="run folder of a training, or an exported .onnx"
+    )
     parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
     parser.add_argument("--out", type=Path, required=True, help="predictions.parquet (or .csv)")
+    parser.add_argument(
+        "--no-recalibration", action="store_true", help="leave off the map that RUN carries"
+    )
     parser.add_argument("--strict", action="store_true", help="left-out files are an error")
 
 
-def _audit_arguments(parser: argparse.ArgumentParser) -> None:
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of a training")
+    parser.add_argument(
+        "--to", type=Path, required=True, metavar="FILE", help="model.onnx or model.pt2"
+    )
+
+
+def _predictions_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "predictions",
         type=Path,
         metavar="PREDICTIONS",
         help="table of predictions: CSV or Parquet, a file, a glob or a folder of Parquet",
     )
+
+
+def _audit_arguments(parser: argparse.ArgumentParser) -> None:
+    _predictions_argument(parser)
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--images", type=Path, help="folder that `image` is relative to")
     parser.add_argument("--history", type=Path, help="history.csv of a training, for its curves")
@@ -86,29 +106,49 @@ def _audit_arguments(parser: argparse.ArgumentParser) -> None:
     _audit_options(parser)
 
 
-def _audit_options(parser: argparse.ArgumentParser) -> None:
-    several: dict[str, Any] = {"nargs": "+", "action": "extend"}
-    parser.add_argument(
-        "--column", **several, metavar="NAME=THEIRS", help="read our NAME from their column"
-    )
-    parser.add_argument("--by", **several, metavar="FEATURE", help="features to audit by")
-    parser.add_argument("--control", **several, metavar="FEATURE", help="compare within these")
+def _audit_options(parser: argparse.ArgumentParser, *, threads: str = SCAN_THREADS) -> None:
+    _reading_options(parser, threads=threads)
+    parser.add_argument("--control", **_SEVERAL, metavar="FEATURE", help="compare within these")
     parser.add_argument("--depth", type=int, help="cross up to this many features (2)")
+    parser.add_argument("--engine", choices=("duckdb",), default="duckdb", help="(duckdb)")
+    parser.add_argument(
+        "--thumbnails", type=int, default=0, metavar="N", help="put N faces into the report"
+    )
+
+
+_SEVERAL: Mapping[str, Any] = {"nargs": "+", "action": "extend"}
+
+
+def _reading_options(parser: argparse.ArgumentParser, *, threads: str = SCAN_THREADS) -> None:
+    """How a predictions table is read: names, groups, parts."""
+    parser.add_argument(
+        "--column", **_SEVERAL, metavar="NAME=THEIRS", help="read our NAME from their column"
+    )
+    parser.add_argument("--by", **_SEVERAL, metavar="FEATURE", help="features to audit by")
     parser.add_argument("--age-groups", metavar="0,3,10,...", help="left edges of age groups")
     parser.add_argument(
-        "--cuts", **several, metavar="FEATURE=a,b,c", help="cut a numeric feature at these"
+        "--cuts", **_SEVERAL, metavar="FEATURE=a,b,c", help="cut a numeric feature at these"
     )
-    parser.add_argument("--split", choices=("train", "valid", "test", "all"), help="which rows")
+    parser.add_argument("--split", choices=SPLITS, help="which rows")
     parser.add_argument("--threshold", type=float, help="called female from this score on (0.5)")
     parser.add_argument("--max-groups", type=int, help="most levels of a feature (50)")
     parser.add_argument("--check-ids", action="store_true", default=None, help="at any size")
     parser.add_argument("--model", help="the model's name, for the title")
-    parser.add_argument("--engine", choices=("duckdb",), default="duckdb", help="(duckdb)")
-    parser.add_argument("--threads", type=int, help="threads of the scan (all cores)")
+    parser.add_argument("--threads", type=int, help=threads)
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; options win")
-    parser.add_argument(
-        "--thumbnails", type=int, default=0, metavar="N", help="put N faces into the report"
-    )
+
+
+def _recalibrate_arguments(parser: argparse.ArgumentParser) -> None:
+    _predictions_argument(parser)
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    for head, methods in RECALIBRATIONS.items():
+        parser.add_argument(
+            f"--{head}", choices=methods, default=BEST, help=f"map of the {head} ({BEST})"
+        )
+    parser.add_argument("--per", metavar="FEATURE", help="a map for each group of this feature")
+    parser.add_argument("--run", type=Path, help="run folder that shall carry the map")
+    parser.add_argument("--strict", action="store_true", default=None, help="left-out rows fail")
+    _reading_options(parser)
 
 
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,7 +161,7 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _stress_arguments(parser: argparse.ArgumentParser) -> None:
     several: dict[str, Any] = {"nargs": "+", "action": "extend"}
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of a training")
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder, or an exported .onnx")
     parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
     parser.add_argument("--out", type=Path, required=True, help="output folder, an audit's or new")
     parser.add_argument("--strict", action="store_true", help="left-out files are an error")
@@ -153,7 +193,9 @@ ARGUMENTS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "check": _check_arguments,
     "train": _train_arguments,
     "predict": _predict_arguments,
+    "export": _export_arguments,
     "audit": _audit_arguments,
+    "recalibrate": _recalibrate_arguments,
     "report": _report_arguments,
     "stress": _stress_arguments,
     "dashboard": _dashboard_arguments,
@@ -163,18 +205,20 @@ ARGUMENTS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
 def audit_settings(args: argparse.Namespace) -> AuditSettings:
     """The settings of an audit: the config file's, overruled by what the command line names.
 
+    A command without some of the audit's options leaves those as they are.
+
     Raises InputError for an option that cannot be read, naming it.
     """
     base = AuditSettings.load(args.config) if args.config else AuditSettings()
     given: dict[str, Any] = {
         "by": tuple(args.by) if args.by else None,
-        "control": tuple(args.control) if args.control else None,
+        "control": tuple(getattr(args, "control", None) or ()) or None,
         "columns": _pairs(args.column, "--column", "NAME=THEIRS") if args.column else None,
         "cuts": _cuts(args.cuts) if args.cuts else None,
         "age_groups": _numbers(args.age_groups, "--age-groups", int) if args.age_groups else None,
     }
     plain = ("depth", "split", "threshold", "max_groups", "check_ids", "model", "threads")
-    given |= {name: getattr(args, name) for name in (*plain, "seed", "strict")}
+    given |= {name: getattr(args, name, None) for name in (*plain, "seed", "strict")}
     return base.replace(**{k: v for k, v in given.items() if v is not None})
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.intervals import clustered_se, effective, student, wilson
+from audit.intervals import clustered_se, effective, student, student_above_zero, wilson
 from audit.metrics import Floats
 from audit.resample import Linear
 from audit.shards import SHARDS
@@ -23,13 +23,14 @@ class Loss:
     """One metric of the same faces under several readings, the clean one first.
 
     values: what the metric averages, in whole units of 1/`scale` [reading, face]; valid: faces
-    with a value in *every* reading [face]. share: values are 0 or 1.
+    with a value in *every* reading [face]. share: values are 0 or 1. signed: they may be negative.
     """
 
     values: Floats
     valid: NDArray[np.bool_]
     scale: float
     share: bool
+    signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ def level(loss: Loss, split: Split, reading: int) -> Interval:
             n = effective(top, bottom, np.clip(value * (1 - value), 0, None), people)
         low, high = wilson(value, n)
         return value, np.fmin(low, value), np.fmax(high, value)
-    low, high = student(value, clustered_se(top, bottom) / loss.scale, people)
-    return value, low, high
+    of_mean = student if loss.signed else student_above_zero
+    return value, *of_mean(value, clustered_se(top, bottom) / loss.scale, people)
 
 
 def change(loss: Loss, split: Split, reading: int) -> Interval:

@@ -43,6 +43,8 @@ class Predictions:
     `rows_left_out` (reason -> rows) and `rows_audited` add up to `rows_read`. counts: what else was
     counted (readings passed over, other gender words ...). notes: the same and what was assumed,
     in sentences. ids_checked: sample_id is known to be unique. metadata: of the (first) Parquet.
+    table: the source with its names mapped, of which `typed` holds every row; kept: SQL on `typed`,
+    whether a row is audited.
 
     `faces` holds the audited rows: row_at, sample_id, subject_id, face and person (their keys, see
     `audit.shards`), image, split, the numbers of the contract (NULL where not finite), gender_level
@@ -65,6 +67,8 @@ class Predictions:
     counts: Mapping[str, int]
     notes: tuple[str, ...]
     ids_checked: bool
+    table: Table
+    kept: str
 
     @property
     def con(self) -> duckdb.DuckDBPyConnection:
@@ -130,6 +134,8 @@ def open_predictions(source: Path | pd.DataFrame, settings: AuditSettings) -> Pr
         counts=counts,
         notes=(*table_notes(table, counts, left_out, why, constants), *notes),
         ids_checked=ids_checked,
+        table=table,
+        kept=kept,
     )
 
 

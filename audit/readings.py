@@ -131,4 +131,5 @@ def _loss(
     valid = np.isfinite(values).all(axis=0)
     if not valid.any():
         return None
-    return Loss(np.where(valid, values, 0.0), valid, scale, METRICS[key].unit == "share")
+    share, signed = METRICS[key].unit == "share", METRICS[key].better == "zero"
+    return Loss(np.where(valid, values, 0.0), valid, scale, share, signed)

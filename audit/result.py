@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "feature metric control control_group difference ratio lowest_group highest_group spread "
         "spread_low spread_high p_value p_adjusted detectable margin standardised_difference "
         "standardised_p composition verdict noise_gap groups_compared "
-        "outlying_group outlying_difference outlying_low outlying_high".split()
+        "outlying_group outlying_difference outlying_low outlying_high cochran_q cochran_p "
+        "standardised_p_adjusted outlying_standardised outlying_standardised_low "
+        "outlying_standardised_high ages_left_out".split()
     ),
     "slices": tuple(
         "feature group metric value complement_value difference low high n n_confirm p_adjusted "
@@ -30,12 +33,29 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "calibration": tuple(
         "feature group head bin predicted observed low high band_low band_high n error error_low "
-        "error_high mae mae_low mae_high".split()
+        "error_high mae mae_low mae_high coverage coverage_low coverage_high width".split()
     ),
-    "coverage": tuple("feature group level coverage low high width n".split()),
+    "coverage": tuple(
+        "feature group level coverage low high width n below above winkler winkler_low "
+        "winkler_high z2 z2_low z2_high crps std_n".split()
+    ),
     "scores": tuple(
         "feature group n brier miscalibration discrimination uncertainty ece ece_null mean_score "
-        "observed".split()
+        "observed miscalibration_null miscalibration_p smooth_ece smooth_ece_null l2 l2_null l2_p "
+        "l2_p_adjusted spiegelhalter_z spiegelhalter_p mean_z mean_p mean_p_adjusted".split()
+    ),
+    "reliability": tuple("feature group predicted fitted band_low band_high n".split()),
+    "thresholds": tuple(
+        "feature group threshold tpr tpr_low tpr_high female_n fpr fpr_low fpr_high male_n "
+        "selection selection_low selection_high n".split()
+    ),
+    "age_thresholds": tuple(
+        "feature group threshold accepted accepted_low accepted_high below_n rejected rejected_low "
+        "rejected_high above_n".split()
+    ),
+    "proposals": tuple(
+        "head method scope feature group metric before after change low high n_fit n_judge "
+        "fell_back".split()
     ),
     "findings": tuple(
         "kind severity sentence feature group metric value low high n p_adjusted".split()
@@ -48,7 +68,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "histograms": tuple("kind feature group low high n value value_low value_high".split()),
     "history": (),  # as the trainer wrote it: epoch and its figures
 }
-_WHOLE = {"n", "n_subjects", "n_confirm", "rank", "epoch", "groups_compared", "severity", "bin"}
+_WHOLE = frozenset(
+    "n n_subjects n_confirm n_fit n_judge std_n female_n male_n below_n above_n rank epoch "
+    "groups_compared severity bin".split()
+)
 _DIGITS = 10  # significant digits kept: what engines and thread counts agree on
 
 
@@ -68,6 +91,10 @@ class AuditResult:
     calibration: pd.DataFrame
     coverage: pd.DataFrame
     scores: pd.DataFrame
+    reliability: pd.DataFrame
+    thresholds: pd.DataFrame
+    age_thresholds: pd.DataFrame
+    proposals: pd.DataFrame
     findings: pd.DataFrame
     worst: pd.DataFrame
     confusion: pd.DataFrame
@@ -76,9 +103,22 @@ class AuditResult:
 
     def to_json(self) -> str:
         """`result.json`: numbers or null, never NaN; the same bytes for the same result."""
-        tables = {name: records_of(getattr(self, name)) for name in COLUMNS}
-        whole = {"schema": SCHEMA, "info": plain_values(self.info), **tables}
-        return json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+        info = json.dumps(plain_values(self.info), ensure_ascii=False, allow_nan=False, indent=1)
+        parts = [f'"schema": {SCHEMA}', '"info": ' + info.replace("\n", "\n ")]
+        parts += [f'"{name}": {_table_json(getattr(self, name))}' for name in COLUMNS]
+        return "{\n " + ",\n ".join(parts) + "\n}\n"
+
+    def subgroups_of(self, feature: str, metric: str) -> pd.DataFrame:
+        """The rows of `subgroups` of one feature and metric, which every figure asks for."""
+        return self.subgroups.take(self._places.get((feature, metric), []))
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str], list[int]]:
+        places: dict[tuple[str, str], list[int]] = {}
+        pairs = self.subgroups[["feature", "metric"]].to_numpy(object).tolist()
+        for place, (feature, metric) in enumerate(pairs):
+            places.setdefault((feature, metric), []).append(place)
+        return places
 
     def save(self, folder: Path) -> Path:
         """Write `folder/result.json` atomically and return its path."""
@@ -128,8 +168,8 @@ def table(name: str, records: list[dict[str, Any]]) -> pd.DataFrame:
     return frame
 
 
-def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as JSON values: numbers to ten digits, null for what is missing."""
+def plain_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows as JSON values: numbers of `_DIGITS` digits, None where one is missing."""
     columns = [str(c) for c in frame.columns]
     whole = [c in _WHOLE for c in columns]
     rows = frame.astype(object).itertuples(index=False, name=None)
@@ -137,6 +177,30 @@ def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
         {c: _number(v, whole=w) for c, v, w in zip(columns, row, whole, strict=True)}
         for row in rows
     ]
+
+
+def _table_json(frame: pd.DataFrame) -> str:
+    """A table as `json.dumps` writes its records at indent 1, column by column.
+
+    Its own encoder walks tens of thousands of cells in Python as soon as it is asked to indent.
+    """
+    columns = []
+    for name in frame:
+        key, whole = json.dumps(str(name), ensure_ascii=False), name in _WHOLE
+        cells = frame[name].to_numpy(object)
+        columns.append([f"   {key}: {_cell_json(v, whole=whole)}" for v in cells])
+    records = ["  {\n" + ",\n".join(cells) + "\n  }" for cells in zip(*columns, strict=True)]
+    return "[\n" + ",\n".join(records) + "\n ]" if records else "[]"
+
+
+def _cell_json(value: Any, *, whole: bool) -> str:
+    plain = _number(value, whole=whole)
+    if plain.__class__ is float or plain.__class__ is int:
+        return repr(plain)
+    return "null" if plain is None else _ENCODE(plain)
+
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def plain_values(value: Any) -> Any:
@@ -149,6 +213,8 @@ def plain_values(value: Any) -> Any:
 
 
 def _number(value: Any, *, whole: bool = False) -> Any:
+    if value.__class__ is str:
+        return value
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     if isinstance(value, (int, np.integer)):

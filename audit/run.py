@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 
-from audit.calibration import age_calibration, gender_calibration, score_table
+from audit.age_limits import age_limit_table
+from audit.calibration import age_calibration, gender_calibration
 from audit.config import AuditSettings
 from audit.counts import (
     age_confusion,
@@ -24,16 +27,26 @@ from audit.counts import (
     within_years,
 )
 from audit.coverage import NOMINAL, coverage_table
-from audit.disparity import Asked, weigh_disparities
+from audit.disparity import Asked, family, weigh_disparities
+from audit.evidence import holm
 from audit.fairness import audited_metrics, disaggregate, metrics_of, subgroup_table
 from audit.features import Feature
+from audit.files import write_text
 from audit.findings import find
 from audit.groups import CROSS, Groups, collapse, crossings, gather
+from audit.histograms import FRAMES
 from audit.metrics import METRICS
 from audit.notes import LEAKY
-from audit.predictions import Predictions, open_predictions, write_normalised
+from audit.pit import crps, pit_counts
+from audit.predictions import Predictions, write_normalised
+from audit.proposals import propose
+from audit.reliability import reliability_table, simulated
 from audit.result import COLUMNS, AuditResult, table
-from audit.tally import Tally, tally_predictions
+from audit.scan import Scan, scan
+from audit.score_tests import score_table
+from audit.signed_calibration import tell_calibration, weigh_calibration
+from audit.tally import Tally
+from audit.thresholds import threshold_table
 from audit.weakness import slice_table
 from audit.worst import worst_faces
 
@@ -43,7 +56,7 @@ PACKAGES = ("duckdb", "fairlearn", "numpy", "pandas", "pyarrow", "scipy")
 
 
 def run_audit(
-    source: Path | str | pd.DataFrame,
+    source: Path | str | pd.DataFrame | Scan,
     *,
     settings: AuditSettings | None = None,
     history: pd.DataFrame | None = None,
@@ -52,31 +65,41 @@ def run_audit(
 ) -> AuditResult:
     """Audit a predictions table (docs/predictions.md) and, with `out`, write what renderers need.
 
-    source: CSV (plain or gz), Parquet, a glob or folder of Parquet, or a DataFrame.
+    source: CSV (plain or gz), Parquet, a glob or folder of Parquet, or a DataFrame; or the `scan`
+    of one, which brings its settings.
     history: the training's curves, carried into the result. images: the folder that `image` is
     relative to, noted for renderers. out: gets `predictions.parquet` and `result.json`.
 
     Raises InputError for a table that cannot be audited, and with `settings.strict` for rows that
     would be left out; MachineError when the disk is full.
     """
-    started = time.perf_counter()
-    settings = settings or AuditSettings()
-    source = Path(source) if isinstance(source, str) else source
-    predictions = open_predictions(source, settings)
-    tally = tally_predictions(predictions, settings)
+    scanned = source if isinstance(source, Scan) else scan(source, settings)
+    settings, predictions, tally = scanned.settings, scanned.predictions, scanned.tally
+    with ThreadPoolExecutor(1) as beside:
+        worst = beside.submit(_faces, predictions, settings, out)
+        try:
+            tables = audit_tally(tally, settings=settings)
+        except BaseException:  # Ctrl-C too: nobody waits for faces of an audit that is given up
+            predictions.con.interrupt()
+            raise
+        tables["worst"] = worst.result()
+    tables["history"] = pd.DataFrame() if history is None else history
+    info = _info(predictions, tally, settings)
+    tables["findings"] = table("findings", find(tables, info))
+    info["run"] = _this_run(scanned, images=images)
+    info["run"]["notes"] = list(predictions.notes)
+    text = AuditResult(info, **{name: tables[name] for name in COLUMNS}).to_json()
+    if out is not None:
+        write_text(out / "result.json", text)
+    return AuditResult.from_json(text)  # so that who draws it now and who reads it later see alike
+
+
+def _faces(predictions: Predictions, settings: AuditSettings, out: Path | None) -> pd.DataFrame:
+    """What needs the rows once more and no Python: writes the faces, returns the worst of them."""
     worst = worst_faces(predictions, settings)
     if out is not None:
         write_normalised(predictions, out / "predictions.parquet")
-    tables = audit_tally(tally, settings=settings)
-    tables |= {"worst": worst, "history": pd.DataFrame() if history is None else history}
-    info = _info(predictions, tally, settings)
-    tables["findings"] = table("findings", find(tables, info))
-    info["run"] = _this_run(source, images=images, settings=settings, started=started)
-    info["run"]["notes"] = list(predictions.notes)
-    result = AuditResult(info, **{name: tables[name] for name in COLUMNS})
-    if out is not None:
-        result.save(out)
-    return result
+    return worst
 
 
 def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFrame]:
@@ -84,26 +107,32 @@ def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFr
     lean = collapse(tally)
     keys = audited_metrics(gather(lean, ()))
     records: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
-    asked = []
+    asked, calibrated = [], []
     features = audited_features(tally, settings)
     for parts in crossings(features, depth=settings.depth):
         groups = gather(lean, parts)
         found = disaggregate(groups, metrics_of(groups.parts, keys))
         mine = subgroup_table(groups, found)
         records["subgroups"] += mine
-        records["coverage"] += coverage_table(mine)
+        records["coverage"] += coverage_table(mine, groups, crps(groups, lean, parts))
         if parts:
             asked.append(Asked(groups, found, _by_age(lean, parts)))
-        if "gender_true" not in groups.parts and "gender_brier" in keys:
-            records["scores"] += score_table(groups)
+        if len(parts) < 2 and "gender_true" not in groups.parts and "gender_brier" in keys:
+            calibrated.append(weigh_calibration(groups, seed=settings.seed))
         if len(parts) < 2:
             _add_pictures_of(groups, parts, tally, keys, records)
+        elif "gender_true" not in groups.parts and "gender_brier" in keys:
+            records["scores"] += score_table(groups)
     for control in settings.control:
         asked += _within(lean, control, features, keys, depth=settings.depth)
-    records["disparities"] += weigh_disparities(asked, settings=settings)
+    beside = [c.p_value for c in calibrated]
+    records["disparities"] += weigh_disparities(asked, settings=settings, beside=beside)
+    adjusted = holm(np.array(family(records["disparities"], beside)))
+    tell_calibration(records["scores"], calibrated, adjusted[len(adjusted) - len(beside) :])
     records["slices"] += slice_table(lean, settings=settings)
     records["confusion"] += age_confusion(tally)
     records["histograms"] += age_counts(tally, edges=settings.age_groups)
+    records["proposals"] += propose(tally, settings=settings)[1]
     skip = ("worst", "history", "findings")
     return {name: table(name, rows) for name, rows in records.items() if name not in skip}
 
@@ -132,9 +161,12 @@ def _within(
 
 
 def _only(tally: Tally, feature: str, code: int) -> Tally:
-    """The tally of one level's faces."""
-    tables = {name: getattr(tally, name) for name in ("cells", "errors", "scores")}
-    return replace(tally, **{name: t[t[feature] == code] for name, t in tables.items()})
+    """The tally of one level's faces; empty the tables that are not split by the feature."""
+    tables = {name: getattr(tally, name) for name in FRAMES}
+    return replace(
+        tally,
+        **{n: t[t[feature] == code] if feature in t else t.iloc[:0] for n, t in tables.items()},
+    )
 
 
 def _by_age(tally: Tally, parts: tuple[Feature, ...]) -> Groups | None:
@@ -150,15 +182,22 @@ def _add_pictures_of(
     keys: tuple[str, ...],
     records: Mapping[str, list[dict[str, Any]]],
 ) -> None:
-    """What is drawn for the whole and for single features: bins, curves, confusion."""
+    """What is simulated or drawn for the whole and single features: bins, curves, confusion."""
     if "age_mae" in keys:
         records["histograms"].extend((*error_counts(groups), *within_years(groups)))
         if "age_group" not in groups.parts:
             records["calibration"] += age_calibration(tally, parts)
+            records["age_thresholds"] += age_limit_table(groups, tally, parts)
+        if len(tally.z):
+            records["histograms"].extend(pit_counts(groups, tally, parts))
     if "gender_true" in groups.parts:
         return
     if "gender_brier" in keys:
+        chance = simulated(groups)
         records["calibration"] += gender_calibration(groups)
+        records["reliability"] += reliability_table(groups, chance)
+        records["scores"] += score_table(groups, chance)
+        records["thresholds"] += threshold_table(groups)
         records["histograms"] += score_counts(groups)
     if "gender_accuracy" in keys:
         records["confusion"] += gender_confusion(groups)
@@ -246,21 +285,15 @@ def _notes(tally: Tally) -> list[str]:
     return [f"age_low to age_high is taken to be meant as a {NOMINAL:.0%} interval."]
 
 
-def _this_run(
-    source: Path | pd.DataFrame,
-    *,
-    images: Path | None,
-    settings: AuditSettings,
-    started: float,
-) -> dict[str, Any]:
+def _this_run(scanned: Scan, *, images: Path | None) -> dict[str, Any]:
     """What may differ between equal audits. SOURCE_DATE_EPOCH sets the time, as for builds."""
     epoch = float(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
-    path = source if isinstance(source, Path) else None
+    path = scanned.source if isinstance(scanned.source, Path) else None
     return {
         "created": datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - started, 2),
+        "seconds": round(time.perf_counter() - scanned.started, 2),
         "engine": f"duckdb {duckdb.__version__}",
-        "threads": settings.threads or os.cpu_count(),
+        "threads": scanned.settings.threads or os.cpu_count(),
         "paths": {
             "source": None if path is None else str(path),
             "images": None if images is None else str(images),

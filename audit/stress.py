@@ -28,7 +28,7 @@ from audit.metrics import METRICS, Floats, Metric
 from audit.paired import Loss, Split, change, gap, harm, level
 from audit.readings import Readings, open_readings
 from audit.resample import Linear, Replicates, replicate
-from audit.result import plain_values, records_of
+from audit.result import plain_records, plain_values
 
 SCHEMA = 1
 # A worse reading leans to the mean age: the signed error then moves by true age for any model.
@@ -62,8 +62,8 @@ class StressResult:
         whole = {
             "schema": SCHEMA,
             "info": plain_values(self.info),
-            "curves": records_of(self.curves),
-            "comparisons": records_of(self.comparisons),
+            "curves": plain_records(self.curves),
+            "comparisons": plain_records(self.comparisons),
         }
         return json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 

@@ -3,27 +3,40 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from audit.config import AuditSettings
 from audit.contract import EXACT_ROWS
 from audit.errors import InputError
 from audit.features import Feature
+from audit.histograms import (
+    FRAMES,
+    SCORE_BINS,
+    feature_keys,
+    frame_keys,
+    group_pred_key,
+    histograms,
+    score_edges,
+)
 from audit.levels import sorted_levels
-from audit.metrics import SUMS
+from audit.metrics import BEYOND, LOGITS, RUNGS, SUMS
+from audit.packed import Key, grouped
 from audit.predictions import Predictions
 from audit.shards import SHARDS, sharded
-from audit.source import Source
 
-__all__ = ["SHARDS", "Feature", "Tally", "merge_tallies", "score_edges", "tally_predictions"]
-
-LOGIT_STEP = 0.05  # width of a score bin, in logit units
-LOGIT_END = 40.0  # a softmax saturates at 16 (32 bits) or 37 (64); empty bins cost nothing
-SCORE_BINS = 2 * round(LOGIT_END / LOGIT_STEP) + 2
+__all__ = [
+    "SCORE_BINS",
+    "SHARDS",
+    "Feature",
+    "Tally",
+    "merge_tallies",
+    "score_edges",
+    "tally_predictions",
+]
 
 _ONE_IN = 64  # above EXACT_ROWS, persons are counted on this share of their mixes
 
@@ -36,10 +49,22 @@ class Tally:
     positions in its `levels`), named as the feature; `age_group_pred` (codes into `age_groups`,
     -1 where no age was predicted) stands beside them in `cells`. Rows are sorted by their keys.
 
-    cells: feature codes, age_group_pred, shard (0..SHARDS-1), then the columns of metrics.SUMS.
+    cells: feature codes, age_group_pred, shard (0..SHARDS-1), then the columns of SUMS and BEYOND
+        (audit.metrics).
     errors: feature codes, bin, n. Bin b holds absolute errors above (b-1)/10 and up to b/10 years.
-    scores: feature codes, bin (of P(female), see `score_edges`), female (0/1), n, score (sum of f,
-        micro).
+    scores: feature codes, bin (of P(female), see `score_edges`), female (0/1), half, n, score (sum
+        of f, micro). Halves of the people are cut by shard: 0 below the middle, 1 above.
+    years: feature codes, of_pred (0: by true age, 1: by predicted age), age_year (whole years,
+        0..121), read_older (0/1: predicted above true), n. Every face stands here twice.
+    z: feature codes, bin, n, sigma (sum of age_std, 1/100 year). Bin b holds
+        (age_true - age_pred) / age_std from b/50 to below (b+1)/50, the outermost all beyond.
+    ages: feature codes but age_group's, half, pred_year (whole years of the prediction, 0..121),
+        bin, n, pred (sum of predictions, 1/100 year). Bin b holds errors about b/5 years, within
+        a tenth; the outermost, 60 years, all beyond.
+    misses: feature codes but age_group's, age_group_pred, half, iv (0/1: the row has an interval),
+        bin, n. Bin b holds misses above (b-1)/10 and up to b/10 years, the outermost (120 years)
+        all beyond; a miss is how far the true age lies outside the interval (below 0: inside), and
+        |error| where there is no interval.
     subjects: persons, exact up to 5 M rows (above, estimated to about 1 %, unless ids are checked).
     subjects_assumed: the table names no persons; one photo each is assumed.
     fingerprint: SHA-256 of all the counts: equal for equal rows in any order, format or chunking.
@@ -50,6 +75,10 @@ class Tally:
     cells: pd.DataFrame
     errors: pd.DataFrame
     scores: pd.DataFrame
+    years: pd.DataFrame
+    z: pd.DataFrame
+    ages: pd.DataFrame
+    misses: pd.DataFrame
     rows_read: int
     rows_left_out: Mapping[str, int]
     subjects: int
@@ -59,42 +88,25 @@ class Tally:
 
 
 def tally_predictions(predictions: Predictions, settings: AuditSettings) -> Tally:
-    """Add up every row of `faces` in one scan for the sums and one for each histogram.
+    """Add up every row of `faces`: one scan for the sums, up to four for the histograms.
 
     All sums are integers (errors in 1/100 year, scores in millionths), so neither the order of the
     rows nor threads nor chunks change a bit.
     """
     subjects, subjects_are_rows = _subjects(predictions, settings)
-    sizes = [len(f.levels) for f in predictions.features]
-    names = [f.name for f in predictions.features]
-    keys = list(zip(names, predictions.codes, sizes, strict=True))
-    pred = ("age_group_pred", "age_group_pred + 1", len(predictions.age_groups) + 1)
-    shard = ("shard", "shard", SHARDS)
+    pred, shard = group_pred_key(predictions), Key("shard", "shard", SHARDS)
+    keys = [*feature_keys(predictions), pred, shard]
     rows = sharded("faces", "person")
-    cells = _grouped(predictions.source, [*keys, pred, shard], _SUM_SQL, rows)
-    cells["age_group_pred"] -= 1
-    for name, of in _SUM_OF.items():
-        cells[name] = of(cells)
-    cells = cells[[*names, "age_group_pred", "shard", *SUMS]]
-    far = 10 * 10_000 + 1
-    errors = _grouped(
-        predictions.source,
-        [*keys, ("bin", "(abs(error) + 9) // 10", far)],
-        {"n": "count(*)"},
-        "faces WHERE error IS NOT NULL",
-    )
-    scores = _grouped(
-        predictions.source,
-        [*keys, ("bin", _score_bin("f"), SCORE_BINS), ("female", "y", 2)],
-        {"n": "count(*)", "score": "sum(floor(f * 1e6 + 0.5)::INTEGER)::BIGINT"},
-        "faces WHERE f IS NOT NULL",
-    )
+    sums = {**_sum_sql(predictions.columns), **_PAIR_SQL}
+    [cells] = grouped(predictions.source, [keys], sums, rows)
+    derived = {name: of(cells) for name, of in _SUM_OF.items()}
+    names = [key.name for key in keys]
+    cells = cells.assign(**derived, **_unpaired(cells))[[*names, *SUMS, *BEYOND]]
     tally = Tally(
         features=predictions.features,
         age_groups=predictions.age_groups,
         cells=cells,
-        errors=errors,
-        scores=scores,
+        **histograms(predictions),
         rows_read=predictions.rows_read,
         rows_left_out=dict(predictions.rows_left_out),
         subjects=subjects,
@@ -120,9 +132,10 @@ def merge_tallies(tallies: Sequence[Tally]) -> Tally:
     merged = Tally(
         features=features,
         age_groups=tallies[0].age_groups,
-        cells=_added([t.cells for t in recoded], [*names, "age_group_pred", "shard"]),
-        errors=_added([t.errors for t in recoded], [*names, "bin"]),
-        scores=_added([t.scores for t in recoded], [*names, "bin", "female"]),
+        **{
+            name: _added([getattr(t, name) for t in recoded], frame_keys(name, names))
+            for name in FRAMES
+        },
         rows_read=sum(t.rows_read for t in tallies),
         rows_left_out=_added_reasons(tallies),
         subjects=sum(t.subjects for t in tallies),
@@ -133,20 +146,14 @@ def merge_tallies(tallies: Sequence[Tally]) -> Tally:
     return replace(merged, fingerprint=_fingerprint(merged))
 
 
-def score_edges() -> NDArray[np.float64]:
-    """Edges of the score bins, length SCORE_BINS + 1, in P(female).
-
-    Bin 0 holds scores of exactly 0, the last bin scores of exactly 1; between them bins are
-    LOGIT_STEP wide in log(f / (1 - f)), left-closed, the outermost open to their end.
-    """
-    inner = np.arange(1, SCORE_BINS - 2) * LOGIT_STEP - LOGIT_END
-    return np.concatenate([[0.0, 0.0], 1 / (1 + np.exp(-inner)), [1.0, 1.0]])
-
-
 def _flag(condition: str) -> str:
     return f"count(*) FILTER ({condition})"
 
 
+# The interval score of a 90 % interval: its width, and 2 / .1 = 20 years for a year outside.
+_OUTSIDE = "greatest(age_low - age_true, age_true - age_high, 0)"
+_WINKLER = f"least(age_high - age_low + 20 * {_OUTSIDE}, 1e6)"
+_Z = "least(greatest((age_true - age_pred) / age_std, -1000), 1000)"
 _SUM_SQL: Mapping[str, str] = {
     "age_n": "count(error)",
     "age_abs": "sum(abs(error))::BIGINT",
@@ -159,6 +166,13 @@ _SUM_SQL: Mapping[str, str] = {
     "iv_n": "count(age_low)",
     "iv_hit": _flag("age_true BETWEEN age_low AND age_high"),
     "iv_width": "sum(floor((age_high - age_low) * 100 + 0.5)::BIGINT)::BIGINT",
+    "iv_below": _flag("age_true < age_low"),
+    # `least` and `greatest` pass over NULL, so rows without must be filtered
+    "iv_winkler": f"sum(floor({_WINKLER} * 100 + 0.5)::BIGINT) "
+    "FILTER (age_low IS NOT NULL)::BIGINT",
+    "std_n": "count(age_std) FILTER (error IS NOT NULL)",
+    "std_z2": f"sum(floor({_Z} * {_Z} * 1e4 + 0.5)::BIGINT) "
+    "FILTER (error IS NOT NULL AND age_std IS NOT NULL)::BIGINT",
     "female_n": _flag("y = 1 AND called IS NOT NULL"),
     "female_called": _flag("y = 1 AND called = 1"),
     "male_n": _flag("y = 0 AND called IS NOT NULL"),
@@ -176,55 +190,46 @@ _SUM_OF: Mapping[str, Callable[[pd.DataFrame], "pd.Series[int]"]] = {
 }
 assert {*_SUM_SQL, *_SUM_OF} == {*SUMS}
 
+_BEYOND_SQL: Mapping[str, str] = {
+    **{f"age_beyond{k}": f"abs(error) > {x}" for k, x in enumerate(RUNGS)},
+    "score_female": "y = 1 AND f IS NOT NULL",
+    **{
+        f"score_{who}{k}": f"y = {y} AND f >= {float(expit(x))!r}"
+        for who, y in (("female", 1), ("male", 0))
+        for k, x in enumerate(LOGITS)
+    },
+}
+assert [*_BEYOND_SQL] == [*BEYOND]
+# An engine adds up one column at a time: two counts in one number are nearly twice as fast. Each
+# has 31 bits, and no cell holds more rows. Both of a pair are of the same column, so that a row
+# without a value is left out of both.
+_PAIRS = tuple(tuple(BEYOND)[i : i + 2] for i in range(0, len(BEYOND), 2))
+_HALF = 31
+_PAIR_SQL: Mapping[str, str] = {
+    f"pair{i}": "coalesce(sum("
+    + " + ".join(f"(({_BEYOND_SQL[name]})::BIGINT << {_HALF * k})" for k, name in enumerate(pair))
+    + ")::BIGINT, 0)"
+    for i, pair in enumerate(_PAIRS)
+}
+assert len(RUNGS) % 2 == 0
 
-def _score_bin(f: str) -> str:
-    # Bin edges are logits of no rational number but 1/2 (whose logarithm is exact), so that the
-    # last digit of an engine's logarithm decides nothing.
-    last = SCORE_BINS - 2
-    steps = f"floor((ln({f} / (1 - {f})) + {LOGIT_END}) / {LOGIT_STEP})"
-    inner = f"greatest(least({steps}, {last - 1}), 0)::INTEGER + 1"
-    return f"CASE WHEN {f} <= 0 THEN 0 WHEN {f} >= 1 THEN {last + 1} ELSE {inner} END"
+
+def _unpaired(cells: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+    return {
+        name: (cells[f"pair{i}"].to_numpy() >> (_HALF * k)) & (2**_HALF - 1)
+        for i, pair in enumerate(_PAIRS)
+        for k, name in enumerate(pair)
+    }
 
 
-def _grouped(
-    source: Source, keys: Sequence[tuple[str, str, int]], sums: Mapping[str, str], rows: str
-) -> pd.DataFrame:
-    """`GROUP BY` over keys of known size, each (name, SQL of a code from 0, size).
-
-    Keys are packed into one integer, as many as 62 bits hold: one packed key groups several times
-    faster than its parts, and sorts as they would.
-    """
-    packs: list[list[tuple[str, str, int]]] = [[]]
-    room = 2**62
-    for key in keys:
-        if room // key[2] < 1:
-            packs.append([])
-            room = 2**62
-        packs[-1].append(key)
-        room //= key[2]
-    packed = []
-    for pack in packs:
-        sql = "0::BIGINT"
-        for _, code, size in pack:
-            sql = f"({sql} * {size} + {code})"
-        packed.append(sql)
-    keys_sql = ", ".join(f"{sql} AS k{i}" for i, sql in enumerate(packed))
-    by = ", ".join(f"k{i}" for i in range(len(packed)))
-    values = ", ".join(f"{sql} AS s{i}" for i, sql in enumerate(sums.values()))
-    got = source.frame(f"SELECT {keys_sql}, {values} FROM {rows} GROUP BY {by}")
-    order = np.lexsort([got[f"k{i}"].to_numpy() for i in reversed(range(len(packs)))])
-    out: dict[str, NDArray[Any]] = {}
-    for i, pack in enumerate(packs):
-        rest = got[f"k{i}"].to_numpy()[order]
-        parts = {}
-        for name, _, size in reversed(pack):
-            parts[name] = (rest % size).astype(np.int32 if size > 2**15 else np.int16)
-            rest = rest // size
-        out |= {name: parts[name] for name, _, _ in pack}
-    for i, name in enumerate(sums):
-        values_i = got[f"s{i}"].to_numpy()[order]
-        out[name] = np.nan_to_num(values_i).astype(np.int64)
-    return pd.DataFrame(out)
+def _sum_sql(columns: Sequence[str]) -> dict[str, str]:
+    """The sums of a table with these columns: what it has no column for is 0 at no cost."""
+    absent = [
+        prefix
+        for prefix, needed in (("iv_", ("age_low", "age_high")), ("std_", ("age_std",)))
+        if not {*needed, "age_true", "age_pred"} <= {*columns}
+    ]
+    return {k: "0" if k.startswith(tuple(absent)) else sql for k, sql in _SUM_SQL.items()}
 
 
 def _subjects(predictions: Predictions, settings: AuditSettings) -> tuple[int, bool]:
@@ -279,10 +284,10 @@ def _united(kin: Sequence[Feature]) -> Feature:
 def _recoded(tally: Tally, features: Sequence[Feature]) -> Tally:
     """A tally with its codes as positions in the levels of `features`."""
     changed = {}
-    for name in ("cells", "errors", "scores"):
+    for name in FRAMES:
         frame = getattr(tally, name).copy()
         for old, new in zip(tally.features, features, strict=True):
-            if old.levels != new.levels:
+            if old.levels != new.levels and old.name in frame:
                 place = np.array([new.levels.index(w) for w in old.levels], dtype=np.int16)
                 frame[old.name] = place[frame[old.name].to_numpy()]
         changed[name] = frame
@@ -306,7 +311,7 @@ def _fingerprint(tally: Tally) -> str:
     digest.update(
         repr((tally.age_groups, tally.rows_read, sorted(tally.rows_left_out.items()))).encode()
     )
-    for frame in (tally.cells, tally.errors, tally.scores):
+    for frame in (getattr(tally, name) for name in FRAMES):
         for name in frame:
             digest.update(f"{name}:{len(frame)}".encode())
             digest.update(np.ascontiguousarray(frame[name].to_numpy(), dtype="<i8").tobytes())

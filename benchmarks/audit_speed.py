@@ -9,17 +9,12 @@ Aims: the whole command within 6 s of wall time, and at least 100 times less CPU
     python -m benchmarks.audit_speed --rows 100000      quickly
     python -m benchmarks.audit_speed --no-judge         without MetricFrame (minutes of CPU)
 
-Measured once, 2026-11-23, 2 000 000 rows, x86_64, 2 cores that were shared with other work (load
-16, so wall times mean little and CPU times are inflated); (3) was not measured to its end: it had
-used more than 2 minutes of CPU. Neither aim is shown by this run; run it on a quiet machine.
-
-    step                                   wall s    CPU s
-    faceaudit audit, whole command         100.08    14.08
-    scan: open, check, features              7.07     1.02
-    scan: tally                             21.18     3.05
-    scan: worst faces                        8.97     1.41
-    scan: write predictions.parquet          7.26     1.10
-    peak memory of the command: 554 MB
+Measured 2026-11-24, x86_64, 2 cores shared with much other work (load 25, so wall times mean little
+and CPU times are inflated, by a quarter or so). The whole command on 2 000 000 rows: 11.3 s of CPU,
+633 MB at the peak; the version before, run in turns with it, 13.1 s and 575 MB (less of two runs
+each). (3) took 31.9 s of CPU on 100 000 rows, all but 2.5 s or so of it in proportion to the rows:
+some ten minutes for 2 000 000, which nobody has waited for yet. No aim is shown by this; run it on
+a quiet machine.
 """
 
 import argparse

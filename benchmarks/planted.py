@@ -9,6 +9,9 @@ at least nine planted runs and in no twin.
 
     python benchmarks/planted.py                  seeds 0..9, both kinds: 20 demos
     python benchmarks/planted.py 0 1 --keep DIR   some seeds; demos already in DIR are used again
+
+Every demo trains on one thread (130 s of CPU time). On two cores, give each half of the seeds with
+the same --keep, then all with it for the table.
 """
 
 import argparse
@@ -76,6 +79,7 @@ def _runs(seeds: list[int], folder: Path, *, keep: bool) -> Iterator[dict[str, o
             if not (keep and (out / "result.json").exists()):
                 command = [sys.executable, "-m", "audit", "demo", "--out", str(out)]
                 command += ["--seed", str(seed), *([] if planted else ["--unplanted"])]
+                command += ["--threads", "1"]  # the same bytes on any number of cores
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             seconds = time.perf_counter() - start
             result = AuditResult.load(out)

@@ -27,6 +27,7 @@ from model.faces import FaceTable, read_faces
 from model.network import build_network
 from model.pictures import read_picture
 from model.predict import BATCH, score_faces
+from model.ready_run import ready
 from model.run_folder import Run
 from model.threads import cores, in_threads
 
@@ -73,13 +74,11 @@ def main() -> None:
         table = read_faces(faces.parent if faces.is_file() else faces)
         run = Run(Path(folder), config, build_network("compact").eval())
         n = len(table.faces)
-        device = torch.device("cpu")
+        model = ready(run, seen=table.faces.head(0), device=torch.device("cpu"))
         works: dict[str, Callable[[], object]] = {
             "bare decode": lambda: bare_decode(table),
             "bare network": lambda: bare_network(run, n),
-            "predict": lambda: score_faces(
-                run, table.faces, root=table.root, device=device, progress=False
-            ),
+            "predict": lambda: score_faces(model, table.faces, root=table.root, progress=False),
         }
         pace: dict[str, list[float]] = {name: [] for name in works}
         for attempt in range(args.rounds + 1):

@@ -6,6 +6,7 @@
     python -m benchmarks.simulation slices                is a planted slice confirmed?
     python -m benchmarks.simulation photos                five photos a person
     python -m benchmarks.simulation ages                  groups that differ in age mix only
+    python -m benchmarks.simulation calibration           a perfect score: how often is it refused?
     python -m benchmarks.simulation all                   everything, at the sizes given
 
 Prints Markdown tables; docs/simulations.md holds those measured, with date and n. `null` goes the
@@ -16,19 +17,24 @@ thousands of tables can be drawn.
 import argparse
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audit import run_audit
+from audit import AuditResult, run_audit
 from audit.evidence import rare
-from audit.intervals import clustered_se, effective, student, wilson
+from audit.intervals import Z, clustered_se, effective, student_above_zero, wilson
+from audit.reliability import Simulated, fitted, simulate
 from audit.resample import Linear, Ratios, Replicates, replicate
+from audit.score_tests import spiegelhalter
+from audit.signed_calibration import signed_error
 from audit.slices import Cells, weak_slices
+from audit.smooth_ece import smooth_error
 from audit.standardise import standardise
 from audit.synthetic import Errors, synthetic_predictions
+from audit.tally import SCORE_BINS, score_edges
 
 Floats = NDArray[np.float64]
 SHARDS = 1000
@@ -36,6 +42,7 @@ LAWS: tuple[Errors, ...] = ("skewed", "lognormal", "t4")
 SIZES = (4000, 1500, 500)  # of groups that differ in age mix
 FAMILY = 110  # tests in a default audit
 ALPHA = 0.04
+TOGETHER = 20  # tables that meet the same replicates, where only sums are drawn
 
 
 def t4(rng: np.random.Generator, n: int) -> Floats:
@@ -53,28 +60,56 @@ ERRORS: dict[str, tuple[Callable[[np.random.Generator, int], Floats], float]] = 
 def null(tables: int, *, rows: int = 20_000, first: int = 0) -> str:
     """Audit tables without a disparity; every claim is false."""
     claims: Counter[str] = Counter()
-    wrong = standard = standard_tests = 0
+    small: Counter[str] = Counter()
+    tests: Counter[str] = Counter()
+    wrong = 0
     started = time.process_time()
     for seed in range(first, first + tables):
         law = LAWS[seed % len(LAWS)]
         result = run_audit(synthetic_predictions(rows, seed=seed, errors=law))
-        d, weak = result.disparities, result.slices
-        found = d[d["verdict"] == "disparity"]
-        claims.update(f"{r.metric} by {r.feature}" for r in found.itertuples())
-        confirmed = weak[weak["confirmed"].astype(bool)]
-        claims.update(f"slice of {r.metric}" for r in confirmed.itertuples())
-        wrong += len(found) + len(confirmed) > 0
-        p = d["standardised_p"].dropna()
-        standard, standard_tests = standard + int((p < 0.05).sum()), standard_tests + len(p)
+        found = _claimed(result)
+        claims.update(found)
+        wrong += len(found) > 0
+        for name, p in _tested(result):
+            tests[name] += 1
+            small[name] += p < 0.05
     lines = [
-        f"| tables of {rows:,} rows | {tables} |",
+        f"| tables of {rows:,} rows, from seed {first} | {tables} |",
         "|---|---|",
         f"| with any false claim | {wrong}: {_share(wrong, tables)} |",
-        f"| standardised p < .05 | {standard / standard_tests:.3f} of {standard_tests} |",
         f"| CPU seconds a table | {(time.process_time() - started) / tables:.2f} |",
         f"| what was claimed | {dict(claims)} |",
+        *(f"| {name}: p < .05 | {_share(small[name], n)} of {n} |" for name, n in tests.items()),
     ]
     return "\n".join(lines)
+
+
+def _claimed(result: AuditResult) -> list[str]:
+    """Every claim of an audit: verdicts, differences at one age mix, calibration, slices."""
+    d, scores, weak = result.disparities, result.scores, result.slices
+    return [
+        *(f"{r.metric} by {r.feature}" for r in d[d["verdict"] == "disparity"].itertuples()),
+        *(
+            f"{r.metric} by {r.feature} at one age mix"
+            for r in d[d["standardised_p_adjusted"] < ALPHA].itertuples()
+        ),
+        *(
+            f"calibration of {r.group}"
+            for r in scores[scores["l2_p_adjusted"] < ALPHA].itertuples()
+        ),
+        *(f"slice of {r.metric}" for r in weak[weak["confirmed"].astype(bool)].itertuples()),
+    ]
+
+
+def _tested(result: AuditResult) -> list[tuple[str, float]]:
+    """(kind, p) of every record that was tested; each should be below .05 once in twenty."""
+    d, scores = result.disparities, result.scores
+    whole = scores.loc[scores["feature"] == "overall", "l2_p"].dropna()
+    return [
+        *((r.metric, r.p_value) for r in d[d["p_value"].notna()].itertuples()),
+        *(("at one age mix", p) for p in d["standardised_p"].dropna()),
+        *(("calibration", p) for p in whole),
+    ]
 
 
 def sums(group: NDArray[np.int64], shard: NDArray[np.int64], value: Floats, K: int) -> Floats:
@@ -93,18 +128,17 @@ def coverage(runs: int) -> str:
         for n in (30, 100, 1000):
             sizes = np.array([n] * 4 + [2000])
             group = np.repeat(np.arange(5), sizes)
-            hits = together = 0
+            hits, records = 0, []
             for run in range(runs):
                 rng = np.random.default_rng([run, n])
                 shard = rng.integers(0, SHARDS, len(group))
                 X = sums(group, shard, np.rint(draw(rng, len(group)) * 100), 5)
                 N = sums(group, shard, np.ones(len(group)), 5)
                 m = X.sum(axis=1) / N.sum(axis=1)
-                low, high = student(m, clustered_se(X, N), N.sum(axis=1))
+                low, high = student_above_zero(m, clustered_se(X, N), N.sum(axis=1))
                 hits += int(((low[:4] <= mean * 100) & (mean * 100 <= high[:4])).sum())
-                one = _once(Ratios(X, N, np.ones(5, bool)), seed=run)
-                low, high = one.interval(0.05)
-                together += bool(((low <= 0) & (high >= 0)).all())
+                records.append(Ratios(X, N, np.ones(5, bool)))
+            together = _hold_zero(records)
             lines.append(f"| {name} | {n} | {_share(hits, 4 * runs)} | {_share(together, runs)} |")
     lines += ["", "| share | n | Wilson, each group | simultaneous, frequent events only |"]
     lines += ["|---|---|---|---|"]
@@ -117,7 +151,7 @@ def coverage(runs: int) -> str:
 def _share_coverage(runs: int, *, p: float, n: int) -> str:
     sizes = np.array([n] * 4 + [2000])
     group = np.repeat(np.arange(5), sizes)
-    hits = together = asked = 0
+    hits, records = 0, []
     for run in range(runs):
         rng = np.random.default_rng([run, n, 7])
         shard = rng.integers(0, SHARDS, len(group))
@@ -128,10 +162,9 @@ def _share_coverage(runs: int, *, p: float, n: int) -> str:
         hits += int(((low[:4] <= p) & (p <= high[:4])).sum())
         usual = ~rare(x, rows)
         if usual.all():
-            asked += 1
-            low, high = _once(Ratios(X, N, usual, "share"), seed=run).interval(0.05)
-            together += bool(((low <= 0) & (high >= 0)).all())
-    simultaneous = _share(together, asked) if asked > runs / 2 else "exact tests"
+            records.append(Ratios(X, N, usual, "share"))
+    usually = len(records) > runs / 2
+    simultaneous = _share(_hold_zero(records), len(records)) if usually else "exact tests"
     return f"| {p} | {n} | {_share(hits, 4 * runs)} | {simultaneous} |"
 
 
@@ -199,7 +232,8 @@ def photos(runs: int) -> str:
     K, people = 5, np.array([100, 200, 400, 400, 900])
     group = np.repeat(np.repeat(np.arange(K), people), 5)
     person = np.repeat(np.arange(people.sum()), 5)
-    mae = share = together = size = 0
+    mae = share = 0
+    means, shares = [], []
     p = 0.8
     for run in range(runs):
         rng = np.random.default_rng([run, 17])
@@ -211,17 +245,16 @@ def photos(runs: int) -> str:
         N = sums(group, shard, np.ones(len(group)), K)
         X, Y = sums(group, shard, error, K), sums(group, shard, right, K)
         m = X.sum(axis=1) / N.sum(axis=1)
-        low, high = student(m, clustered_se(X, N), people.astype(float))
+        low, high = student_above_zero(m, clustered_se(X, N), people.astype(float))
         mae += int(((low <= 500) & (high >= 500)).sum())
         q = Y.sum(axis=1) / N.sum(axis=1)
         rows = effective(Y, N, q * (1 - q), people.astype(float))
         low, high = wilson(q, rows)
         share += int(((low <= p) & (p <= high)).sum())
-        one = _once(Ratios(X, N, np.ones(K, bool)), seed=run)
-        low, high = one.interval(0.05)
-        together += bool(((low <= 0) & (high >= 0)).all())
-        other = Ratios(Y, N, np.ones(K, bool), "share", design=N.sum(axis=1) / rows)
-        size += _once(other, seed=run).p_value < 0.05
+        means.append(Ratios(X, N, np.ones(K, bool)))
+        shares.append(Ratios(Y, N, np.ones(K, bool), "share", design=N.sum(axis=1) / rows))
+    together = _hold_zero(means)
+    size = sum(one.p_value < 0.05 for one in _each(shares))
     return "\n".join(
         [
             "| five photos a person | share |",
@@ -236,7 +269,7 @@ def photos(runs: int) -> str:
 
 def ages(runs: int) -> str:
     """Groups with the same error at every age and different ages: raw and standardised tests."""
-    raw = standard = 0
+    raws, standards = [], []
     mixes = np.array([[5, 4, 3, 2, 1], [1, 2, 3, 4, 5], [3, 3, 3, 3, 3]]) / 15.0
     group = np.repeat(np.arange(3), SIZES)
     for run in range(runs):
@@ -249,10 +282,11 @@ def ages(runs: int) -> str:
         X = sums(group * 5 + age, shard, error, 15).reshape(3, 5, SHARDS)
         N = sums(group * 5 + age, shard, np.ones(len(group)), 15).reshape(3, 5, SHARDS)
         ok = np.ones(3, bool)
-        raw += _once(Ratios(X.sum(axis=1), N.sum(axis=1), ok), seed=run).p_value < 0.05
+        raws.append(Ratios(X.sum(axis=1), N.sum(axis=1), ok))
         s = standardise(X, N, ok)
         assert s is not None
-        standard += _once(Linear(s.difference, s.influence), seed=run).p_value < 0.05
+        standards.append(Linear(s.difference, s.influence))
+    raw, standard = (sum(x.p_value < 0.05 for x in _each(r)) for r in (raws, standards))
     return "\n".join(
         [
             "| groups that differ in ages only | p < .05 |",
@@ -263,8 +297,82 @@ def ages(runs: int) -> str:
     )
 
 
-def _once(record: Ratios | Linear, *, seed: int) -> Replicates:
-    return replicate([record], seed=seed)[0]
+def calibration(runs: int) -> str:
+    """Perfect scores: size of each test, pointwise coverage of the band; and a bent score.
+
+    Two laws of scores: U-shaped, beta(.6, .6); sharp, a logit that is normal with mean +-4.5 and
+    variance 9 by gender, as a good classifier's. Band: all hundredths within the scores, and the
+    least and the most covered of .1, .2, ... .9.
+    """
+    lines = [
+        "| score | n | MCB | l2 | Spiegelhalter | mean | smooth ECE | band, all | .1 to .9 |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    laws = (("U-shaped", 0.0), ("sharp", 0.0), ("U-shaped, bent", 0.15))
+    for law, bend in laws:
+        for n in (50, 200, 1000):
+            refused = np.zeros(5)
+            inside, seen = np.zeros(101), np.zeros(101)
+            for run in range(runs):
+                rng = np.random.default_rng([run, n, 23])
+                scores, sums = _scores(rng, n, sharp=law == "sharp", bend=bend)
+                chance = simulate(scores, sums, 1.0)
+                refused += _refusals(scores, sums, chance)
+                fit, place = fitted(scores, sums, chance.grid), np.rint(chance.grid * 100)
+                held = (chance.band_low - 1e-12 <= fit) & (fit <= chance.band_high + 1e-12)
+                inside[place.astype(int)] += held
+                seen[place.astype(int)] += 1
+            often = seen[10:100:10] > runs / 2
+            tens = (inside[10:100:10][often] / seen[10:100:10][often]) if often.any() else [np.nan]
+            cells = [_share(int(hits), runs) for hits in refused]
+            cells += [f"{inside.sum() / seen.sum():.3f}", f"{min(tens):.3f} to {max(tens):.3f}"]
+            lines.append(f"| {law} | {n:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _scores(rng: np.random.Generator, n: int, *, sharp: bool, bend: float) -> tuple[Floats, Floats]:
+    """A histogram (rows [female, bin], sums in millionths [bin]) of n faces."""
+    if sharp:
+        female = rng.random(n) < 0.5
+        score = 1 / (1 + np.exp(-(3 * rng.standard_normal(n) + np.where(female, 4.5, -4.5))))
+    else:
+        score = rng.beta(0.6, 0.6, n)
+        female = rng.random(n) < np.clip(score + bend * np.sin(np.pi * score), 0, 1)
+    place = np.searchsorted(score_edges()[1:-1], score, side="right")
+    rows = np.stack([np.bincount(place[female == y], minlength=SCORE_BINS) for y in (False, True)])
+    sums = np.bincount(place, np.floor(score * 1e6 + 0.5), minlength=SCORE_BINS)
+    return rows.astype(np.float64), sums
+
+
+def _refusals(scores: Floats, sums: Floats, chance: Simulated) -> Floats:
+    """Which of five tests refuse: MCB, squared error, Spiegelhalter, mean, smooth error."""
+    n = scores.sum(axis=0)
+    held = n > 0
+    stated = sums[held] / 1e6
+    residual, f = scores[1][held] - stated, stated / n[held]
+    mean = abs(residual.sum()) / np.sqrt((n[held] * f * (1 - f)).sum())
+    return np.array(
+        [
+            chance.miscalibration_p <= 0.05,
+            signed_error(scores, sums).p_value <= 0.05,
+            spiegelhalter(scores, sums, 1.0)[1] <= 0.05,
+            mean > Z,
+            smooth_error(f, residual / n.sum()) > chance.smooth_ece_null,
+        ],
+        dtype=np.float64,
+    )
+
+
+def _each(records: Sequence[Ratios | Linear]) -> list[Replicates]:
+    """Every record tested; TOGETHER tables at a time meet the same replicates, which is cheaper."""
+    blocks = range(0, len(records), TOGETHER)
+    return [one for i in blocks for one in replicate(records[i : i + TOGETHER], seed=i)]
+
+
+def _hold_zero(records: Sequence[Ratios | Linear]) -> int:
+    """How many records' simultaneous intervals all hold 0."""
+    ends = [one.interval(0.05) for one in _each(records)]
+    return sum(bool(((low <= 0) & (high >= 0)).all()) for low, high in ends)
 
 
 def _share(hits: int, of: int) -> str:
@@ -280,6 +388,7 @@ STUDIES: dict[str, tuple[Callable[[int], str], int]] = {
     "slices": (slices, 100),
     "photos": (photos, 1000),
     "ages": (ages, 1000),
+    "calibration": (calibration, 1000),
     "null": (null, 400),
 }
 

@@ -2,7 +2,9 @@
 
 Pictures go in as the cache stores them, uint8 [N, H, W, 3], and come out normalised as the
 network wants them, float32 [N, 3, S, S] in channels-last memory. One `grid_sample` does flip,
-rotation, zoom, shift and the resize to S at once, so that a batch costs a few milliseconds.
+rotation, zoom, shift and the resize to S at once. On the CPU a few pictures at a time are changed:
+their numbers stay in the processor's cache, and no fresh memory is asked for, which takes half the
+time of a whole batch at once and gives the same bits.
 """
 
 import math
@@ -12,6 +14,8 @@ import torch.nn.functional as F  # noqa: N812 - the name every PyTorch text uses
 from torch import Tensor
 
 from model.settings import Augmentation
+
+AT_ONCE = 2**17  # pixels changed at a time on the CPU: 1.5 MB of float32 colours
 
 
 def to_input(pictures: Tensor, *, mean: Tensor, std: Tensor) -> Tensor:
@@ -39,23 +43,39 @@ def augment(
     `how`, so that one change can be measured with the others held still.
     """
     n, device = len(pictures), pictures.device
-    draws = torch.rand(n, 16, generator=generator).to(device)
-    x = pictures.permute(0, 3, 1, 2).to(torch.float32)
-    if how.rotate or how.zoom or how.shift or size != pictures.shape[1]:
-        grid = _grid(_affine(draws, how), size=size)
-        x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
-    elif how.flip:
-        x = torch.where((draws[:, 0] < how.flip).view(n, 1, 1, 1), x.flip(3), x)
-    grey = (draws[:, 6] < how.grey).nonzero()[:, 0]  # only the few that change are touched
-    x[grey] = x[grey].mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    draws = torch.rand(n, 16, generator=generator)
     # Contrast, brightness, tint and normalisation are one multiplication and one addition.
-    contrast = torch.exp(how.contrast * (2 * draws[:, 7:8] - 1))  # [N, 1]
-    light = how.light * (2 * draws[:, 8:9] - 1) + how.tint * (2 * draws[:, 9:12] - 1)  # [N, 3]
+    seen = draws.to(device)
+    contrast = torch.exp(how.contrast * (2 * seen[:, 7:8] - 1))  # [N, 1]
+    light = how.light * (2 * seen[:, 8:9] - 1) + how.tint * (2 * seen[:, 9:12] - 1)  # [N, 3]
     factor, offset = contrast / (255 * std), (light - contrast * mean) / std
-    x = torch.addcmul(offset.view(n, 3, 1, 1), x, factor.view(n, 3, 1, 1))
-    erased = (draws[:, 5] < how.erase).nonzero()[:, 0]
-    x[erased] = x[erased].masked_fill(_boxes(draws[erased], size=size), 0.0)
-    return x.contiguous(memory_format=torch.channels_last)
+    affine = _affine(seen, how)
+    out = torch.empty(
+        (n, 3, size, size), device=device, memory_format=torch.channels_last, dtype=torch.float32
+    )
+    several = max(1, AT_ONCE // size**2) if device.type == "cpu" else n
+    for start in range(0, n, several):
+        part = slice(start, start + several)
+        x = pictures[part].permute(0, 3, 1, 2).to(torch.float32)
+        if how.rotate or how.zoom or how.shift or size != pictures.shape[1]:
+            grid = _grid(affine[part], size=size)
+            x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+        elif how.flip:
+            x = torch.where((seen[part, 0] < how.flip).view(-1, 1, 1, 1), x.flip(3), x)
+        for one in _chosen(draws[part, 6], how.grey):  # only the few that change are touched
+            x[one] = x[one].mean(0, keepdim=True)
+        torch.addcmul(offset[part, :, None, None], x, factor[part, :, None, None], out=x)
+        out[part].copy_(x)
+    for one in _chosen(draws[:, 5], how.erase):
+        top, bottom, left, right = _box(draws[one], size=size)
+        out[one, :, top:bottom, left:right] = 0.0
+    return out
+
+
+def _chosen(draws: Tensor, share: float) -> list[int]:
+    """Which pictures a change falls on that touches `share` of them."""
+    chosen: list[int] = (draws < share).nonzero()[:, 0].tolist()
+    return chosen
 
 
 def _column(values: Tensor) -> Tensor:
@@ -74,18 +94,20 @@ def _affine(draws: Tensor, how: Augmentation) -> Tensor:
 
 
 def _grid(affine: Tensor, *, size: int) -> Tensor:
-    """[N, size, size, 2], as `F.affine_grid`, by one broadcast addition instead of a product."""
+    """[N, size, size, 2], as `F.affine_grid`, by one broadcast addition instead of a product.
+
+    In memory it is [N, 2, size, size]: its additions and `grid_sample` then run along rows.
+    """
     place = (torch.arange(size, device=affine.device) + 0.5) * (2 / size) - 1
-    across = place.view(1, 1, size, 1) * affine[:, None, None, :, 0]
-    down = place.view(1, size, 1, 1) * affine[:, None, None, :, 1] + affine[:, None, None, :, 2]
-    return across + down
+    across = place.view(1, 1, 1, size) * affine[:, :, 0, None, None]
+    down = place.view(1, 1, size, 1) * affine[:, :, 1, None, None] + affine[:, :, 2, None, None]
+    return (across + down).permute(0, 2, 3, 1)
 
 
-def _boxes(draws: Tensor, *, size: int) -> Tensor:
-    """[N, 1, size, size]: True inside a box of 10–40 % of the side."""
-    place = torch.arange(size, device=draws.device).view(1, size) / size
-    height, width = (0.1 + 0.3 * draws[:, k : k + 1] for k in (12, 13))
-    top, left = draws[:, 14:15] * (1 - height), draws[:, 15:16] * (1 - width)
-    rows = (place >= top) & (place < top + height)
-    columns = (place >= left) & (place < left + width)
-    return (rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1)
+def _box(draws: Tensor, *, size: int) -> list[int]:
+    """Rows from, to, columns from, to of a box of 10–40 % of the side, by one picture's draws."""
+    height, width = 0.1 + 0.3 * draws[12], 0.1 + 0.3 * draws[13]
+    top, left = draws[14] * (1 - height), draws[15] * (1 - width)
+    edges = torch.stack([top, top + height, left, left + width])
+    box: list[int] = torch.ceil(edges * size).int().tolist()
+    return box

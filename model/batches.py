@@ -45,33 +45,38 @@ def normalisation(settings: TrainSettings, *, device: torch.device) -> tuple[Ten
 
 
 def batches(job: Job, epoch: int, *, first: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Batches of this process from step `first` on, each made while the one before is used."""
+    """Batches of this process from step `first` on.
+
+    The pictures of the next one are read from the disk while a batch is used. They are changed
+    between two steps, not beside one: a second team of threads on the same cores costs the step
+    more than the work takes.
+    """
     settings, place = job.settings, job.place
     train = job.material.rows["train"]
     order = np.random.default_rng([settings.seed, epoch]).permutation(train)
 
-    def make(step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def read(step: int) -> tuple[Tensor, npt.NDArray[np.int64]]:
         rows = order[step * settings.batch : (step + 1) * settings.batch]
-        return make_batch(job, rows[place.share(len(rows))], epoch=epoch, step=step)
+        rows = rows[place.share(len(rows))]
+        return torch.from_numpy(job.material.pictures[rows]).to(place.device), rows
 
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(make, first) if first < job.steps else None
+        coming = pool.submit(read, first) if first < job.steps else None
         for step in range(first, job.steps):
             assert coming is not None
-            batch = coming.result()
-            coming = pool.submit(make, step + 1) if step + 1 < job.steps else None
-            yield batch
+            pictures, rows = coming.result()
+            coming = pool.submit(read, step + 1) if step + 1 < job.steps else None
+            yield make_batch(job, pictures, rows, epoch=epoch, step=step)
 
 
 def make_batch(
-    job: Job, rows: npt.NDArray[np.int64], *, epoch: int, step: int
+    job: Job, pictures: Tensor, rows: npt.NDArray[np.int64], *, epoch: int, step: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Changed pictures [N, 3, S, S], ages [N] and genders [N] of `rows`, on the device."""
     device = job.place.device
     generator = torch.Generator().manual_seed(
         mix(job.settings.seed, epoch, step, 1001 + job.place.rank)
     )
-    pictures = torch.from_numpy(job.material.pictures[rows]).to(device, non_blocking=True)
     x = augment(
         pictures,
         size=job.settings.size,

@@ -21,6 +21,7 @@ from model.run_folder import save_checkpoint
 from model.schedule import warmup_cosine
 from model.settings import TrainSettings
 from model.state import SUMS, State, update_average
+from model.transfer import hold_body, train_mode
 
 PATIENCE = 50  # epochs without a better validation loss that end the notebook's training
 EVALUATE = 256  # faces per batch where no gradient is kept
@@ -28,17 +29,27 @@ EVALUATE = 256  # faces per batch where no gradient is kept
 
 def run_epochs(job: Job, state: State, *, progress: Progress) -> None:
     """All epochs that are left, each followed by validation and a checkpoint."""
-    model: nn.Module = state.network
-    if job.place.size > 1:
-        model = DistributedDataParallel(model)
+    model: nn.Module | None = None
     watched = Interruption() if job.place.size == 1 else nullcontext()
     with watched as interruption, progress:
         while state.epoch < job.settings.epochs and not _stale(job, state):
             start = time.perf_counter()
+            if model is None or state.epoch == job.settings.head_epochs:
+                model = _learning(job, state)
             run_epoch(job, state, model, progress=progress, interruption=interruption)
             row = _validate(job, state, seconds=time.perf_counter() - start)
             _end_epoch(job, state, row)
             progress.epoch(row)
+
+
+def _learning(job: Job, state: State) -> nn.Module:
+    """The network, its body held in the first epochs where the settings say so.
+
+    Among several processes it is wrapped anew when the body joins in: the wrapper asks only once
+    which weights learn.
+    """
+    hold_body(state.network, held=state.epoch < job.settings.head_epochs)
+    return DistributedDataParallel(state.network) if job.place.size > 1 else state.network
 
 
 def _stale(job: Job, state: State) -> bool:
@@ -55,7 +66,7 @@ def run_epoch(
     interruption: Interruption | None,
 ) -> None:
     """The steps that are left of epoch `state.epoch`."""
-    state.network.train()
+    train_mode(state.network)
     for batch in batches(job, state.epoch, first=state.step):
         found = _step(job, state, model, batch)
         state.sums = {k: state.sums[k] + v for k, v in zip(SUMS, found, strict=True)}
@@ -87,13 +98,15 @@ def _step(
     torch.autograd.backward(loss)
     if settings.clip:
         nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip)
-    if not math.isfinite(loss.item()):
+    hits = ((gender_out > 0) == (female > 0.5)).sum()
+    found = torch.stack([loss.detach(), (years - age).abs().sum(), hits])
+    mean_loss, error, right = found.tolist()  # the one wait for a GPU
+    if not math.isfinite(mean_loss):
         raise _not_a_number(job, state)
     state.optimizer.step()
     if state.average is not None:
         update_average(state.average, state.network, decay=settings.average, steps=done + 1)
-    hits = ((gender_out > 0) == (female > 0.5)).sum().item()
-    return loss.item() * len(age), (years - age).abs().sum().item(), hits, len(age)
+    return mean_loss * len(age), error, right, len(age)
 
 
 def _validate(job: Job, state: State, *, seconds: float) -> dict[str, float]:
@@ -180,9 +193,9 @@ def _score(row: dict[str, float], settings: TrainSettings) -> float:
 
 
 def set_rate(state: State, rate: float) -> None:
-    """Let every group of parameters learn at `rate`."""
+    """Let every group of parameters learn at its share of `rate`."""
     for group in state.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("share", 1.0)
 
 
 def save(job: Job, state: State) -> None:

@@ -56,6 +56,7 @@ class Compact(nn.Module):
     Any picture size works.
     """
 
+    HEADS = ("head",)
     WIDTHS = (32, 64, 128, 256)
     DEPTHS = (1, 2, 2, 2)
 
@@ -100,6 +101,7 @@ class Notebook(nn.Module):
     with zero biases, PReLU starting at 0.
     """
 
+    HEADS = ("age", "gender")
     CONVOLUTIONS = ((64, 0.10), (128, 0.15), (256, 0.20), (512, 0.25))  # filters, dropout
     DENSE = ((512, 0.3), (256, 0.2), (128, 0.1))  # units, dropout
 
@@ -158,8 +160,10 @@ class Borrowed(nn.Module):
         head = nn.Linear(last.in_features, YEARS + 1)
         if isinstance(classifier, nn.Linear):
             setattr(self.body, attribute, head)
+            self.HEADS = (f"body.{attribute}",)
         else:
             classifier[-1] = head
+            self.HEADS = (f"body.{attribute}.{len(classifier) - 1}",)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[N, 3, S, S] -> age logits [N, 121], gender logit [N]."""
@@ -205,6 +209,12 @@ def build_network(name: str, *, size: int = 128, pretrained: bool = False) -> nn
 def count_parameters(network: nn.Module) -> int:
     """Trainable numbers in the network."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def head_names(network: nn.Module) -> set[str]:
+    """Names of the parameters of the two heads; the rest of the network is its body."""
+    layers: Any = network.HEADS
+    return {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -267,6 +277,5 @@ def load_body(network: nn.Module, weights: dict[str, Tensor], *, source: str) ->
     own = network.state_dict()
     if isinstance(network, Borrowed) and not any(name.startswith("body.") for name in weights):
         weights = {f"body.{name}": tensor for name, tensor in weights.items()}
-        head = [name for name, tensor in own.items() if tensor.shape[:1] == (YEARS + 1,)]
-        weights = {**weights, **{name: own[name] for name in head}}
+        weights = {**weights, **{name: own[name] for name in head_names(network)}}
     load_weights(network, weights, source=source)

@@ -1,63 +1,46 @@
-"""Which number format and how many threads train fastest here and now: timed once, at the start."""
+"""Which number format and how many threads a training uses: facts of the machine, no timing.
 
-import copy
-import math
-import time
+Both change how sums are rounded. Chosen by a timing, as they once were, they differ between two
+runs of one command; see docs/decisions/006-no-timing-decides.md.
+"""
 
-import numpy as np
 import torch
-from torch import nn
 
-from model.batches import Job, make_batch
-from model.evaluate import autocast
-from model.losses import two_headed_loss
+from model.settings import TrainSettings
 
-STEPS = 3  # timed steps of each choice
-ENOUGH = 5.0  # seconds after which a choice is timed no longer
-GAIN = 0.95  # bfloat16 must take at most this share of float32's time
-ALONE = 0.8  # one thread must take at most this share of several threads' time
+# Seconds of bfloat16 / float32 per step on a Zen 4 core with AVX512-BF16: compact .59, notebook
+# .49, resnet18 .53, convnext_tiny .62; mobilenet_v3_large 1.45 and efficientnet_b0 1.40, with
+# their many depthwise convolutions.
+DEPTHWISE = ("mobilenet_v3_large", "efficientnet_b0")
 
 
-def choose_pace(network: nn.Module, job: Job, *, threads: int) -> tuple[str, int]:
+def choose_pace(
+    settings: TrainSettings, *, bfloat16: bool, device: torch.device, cores: int, processes: int
+) -> tuple[str, int]:
     """The precision and the number of threads of a training; the settings' own where they say.
 
-    Several threads wait for each other at every layer. Where other programs hold one of the
-    cores, that waiting can make two threads twenty times slower than one (0.3 against 6 seconds a
-    step, measured), so one thread is timed too.
+    `bfloat16`: whether `device` computes with it (`computes_bfloat16`). `cores` are shared among
+    `processes`.
     """
-    settings = job.settings
-    formats = ("float32", "bfloat16") if settings.precision == "auto" else (settings.precision,)
-    free = settings.threads is None and threads > 1 and job.place.device.type == "cpu"
-    counts = (threads, 1) if free else (threads,)
-    if len(formats) == len(counts) == 1:
-        return formats[0], threads
-    seconds = {
-        (precision, count): _seconds(network, job, precision=precision, threads=count)
-        for count in counts
-        for precision in formats
-    }
-    best = {count: min(seconds[p, count] for p in formats) for count in counts}
-    chosen = 1 if best.get(1, math.inf) < ALONE * best[threads] else threads
-    plain, fast = seconds[formats[0], chosen], seconds[formats[-1], chosen]
-    return (formats[-1] if fast < GAIN * plain else formats[0]), chosen
+    threads = settings.threads or max(1, cores // processes)
+    if settings.precision != "auto":
+        return settings.precision, threads
+    slow = device.type == "cpu" and settings.network in DEPTHWISE
+    return ("bfloat16" if bfloat16 and not slow else "float32"), threads
 
 
-def _seconds(network: nn.Module, job: Job, *, precision: str, threads: int) -> float:
-    """The shortest of a few training steps, on a copy of the network."""
-    torch.set_num_threads(threads)
-    rows = np.resize(job.material.rows["train"], job.settings.batch // job.place.size)
-    trial = copy.deepcopy(network).train()
-    shortest, begun = math.inf, time.perf_counter()
-    for attempt in range(1 + STEPS):
-        x, age, female = make_batch(job, rows, epoch=0, step=0)
-        start = time.perf_counter()
-        with autocast(job.place.device, precision):
-            age_out, gender_out = trial(x)
-        loss, years = two_headed_loss(age_out, gender_out, age, female)
-        torch.autograd.backward(loss)
-        years.sum().item()  # waits for a GPU
-        if attempt:  # the first warms up
-            shortest = min(shortest, time.perf_counter() - start)
-            if time.perf_counter() - begun > ENOUGH:
-                break
-    return shortest
+def busy_words(load: float, *, threads: int, cores: int) -> str | None:
+    """What to say on a machine that has `load` processes at work already; None: nothing."""
+    if threads == 1 or load < 0.75 * cores:
+        return None
+    return (
+        f"this machine is busy (load {load:.1f} on {cores} cores): threads that wait for each "
+        "other can be slower than one; --threads 1 rounds otherwise, and may be faster"
+    )
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether `device` multiplies bfloat16 itself; where that is emulated, it is slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())

@@ -1,7 +1,8 @@
 """A run folder: its lock, its checkpoint, and the finished model that it holds in the end.
 
 `settings.json` what was asked for · `split.csv` who is train, valid, test · `history.csv` a row per
-epoch · `checkpoint.pt` where to go on · `model.safetensors` and `config.json` the finished model.
+epoch · `checkpoint.pt` where to go on · `model.safetensors` and `config.json` the finished model ·
+`recalibration.json` a map of its predictions, where `faceaudit recalibrate --run` left one.
 """
 
 import hashlib
@@ -26,6 +27,7 @@ FORMAT = 1  # of checkpoint.pt and config.json
 OURS = {  # what a training leaves in its folder
     "settings.json", "split.csv", "history.csv", "checkpoint.pt", "model.safetensors",
     "config.json", "train.lock", "cache", "tensorboard", "learning_curves.svg", "left_out.csv",
+    "recalibration.json",
 }  # fmt: skip
 
 

@@ -49,10 +49,12 @@ class TrainSettings:
     warmup: share of the steps in which the rate rises.
     augment: how batches are changed.
     test, valid: shares of subjects kept for the last measurement and for choosing.
-    precision: `auto` times both and keeps the faster; `float32`; `bfloat16`.
+    precision: `float32`, `bfloat16`, or `auto`: what the machine computes faster (model/pace.py).
     device: `auto`, `cpu`, `cuda`.
-    threads: threads on the CPU; None: all cores, or one where that is timed to be faster.
+    threads: threads on the CPU; None: all cores. Another number rounds sums otherwise.
     pretrained, weights: where a torchvision network starts.
+    head_epochs: first epochs in which the heads alone learn.
+    body_rate: share of the learning rate at which the body learns.
     """
 
     network: str = "compact"
@@ -73,6 +75,8 @@ class TrainSettings:
     threads: int | None = None
     pretrained: bool = False
     weights: str | None = None
+    head_epochs: int = 0
+    body_rate: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what no training could be run with."""
@@ -88,6 +92,12 @@ class TrainSettings:
         _require(self.threads is None or self.threads >= 1, "--threads", self.threads, "≥ 1")
         given = self.pretrained and self.weights is not None
         _require(not given, "--pretrained", "with --weights", "one of the two")
+        within = 0 <= self.head_epochs <= self.epochs
+        _require(within, "--head-epochs", self.head_epochs, f"0 to --epochs ({self.epochs})")
+        _require(0 < self.body_rate <= 1, "--body-rate", self.body_rate, "a share in (0, 1]")
+        plain = self.head_epochs == 0 and self.body_rate == 1
+        whole = self.network != "notebook" or plain  # its optimiser and schedules know one rate
+        _require(whole, "--network", "notebook", "without --head-epochs and --body-rate")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, as `config.json` and the checkpoint hold them."""
@@ -131,16 +141,20 @@ def settings_for(network: str = "compact", *, quick: bool = False, **changed: An
     """The recipe of `network` (a short one with `quick`), with single settings `changed`."""
     _require(network in NETWORKS, "--network", network, f"one of {', '.join(NETWORKS)}")
     recipe = {**RECIPES[network], **(QUICK[network] if quick else {}), **changed}
+    if network in TORCHVISION and (recipe.get("pretrained") or recipe.get("weights")):
+        recipe = {"head_epochs": min(2, recipe["epochs"] // 4), "body_rate": 0.1, **recipe}
     return TrainSettings(network=network, **recipe)
 
 
-def demo_settings(*, seed: int = 0) -> TrainSettings:
+def demo_settings(*, seed: int = 0, threads: int | None = None) -> TrainSettings:
     """About a minute on two cores for DEMO_FACES drawn faces.
 
     Small batches make the most of a minute, and drawn faces, all posed alike, need no more change
     than the mirror.
     """
-    return settings_for(size=64, epochs=20, batch=32, average=0.99, augment=FLIP_ONLY, seed=seed)
+    return settings_for(
+        size=64, epochs=20, batch=32, average=0.99, augment=FLIP_ONLY, seed=seed, threads=threads
+    )
 
 
 _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -151,14 +165,19 @@ _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--size", "size", {"type": int, "help": "side of the pictures in pixels (128)"}),
     ("--holdout", "test", {"type": float, "metavar": "FRACTION", "help": "test share (0.2)"}),
     ("--valid", "valid", {"type": float, "metavar": "FRACTION", "help": "validation share (0.1)"}),
-    ("--precision", "precision", {"choices": PRECISIONS, "help": "(auto: the faster)"}),
+    ("--precision", "precision", {"choices": PRECISIONS, "help": "(auto: by the machine)"}),
     ("--device", "device", {"choices": ("auto", "cpu", "cuda"), "help": "(auto)"}),
     ("--weights", "weights", {"metavar": "FILE", "help": "start from these weights"}),
+    ("--head-epochs", "head_epochs", {"type": int, "help": "first epochs of the heads alone"}),
+    ("--body-rate", "body_rate", {"type": float, "help": "share of the rate for the body"}),
 )
 
 
-def add_train_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a training to `parser`; what is not given stays None."""
+def add_train_options(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
+    """Add the options of a training to `parser`; what is not given stays None.
+
+    Without `threads` the parser has a `--threads` of its own, which the training takes too.
+    """
     group = parser.add_argument_group("training")
     for option, name, how in _OPTIONS:
         group.add_argument(option, dest=f"train_{name}", **how)
@@ -166,6 +185,8 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quick", action="store_true", help="a short recipe, under ten minutes")
     group.add_argument("--resume", action="store_true", help="go on where a training was stopped")
     group.add_argument("--seed", type=int, help="seed of split, order, weights and changes (0)")
+    if threads:
+        group.add_argument("--threads", type=int, help="threads of the training (all cores)")
 
 
 def train_settings_from(args: argparse.Namespace) -> TrainSettings:
@@ -174,7 +195,7 @@ def train_settings_from(args: argparse.Namespace) -> TrainSettings:
     With `--resume` those of the stopped training, and InputError for an option that differs.
     """
     given = {n: getattr(args, f"train_{n}") for _, n, _ in _OPTIONS}
-    given |= {"seed": args.seed, "pretrained": args.pretrained or None}
+    given |= {"seed": args.seed, "pretrained": args.pretrained or None, "threads": args.threads}
     given = {name: value for name, value in given.items() if value is not None}
     folder = args.out / "run" if getattr(args, "command", None) == "run" else args.out
     stored = read_settings(folder) if args.resume else None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from model.schedule import Plateau, notebook_plateaus
 from model.settings import TrainSettings
+from model.transfer import parameter_groups
 
 SUMS = ("loss", "age_error", "gender_hits", "faces")  # added up over the steps of an epoch
 
@@ -81,16 +82,10 @@ def fresh_state(
     if notebook:  # Keras' Adam: ε 1e-7
         optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=1e-7)
     else:
-        decayed = [p for p in network.parameters() if p.ndim > 1]
-        plain = [p for p in network.parameters() if p.ndim <= 1]  # biases and norms
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": settings.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-            ],
-            lr=settings.learning_rate,
-            fused=True,
+        groups = parameter_groups(
+            network, weight_decay=settings.weight_decay, body_rate=settings.body_rate
         )
+        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
     return State(
         network=network,
         average=copy.deepcopy(network) if settings.average else None,

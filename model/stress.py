@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from PIL import Image
 
 from audit.contract import CONDITIONS
+from audit.corrections import Recalibration, apply_recalibration, refuse_lacking
 from audit.errors import InputError
 from audit.files import write_atomic
 from audit.levels import nearest
@@ -28,19 +28,21 @@ from audit.words import count
 from model.corruptions import CORRUPTIONS, REFERENCE, SEVERITIES, corrupt, step_words
 from model.drawn_faces import draw_faces
 from model.faces import MADE, FaceTable
-from model.material import SPLITS, read_split
-from model.parallel import choose_device
+from model.material import SPLITS
+from model.pictures import pillow_silent
 from model.predict import (
     BATCH,
     COLUMNS,
+    DIGITS,
     Measured,
+    carried,
     decoded_batches,
     known_split,
+    open_model,
     prediction_rows,
-    scorer,
 )
-from model.run_folder import Run, load_run
-from model.threads import ahead, cores, tracked
+from model.ready import Ready
+from model.threads import ahead, tracked
 
 SAMPLE = 1000  # people read unless more are asked for
 EXAMPLE = 0  # the drawn face that shows what the corruptions do
@@ -93,8 +95,9 @@ def read_corrupted(
     threads: int | None = None,
     progress: bool = True,
 ) -> Stressed:
-    """Read the faces of `split` with the run's network, clean and under every corruption.
+    """Read the faces of `split` with the model `run`, clean and under every corruption.
 
+    `run` is a run folder or an exported `.onnx`; a map that it carries is applied, as in `predict`.
     by: features that will be asked for, so that a misspelt one is refused before the work. sample:
     at most so many people, drawn by a hash of seed and person (0: everybody). Raises InputError for
     a word that does not exist and where no face is left.
@@ -103,28 +106,30 @@ def read_corrupted(
     variants = [(CLEAN, 0), *_variants(corruptions, severities)]
     if sample < 0:
         raise InputError(f"--sample {sample}: must be 0 (everybody) or more")
-    loaded = load_run(run)
+    model, recalibration = open_model(run, device=device, threads=threads), carried(run)
     faces = table.faces.reset_index(drop=True)
-    faces = faces.assign(split=known_split(faces, read_split(run / "split.csv")))
+    faces = faces.assign(split=known_split(faces, model.seen))
     if split != "all":
         if split not in SPLITS:
             raise InputError(f"split {split!r}: must be all, {', '.join(SPLITS)}")
         faces = faces[faces["split"] == split]
     if not len(faces):
         raise InputError(f"{table.root}: no face to read (split {split}); choose another --split")
+    if recalibration is not None:
+        known = {c: faces[c] for c in recalibration.features if c in faces}
+        refuse_lacking(recalibration, known, where=f"{table.root}, by the map of {run}")
     chosen = sample_people(faces, sample, seed=seed)
-    torch.set_num_threads(threads or cores())
     readings, lost = _readings(
-        loaded,
+        model,
         chosen.reset_index(drop=True),
         variants,
+        recalibration=recalibration,
         root=table.root,
-        device=choose_device(device),
         seed=seed,
         progress=progress,
     )
     about = {
-        "model": f"{loaded.config['network']} {loaded.config['run_id']}",
+        "model": f"{model.config['network']} {model.config['run_id']}",
         "readings": len(variants),
         "people": int(chosen["subject_id"].nunique()),
         "people_there": int(faces["subject_id"].nunique()),
@@ -173,29 +178,32 @@ def _variants(corruptions: Sequence[str] | None, severities: Sequence[int] | Non
 
 
 def _readings(
-    run: Run,
+    model: Ready,
     faces: pd.DataFrame,
     variants: Sequence[Variant],
     *,
+    recalibration: Recalibration | None,
     root: Path,
-    device: torch.device,
     seed: int,
     progress: bool,
 ) -> tuple[pd.DataFrame, int]:
     """Predictions of every face under every variant, and how many faces cannot be decoded."""
-    config, read = run.config, scorer(run, device)
+    size, rule = model.config["size"], model.config["decode"]
     paths = [str(root / image) for image in faces["image"]]
     parts: dict[Variant, list[pd.DataFrame]] = {variant: [] for variant in variants}
     faults: dict[int, str] = {}
-    batches = _corrupted(paths, variants, size=config["size"], seed=seed, faults=faults)
+    batches = _corrupted(paths, variants, size=size, seed=seed, faults=faults)
     total, step = len(faces) * len(variants), BATCH
-    for rows, measured, variant, pictures in tracked(
-        batches, total=total, label="readings made:", show=progress, step=step
-    ):
-        age, gender = read(pictures)
-        corruption, severity = variant
-        found = prediction_rows(faces.iloc[rows], age, gender, config["decode"], measured=measured)
-        parts[variant].append(found.assign(corruption=corruption, severity=severity))
+    with pillow_silent():
+        for rows, measured, variant, pictures in tracked(
+            batches, total=total, label="readings made:", show=progress, step=step
+        ):
+            age, gender = model.score(pictures)
+            corruption, severity = variant
+            found = prediction_rows(faces.iloc[rows], age, gender, rule, measured=measured)
+            if recalibration is not None:  # as `predict` does
+                found = apply_recalibration(recalibration, found).round(DIGITS)
+            parts[variant].append(found.assign(corruption=corruption, severity=severity))
     if not any(parts.values()):
         first = next(iter(faults.values()))
         raise InputError(f"{root}: none of {len(faces)} faces can be decoded: {first}")

@@ -10,6 +10,7 @@ the test part is measured once, at the end.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -25,7 +26,7 @@ from model.faces import FaceTable, read_faces
 from model.finish import finish
 from model.material import Material, prepare
 from model.network import build_network, load_body, read_weights
-from model.pace import choose_pace
+from model.pace import busy_words, choose_pace, computes_bfloat16
 from model.parallel import World, world
 from model.progress import Progress
 from model.run_folder import load_checkpoint, locked, refuse_used
@@ -58,14 +59,16 @@ def train(
     with world(settings.device) as place, locked(out) if place.first else nullcontext():
         dumped = _open_folder(out, settings=settings, place=place, resume=resume)
         settings = _shared_settings(settings, place)
-        threads = dumped["threads"] if dumped else settings.threads or cores() // place.size or 1
-        torch.set_num_threads(threads)
+        pace = _pace(dumped, settings, place)
+        torch.set_num_threads(pace[1])
+        if place.first and progress and settings.threads is None:
+            _say_if_busy(threads=pace[1])
         material = _prepare(table, out=out, settings=settings, place=place, progress=progress)
         mean, std = normalisation(settings, device=place.device)
         job = Job(material, settings, place, out, mean, std)
         _refuse_other_faces(dumped, job)
         try:
-            state = _state(job, dumped, threads=threads)
+            state = _state(job, dumped, pace=pace)
             del dumped
             run_epochs(job, state, progress=Progress(settings.epochs, job.steps, show=progress))
             if place.first:
@@ -111,6 +114,29 @@ def _shared_settings(settings: TrainSettings, place: World) -> TrainSettings:
     return shared
 
 
+def _pace(dumped: dict[str, Any] | None, settings: TrainSettings, place: World) -> tuple[str, int]:
+    """Precision and threads, the first process's for all; a resumed training keeps its own."""
+    if dumped:
+        return dumped["precision"], dumped["threads"]
+    chosen: tuple[str, int] = place.from_first(
+        choose_pace(
+            settings,
+            bfloat16=computes_bfloat16(place.device),
+            device=place.device,
+            cores=cores(),
+            processes=place.size,
+        )
+    )
+    return chosen
+
+
+def _say_if_busy(*, threads: int) -> None:
+    if not sys.stderr.isatty() or not hasattr(os, "getloadavg"):  # Windows has none
+        return
+    if words := busy_words(os.getloadavg()[0], threads=threads, cores=cores()):
+        print(words, file=sys.stderr)
+
+
 def _prepare(
     table: FaceTable, *, out: Path, settings: TrainSettings, place: World, progress: bool
 ) -> Material:
@@ -130,7 +156,7 @@ def _refuse_other_faces(dumped: dict[str, Any] | None, job: Job) -> None:
         )
 
 
-def _state(job: Job, dumped: dict[str, Any] | None, *, threads: int) -> State:
+def _state(job: Job, dumped: dict[str, Any] | None, *, pace: tuple[str, int]) -> State:
     """Fresh or resumed state, on the device, in channels-last memory."""
     settings = job.settings
     torch.manual_seed(mix(settings.seed))
@@ -141,13 +167,7 @@ def _state(job: Job, dumped: dict[str, Any] | None, *, threads: int) -> State:
         weights = read_weights(Path(settings.weights))
         load_body(network, weights, source=f"--weights {settings.weights}")
     network = network.to(job.place.device).to(memory_format=torch.channels_last)
-    if dumped:  # other threads would round otherwise
-        precision, threads = dumped["precision"], dumped["threads"]
-    else:
-        pace = choose_pace(network, job, threads=threads) if job.place.first else None
-        precision, threads = job.place.from_first(pace)
-    torch.set_num_threads(threads)
-    state = fresh_state(network, settings=settings, precision=precision, threads=threads)
+    state = fresh_state(network, settings=settings, precision=pace[0], threads=pace[1])
     if dumped:
         state.load(dumped)
     elif job.place.first:

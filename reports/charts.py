@@ -7,6 +7,7 @@ import base64
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -16,13 +17,14 @@ import streamlit as st
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
+from audit.words import count
 from reports import lookup
 from reports.curves import READ
 from reports.figures import SECTIONS, Section
 from reports.filters import ask_for, label_of, levels_of, narrow
 from reports.forest import alt_words, small_forest
 from reports.opening import Finding
-from reports.tables import in_words, metric_words
+from reports.tables import as_csv, file_name, in_words, metric_words
 from reports.theme import CONFIG, PALETTE, Drawn, dark
 from reports.view import View
 
@@ -49,14 +51,31 @@ def _figures(
     if not in_dark:
         return section(key).figures(_result)
     drawn = _figures(folder, stamp, key, in_dark=False, _result=_result)
-    return [replace(d, figure=None if d.figure is None else dark(d.figure)) for d in drawn]
+    return in_theme(drawn)
 
 
 def draw_ahead(folder: Path, stamp: tuple[int, int], result: AuditResult) -> None:
     """Draw every section's figures before anyone asks, so that no page waits for plotly."""
     with suppress(Exception):  # the page that needs the figure meets the same fault, and says so
         for one in SECTIONS:
-            _figures(str(folder.resolve()), stamp, one.key, in_dark=False, _result=result)
+            drawn = _figures(str(folder.resolve()), stamp, one.key, in_dark=False, _result=result)
+            for each in drawn:
+                _ = each.figure and each.figure.checked
+
+
+def whole_audit(view: View) -> None:
+    """Say that figures do not follow the filter, where one is set."""
+    if view.rows is None or not view.where:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.html(
+            '<p class="note">Figures show the whole audit, '
+            f"{count(view.result.info['rows_audited'])} faces. The filter holds for the faces on "
+            "Errors.</p>"
+        )
+        st.button(
+            f"See {count(view.remaining)} faces", on_click=ask_for, args=("errors",), key="see"
+        )
 
 
 def is_dark() -> bool:
@@ -64,13 +83,23 @@ def is_dark() -> bool:
     return st.context.theme.type == "dark"
 
 
-def draw_section(view: View, key: str, drawn: Sequence[Drawn] | None = None) -> None:
+def in_theme(drawn: Sequence[Drawn]) -> list[Drawn]:
+    """Figures in the colours of the theme in force."""
+    if not is_dark():
+        return list(drawn)
+    return [replace(d, figure=None if d.figure is None else dark(d.figure)) for d in drawn]
+
+
+def draw_section(
+    view: View, key: str, drawn: Sequence[Drawn] | None = None, *, headed: bool = True
+) -> None:
     """Heading, how to read it, and the figures (all of the section's, or those given)."""
     drawn = figures(view, key) if drawn is None else drawn
     if not drawn:
         return
     found = section(key)
-    st.html(f'<h2>{escape(found.title)}</h2><p class="how">{escape(found.how)}</p>')
+    if headed:
+        st.html(f'<h2>{escape(found.title)}</h2><p class="how">{escape(found.how)}</p>')
     for span, run in groupby(drawn, key=lambda d: d.span):
         for row in _rows(list(run), _ACROSS[span]):
             for column, one in zip(st.columns(_ACROSS[span], gap="medium"), row, strict=False):
@@ -88,10 +117,12 @@ def _figure(view: View, drawn: Drawn) -> None:
     if drawn.figure is None:
         _table(drawn, height="content" if len(drawn.table) <= _OPEN_ROWS else _OPEN_HEIGHT)
         return
+    if drawn.why:
+        st.html(f'<p class="how">{escape(drawn.why)}</p>')
     clicks = _can_open(drawn) and view.rows is not None
     key = f"figure {drawn.key}"
     st.plotly_chart(
-        drawn.figure,
+        drawn.figure.checked,
         theme=None,
         config=dict(CONFIG),
         alt=drawn.alt,
@@ -114,6 +145,20 @@ def _table(drawn: Drawn, *, height: int | str) -> None:
         hide_index=True,
         height=height,  # type: ignore[arg-type]
         alt=drawn.alt,
+    )
+    download(drawn.table if drawn.data is None else drawn.data, name=drawn.key)
+
+
+def download(table: pd.DataFrame, *, name: str) -> None:
+    """A button that gives the whole table as CSV; the file is made when it is asked for."""
+    st.download_button(
+        "Download CSV",
+        data=partial(as_csv, table),
+        file_name=f"{file_name(name)}.csv",
+        mime="text/csv",
+        type="tertiary",
+        key=f"csv {name}",
+        on_click="ignore",
     )
 
 

@@ -1,23 +1,21 @@
 """Curves: error over age, share read within k years, training over epochs."""
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import count, in_unit, interval, percent, years
 from reports import lookup
+from reports.marks import LINES
+from reports.plot import Figure, Trace, scatter
 from reports.theme import LIGHT, Drawn, axis_of, legend_above, styled, text
 
 FOLLOWED = ("loss", "age_mae", "gender_accuracy")
 TRUE, READ = "by true age", "by predicted age"
-# Told apart without colour too: line style and marker repeat what colour says.
-LOOKS = (
-    {"color": LIGHT["accent"], "dash": "solid", "symbol": "circle"},
-    {"color": LIGHT["group"], "dash": "dash", "symbol": "diamond"},
-    {"color": LIGHT["third"], "dash": "dot", "symbol": "square"},
-    {"color": LIGHT["fourth"], "dash": "dashdot", "symbol": "triangle-up"},
-    {"color": LIGHT["quiet"], "dash": "longdash", "symbol": "cross"},
+WHY_TWO_LINES = (
+    "The lines differ because even the best possible reader leans towards common ages: among those "
+    "truly old it reads too young, among those read as old it need not. Calibration is the line by "
+    "predicted age."
 )
 
 
@@ -28,9 +26,9 @@ def error_by_age(result: AuditResult, *, metric: str) -> Drawn | None:
         return None
     order = [str(x) for x in result.info["age_groups"]]
     order += [x for x in dict.fromkeys(table.group) if x not in order]
-    figure = go.Figure()
+    figure = Figure()
     for looks, shift, (by, rows) in zip(
-        LOOKS, (-0.08, 0.08), table.groupby("by", sort=False), strict=False
+        LINES, (-0.08, 0.08), table.groupby("by", sort=False), strict=False
     ):
         figure.add_trace(_age_line(rows, order, shift=shift, name=str(by), looks=looks))
     styled(figure, height=300, margin=(48, 8, 32, 56))
@@ -55,6 +53,7 @@ def error_by_age(result: AuditResult, *, metric: str) -> Drawn | None:
         alt=_by_age_alt(table, metric),
         table=table,
         figure=legend_above(figure),
+        why=WHY_TWO_LINES if table.by.iloc[0] != table.by.iloc[-1] else "",
     )
 
 
@@ -84,13 +83,13 @@ def _by_age_table(result: AuditResult, metric: str) -> pd.DataFrame:
 
 def _age_line(
     rows: pd.DataFrame, order: list[str], *, shift: float, name: str, looks: dict[str, str]
-) -> go.Scatter:
+) -> Trace:
     rows = rows[rows.value.notna()]
     hover = [
         f"{name} {text(str(r['group']))}: {lookup.figure_words(r, n=True)}"
         for r in lookup.records(rows)
     ]
-    return go.Scatter(
+    return scatter(
         x=[order.index(str(g)) + shift for g in rows.group],
         y=rows.value.tolist(),
         customdata=[str(g) for g in rows.group],
@@ -142,7 +141,7 @@ def within_years(result: AuditResult, *, feature: str) -> list[Drawn]:
 
 
 def _within(group: str, part: pd.DataFrame, whole: pd.DataFrame, *, feature: str) -> Drawn:
-    figure = go.Figure()
+    figure = Figure()
     k = part.high.tolist()
     figure.add_trace(_band(k, part.value_low.tolist(), part.value_high.tolist()))
     lines = [(whole, "all faces", {"color": LIGHT["quiet"], "dash": "dot", "width": 1.5})]
@@ -155,7 +154,7 @@ def _within(group: str, part: pd.DataFrame, whole: pd.DataFrame, *, feature: str
             for r in lookup.each(rows)
         ]
         figure.add_trace(
-            go.Scatter(
+            scatter(
                 x=rows.high.tolist(),
                 y=rows.value.tolist(),
                 mode="lines",
@@ -170,23 +169,28 @@ def _within(group: str, part: pd.DataFrame, whole: pd.DataFrame, *, feature: str
     figure.update_yaxes(tickformat=".0%", range=[0, 1], nticks=5)
     at = part[part.high == 5]
     five = f": {percent(at.value.iloc[0])} within 5 years" if len(at) else ""
-    table = part.assign(metric="age_cs5", k=part.high, low=part.value_low, high=part.value_high)
-    shown = table[table.k.isin([0, 1, 2, 3, 5, 7, 10, 15, 20, 30])]
-    words = [f"{count(r.k)} years {percent(r.value)}" for r in lookup.each(shown)]
+    whole_table = part.assign(
+        metric="age_cs5", k=part.high, low=part.value_low, high=part.value_high
+    )[["group", "k", "metric", "value", "low", "high", "n"]]
+    shown = whole_table[whole_table.k.isin([0, 1, 2, 3, 5, 7, 10, 15, 20, 30])]
+    words = [f"{count(r.k)} years {percent(r.value)}" for r in lookup.each(shown[shown.k % 5 == 0])]
     return Drawn(
         key=f"within-{feature}-{group}",
         heading=lookup.heading(feature),
         title=f"{group}{five}",
         alt=f"{group}: share of faces read at most k years off. " + ", ".join(words) + ".",
-        table=table[["group", "k", "metric", "value", "low", "high", "n"]],
+        table=shown.drop(columns=["group", "metric"]).rename(
+            columns={"value": "within", "low": "within_low", "high": "within_high"}
+        ),
+        data=whole_table,
         figure=figure,
         span="third",
     )
 
 
-def _band(x: list[float], low: list[float], high: list[float]) -> go.Scatter:
+def _band(x: list[float], low: list[float], high: list[float]) -> Trace:
     """A grey band between two lines."""
-    return go.Scatter(
+    return scatter(
         x=[*x, *reversed(x)],
         y=[*high, *reversed(low)],
         fill="toself",
@@ -217,11 +221,11 @@ def followed(history: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _learning(history: pd.DataFrame, stem: str, columns: list[str]) -> Drawn:
-    figure = go.Figure()
-    for looks, column in zip(LOOKS, columns, strict=False):
+    figure = Figure()
+    for looks, column in zip(LINES, columns, strict=False):
         name = "training" if column.endswith("train") else "validation"
         figure.add_trace(
-            go.Scatter(
+            scatter(
                 x=history.epoch.tolist(),
                 y=history[column].tolist(),
                 mode="lines",

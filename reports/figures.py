@@ -9,11 +9,15 @@ from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import count
 from reports import lookup
+from reports.age_limits import age_limits
 from reports.curves import error_by_age, learning_curves, within_years
 from reports.forest import forest
 from reports.heatmap import confusion, crossing
-from reports.reliability import interval_coverage, reliability, score_table
+from reports.intervals import coverage_by_age, coverage_figures, pit_histograms
+from reports.proposals import REPORTED, group_proposals, overall_proposals
+from reports.reliability import reliability, score_figures
 from reports.theme import Drawn
+from reports.thresholds import sweeps
 
 FOREST_METRICS = (
     *("age_mae", "age_me", "gender_accuracy", "gender_brier", "gender_tpr", "gender_fpr"),
@@ -140,21 +144,50 @@ def verdict_counts(rows: pd.DataFrame) -> str:
 def calibration(result: AuditResult) -> list[Drawn]:
     """Reliability of P(female): all faces, then per group of every feature but true gender."""
     drawn: list[Drawn] = []
-    whole = reliability(result, feature=lookup.OVERALL)
+    whole = reliability(result, feature=lookup.OVERALL, groups=[lookup.OVERALL])
     for feature in lookup.features(result):
         multiples = reliability(result, feature=feature)
         if not multiples:
             continue
         first = [] if drawn else [replace(d, heading=lookup.heading(feature)) for d in whole]
-        scores = score_table(result, feature=feature)
-        drawn += first + multiples + ([scores] if scores else [])
-    return drawn or whole
+        drawn += first + multiples + score_figures(result, feature=feature)
+    return drawn or whole + score_figures(result, feature=lookup.OVERALL)
+
+
+def calls(result: AuditResult) -> list[Drawn]:
+    """Rates of calls over every threshold and ROC, per feature."""
+    held = [f for f in lookup.features(result) if (result.thresholds.feature == f).any()]
+    return [d for f in held or [lookup.OVERALL] for d in sweeps(result, feature=f)]
 
 
 def coverage(result: AuditResult) -> list[Drawn]:
-    """Coverage of the age intervals, per feature."""
-    drawn = [interval_coverage(result, feature=f) for f in lookup.features(result)]
-    return [d for d in drawn if d is not None]
+    """Coverage of the age intervals by age, per feature, and where true ages fall in them."""
+    by_age = coverage_by_age(result)
+    drawn = [] if by_age is None else [by_age]
+    whole = pit_histograms(result, feature=lookup.OVERALL)
+    for feature in lookup.features(result):
+        if by_age is None or feature != "age_group":  # true ages stand in the first figure
+            drawn += coverage_figures(result, feature=feature)
+        if feature == "age_group":  # of one true age, true ages never fall evenly
+            continue
+        if parts := pit_histograms(result, feature=feature):
+            drawn += [replace(d, heading=lookup.heading(feature)) for d in whole] + parts
+            whole = []
+    return drawn + whole
+
+
+def limits(result: AuditResult) -> list[Drawn]:
+    """False acceptance and false rejection at an age limit, per feature."""
+    return [d for f in lookup.features(result) for d in age_limits(result, feature=f)]
+
+
+def proposals(result: AuditResult) -> list[Drawn]:
+    """Corrections before and after: over all faces by every metric, then per feature."""
+    wanted = [f"proposal-{lookup.OVERALL}-{metric}" for metric in REPORTED]
+    drawn = [d for d in overall_proposals(result) if d.key in wanted]
+    for feature in dict.fromkeys(result.proposals.feature):
+        drawn += group_proposals(result, feature=str(feature))
+    return drawn
 
 
 def spread(result: AuditResult) -> list[Drawn]:
@@ -221,19 +254,45 @@ SECTIONS = (
     Section(
         "calibration",
         "Calibration of the gender score",
-        "Dots are the observed shares of females where P(female) was stated, with 95 % intervals; "
-        "inside the grey band a calibrated score would lie 95 times in 100. Beneath: how many "
-        "faces got each score. ECE is the expected calibration error; by chance alone a calibrated "
-        "score shows up to the figure in brackets. Never split by labelled gender: a perfect score "
-        "would look wrong.",
+        "The step is the share of females where P(female) was stated; inside the grey band a "
+        "calibrated score would lie 95 times in 100. Grey dots are fifteen bins of equal size with "
+        "their 95 % intervals; beneath, how many faces got each score. MCB is what the best "
+        "recalibration would save of the Brier score, ECE the expected calibration error; by "
+        "chance alone a calibrated score shows up to the figure in brackets. Never split by "
+        "labelled gender: a perfect score would look wrong.",
         calibration,
+    ),
+    Section(
+        "thresholds",
+        "Calls at any threshold",
+        "Who is called female when the threshold on P(female) moves: the upper lines are faces "
+        "labelled female, the lower ones faces labelled male, shaded with their 95 % intervals. "
+        "The dotted upright, and the dot on the ROC curve, is the threshold in force.",
+        calls,
     ),
     Section(
         "coverage",
         "Coverage of the age intervals",
         "Left of the dotted line the intervals hold fewer true ages than they state; at the right "
-        "their mean half-width in years.",
+        "their mean half-width in years. The Winkler score adds to the width twenty times the "
+        "years by which an interval misses. Where a deviation is stated, true ages fall evenly "
+        "over it, inside the grey band, and squared z is 1 on average, if it is right.",
         coverage,
+    ),
+    Section(
+        "age_limits",
+        "At an age limit",
+        "Where a reading decides who is old enough: people under the limit who pass, and people "
+        "of the limit or older who are turned away, with 95 % intervals.",
+        limits,
+    ),
+    Section(
+        "proposals",
+        "What would mend it",
+        "Corrections fitted on one half of the people and judged on the other: hollow before, "
+        "filled after, at the right the change with its paired 95 % interval. A star: the group is "
+        "too small for a map of its own and fell back to that of all people.",
+        proposals,
     ),
     Section(
         "spread",

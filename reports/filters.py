@@ -19,8 +19,11 @@ CROSS = " × "
 SHOWN = 3  # filters in the bar itself; the rest stand behind "More filters"
 _OWN = {"sort": "error", "page": "1", "face": "", "from": ""}  # of the Errors page, and the usual
 HIDE = "hide pictures"
-_RESERVED = {*_OWN, "pictures", "embed", "embed_options"}
 _SEEN, _AT, _WANTED = "url as last written", "page as last drawn", "page asked for"
+_ASKED, _KEPT = "asked of a page", "kept for a page"
+# What pages with choices of their own keep in the URL; they read and write it themselves.
+_CHOICES = {"calibration": ("by", "groups", "threshold", "limit", "judged")}
+_RESERVED = {*_OWN, *_CHOICES["calibration"], "pictures", "embed", "embed_options"}
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,9 @@ def read_url(filters: tuple[Filter, ...], rows: FaceRows | None, *, page: str) -
     for name, usual in _OWN.items():
         st.session_state[name] = url.get(name, [usual])[-1]
     st.session_state[HIDE] = url.get("pictures") == ["hidden"]
+    choices = {n: url[n] for names in _CHOICES.values() for n in names if n in url}
+    if choices or page in _CHOICES:
+        st.session_state[_ASKED] = choices
     allowed = sorts_of(rows) if rows else ["id"]
     if st.session_state["sort"] not in allowed:
         st.session_state["sort"] = allowed[0]
@@ -107,9 +113,22 @@ def url_of(filters: tuple[Filter, ...], *, page: str) -> dict[str, list[str]]:
         value = str(st.session_state.get(name, usual))
         if value != usual:
             url[name] = [value]
+    url |= st.session_state.get(_KEPT, {}) if page in _CHOICES else {}
     if st.session_state.get(HIDE):
         url["pictures"] = ["hidden"]
     return {name: [str(v) for v in values] for name, values in url.items()}
+
+
+def asked_of(page: str) -> Mapping[str, list[str]] | None:
+    """What the URL asked of `page`, once after it changed; None where it did not."""
+    asked = st.session_state.pop(_ASKED, None) if page in _CHOICES else None
+    return None if asked is None else dict(asked)
+
+
+def keep_in_url(page: str, choices: Mapping[str, list[str]]) -> None:
+    """Remember what `page` wants to find again in the URL."""
+    assert set(choices) <= set(_CHOICES[page])
+    st.session_state[_KEPT] = dict(choices)
 
 
 def write_url(filters: tuple[Filter, ...], *, page: str) -> None:

@@ -7,13 +7,13 @@ any script has run.
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 from markupsafe import Markup
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import count
 from reports import lookup
+from reports.plot import Figure, Trace, scatter
 from reports.theme import LIGHT, SIZE, Drawn, axis_of, note, styled, text
 
 ROW = 26  # px per group
@@ -89,10 +89,10 @@ def alt_words(rows: pd.DataFrame, metric: str) -> str:
 
 def _figure(
     rows: pd.DataFrame, *, metric: str, worst: str | None, overall: dict[str, Any] | None
-) -> go.Figure:
+) -> Figure:
     names = [str(g) for g in rows.group]
     place = dict(zip(names, range(len(names), 0, -1), strict=True))
-    figure = go.Figure()
+    figure = Figure()
     for part, looks in _looks(rows, worst):
         if len(part):
             figure.add_trace(_dots(part, place, metric, **looks))
@@ -137,10 +137,10 @@ def _looks(rows: pd.DataFrame, worst: str | None) -> list[tuple[pd.DataFrame, di
 
 def _dots(
     rows: pd.DataFrame, place: dict[str, int], metric: str, *, color: str, symbol: str
-) -> go.Scatter:
+) -> Trace:
     records = lookup.records(rows)
     hover = [f"{text(str(r['group']))}: {lookup.figure_words(r, n=True)}" for r in records]
-    return go.Scatter(
+    return scatter(
         x=rows.value.tolist(),
         y=[place[str(g)] for g in rows.group],
         customdata=[str(g) for g in rows.group],

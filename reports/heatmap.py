@@ -3,13 +3,13 @@
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import count, in_unit, percent
 from reports import lookup
 from reports.forest import name_width
+from reports.plot import Figure, Trace, bar, heatmap, scatter
 from reports.theme import LIGHT, SIZE, Drawn, styled, text
 
 ROW = 32  # px
@@ -114,9 +114,9 @@ def _confusion_title(result: AuditResult, head: str, what: str, rows: pd.DataFra
     return f"{what}: most often {most['true']} read as {most.predicted}, {count(most.n)} faces"
 
 
-def _grid(across: list[str], down: list[str], *, axis: str = "") -> go.Figure:
+def _grid(across: list[str], down: list[str], *, axis: str = "") -> Figure:
     """Empty axes of a grid: columns named above, rows at the left, first row on top."""
-    figure = go.Figure()
+    figure = Figure()
     top = 32 if max(map(len, across), default=0) <= 9 else 72
     top += 20 if axis else 0
     styled(figure, height=ROW * len(down) + top + 8, margin=(name_width(down), 0, top, 8))
@@ -151,8 +151,8 @@ def _matrix(cells: list[dict[str, Any]], across: int, down: int) -> list[list[fl
     return z
 
 
-def _heat(z: list[list[float | None]], scale: Any, *, low: float, high: float) -> go.Heatmap:
-    return go.Heatmap(
+def _heat(z: list[list[float | None]], scale: Any, *, low: float, high: float) -> Trace:
+    return heatmap(
         z=z,
         colorscale=scale,
         zmin=low,
@@ -166,7 +166,7 @@ def _heat(z: list[list[float | None]], scale: Any, *, low: float, high: float) -
 
 
 def _colour(
-    figure: go.Figure,
+    figure: Figure,
     cells: list[dict[str, Any]],
     across: list[str],
     down: list[str],
@@ -189,10 +189,10 @@ def _colour(
     figure.add_trace(_heat(z, scale, low=low, high=high if high > low else low + 1))
 
 
-def _hatch(figure: go.Figure, cells: list[dict[str, Any]]) -> None:
+def _hatch(figure: Figure, cells: list[dict[str, Any]]) -> None:
     if cells:
         figure.add_trace(
-            go.Bar(
+            bar(
                 x=[c["x"] for c in cells],
                 base=[c["y"] - 0.47 for c in cells],
                 y=[0.94] * len(cells),
@@ -214,10 +214,10 @@ def _hatch(figure: go.Figure, cells: list[dict[str, Any]]) -> None:
         )
 
 
-def _write(figure: go.Figure, cells: list[dict[str, Any]], *, quiet: list[bool]) -> None:
+def _write(figure: Figure, cells: list[dict[str, Any]], *, quiet: list[bool]) -> None:
     """The words of every cell, and what a pointer on it shows."""
     figure.add_trace(
-        go.Scatter(
+        scatter(
             x=[c["x"] for c in cells],
             y=[c["y"] for c in cells],
             text=[c["words"] for c in cells],

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
@@ -36,7 +37,10 @@ SHORT = {
     "crossings": "Crossings",
     "slices": "Weak subgroups",
     "calibration": "Gender score",
+    "thresholds": "Thresholds",
     "coverage": "Age intervals",
+    "age_limits": "Age limits",
+    "proposals": "Corrections",
     "spread": "Spread of errors",
     "confusion": "Confusion",
     "training": "Learning curves",
@@ -57,7 +61,7 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
     thumbnails: at most so many small pictures, read from inside `images` (default: the folder the
     result names), are embedded, with a notice; none by default.
     """
-    result = AuditResult.from_json(result.to_json())  # as it will be read again from the file
+    plotly = _plotly_packed()
     first = opening(result)
     sections = [s for s in (_section(section, result) for section in SECTIONS) if s["parts"]]
     drawn = [d for s in sections for p in s["parts"] for r in p["rows"] for d in r["drawn"]]
@@ -92,7 +96,7 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
         provenance=_provenance(result),
         numbers=_packed(_json(figures)),
         script=Markup(script),  # noqa: S704  (our own file)
-        plotly=_plotly_packed(),
+        plotly=plotly.result(),
         is_number=is_number,
     )
 
@@ -159,6 +163,7 @@ def _figure(drawn: Drawn, section: str) -> dict[str, Any]:
         "figure": None if drawn.figure is None else plain(drawn.figure),
         "height": drawn.height,
         "min_width": drawn.min_width,
+        "why": drawn.why,
     }
 
 
@@ -256,8 +261,9 @@ def _plotly_text() -> str:
 
 
 @cache
-def _plotly_packed() -> str:
-    return _packed(_plotly_text())
+def _plotly_packed() -> "Future[str]":
+    """The same, packed in a thread of its own while the figures are made: zlib needs no Python."""
+    return ThreadPoolExecutor(1).submit(lambda: _packed(_plotly_text()))
 
 
 def _packed(text: str) -> str:

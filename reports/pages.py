@@ -12,9 +12,17 @@ from audit.metrics import METRICS
 from audit.rows import rows_of
 from audit.words import count, in_unit, interval
 from reports import lookup
-from reports.charts import Pointed, draw_section, figures, finding_forest, open_faces
+from reports.calibration_page import calibration_page
+from reports.charts import (
+    Pointed,
+    draw_section,
+    figures,
+    finding_forest,
+    open_faces,
+    whole_audit,
+)
 from reports.faces_page import draw_faces, empty, errors_page
-from reports.filters import ask_for, label_of
+from reports.filters import label_of
 from reports.opening import Finding, Tile, opening
 from reports.tables import metric_words
 from reports.theme import Drawn
@@ -35,7 +43,7 @@ UNFOLDED = 8  # of a ranked list, as in the report
 PAGE_SECTIONS = {
     "overview": ("overall",),
     "subgroups": ("age", "subgroups", "crossings", "spread", "disparities"),
-    "calibration": ("calibration", "coverage"),
+    "calibration": ("calibration", "thresholds", "coverage", "age_limits", "proposals"),
     "slices": ("slices",),
     "data": ("confusion", "training"),
 }
@@ -92,7 +100,7 @@ def _finding(view: View, finding: Finding, *, place: int) -> None:
 def subgroups_page(view: View) -> None:
     """One feature or crossing at a time, by every metric; then all comparisons."""
     st.html("<h1>Subgroups</h1>")
-    _whole_audit(view)
+    whole_audit(view)
     named = [*lookup.features(view.result), *_crossings(view)]
     if not named:
         empty(
@@ -107,29 +115,10 @@ def subgroups_page(view: View) -> None:
     draw_section(view, "disparities")
 
 
-def calibration_page(view: View) -> None:
-    """Whether what the model states is what is observed: scores, then intervals."""
-    st.html("<h1>Calibration</h1>")
-    _whole_audit(view)
-    scores, intervals = figures(view, "calibration"), figures(view, "coverage")
-    if not scores and not intervals:
-        empty(
-            "The model states no probability and no interval.",
-            "Calibration needs a column gender_score (the model's P(female)), or age_low and "
-            "age_high. Add them to the predictions table and run the audit again.",
-        )
-        return
-    named = [f for f in lookup.features(view.result) if any(_is_of(d, f) for d in scores)]
-    feature = _by(named, page="calibration") if named else ""
-    whole = [d for d in scores if _is_of(d, lookup.OVERALL)]
-    draw_section(view, "calibration", whole + [d for d in scores if _is_of(d, feature)])
-    draw_section(view, "coverage")
-
-
 def slices_page(view: View) -> None:
     """Weak subgroups: those confirmed, each with a way to its faces, and the table of them."""
     st.html("<h1>Slices</h1>")
-    _whole_audit(view)
+    whole_audit(view)
     slices = view.result.slices
     confirmed = lookup.records(slices[[bool(c) for c in slices.confirmed]])
     _folded([partial(_slice, view, row, place=i) for i, row in enumerate(confirmed)], key="slices")
@@ -160,7 +149,7 @@ def _slice(view: View, row: dict[str, Any], *, place: int) -> None:
 def data_page(view: View) -> None:
     """What was audited and what was left out; labels against calls; training; some faces."""
     st.html("<h1>Data</h1>")
-    _whole_audit(view)
+    whole_audit(view)
     st.html(_counts(view))
     _groups(view)
     draw_section(view, "confusion")
@@ -187,21 +176,6 @@ def _folded(draw: Sequence[Callable[[], None]], *, key: str) -> None:
 
 def _faces_button(view: View, found: Pointed, *, key: str) -> None:
     st.button("See the faces", key=key, type="tertiary", on_click=open_faces, args=(view, found))
-
-
-def _whole_audit(view: View) -> None:
-    """Say that figures do not follow the filter, where one is set."""
-    if view.rows is None or not view.where:
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.html(
-            '<p class="note">Figures show the whole audit, '
-            f"{count(view.result.info['rows_audited'])} faces. The filter holds for the faces on "
-            "Errors.</p>"
-        )
-        st.button(
-            f"See {count(view.remaining)} faces", on_click=ask_for, args=("errors",), key="see"
-        )
 
 
 def _by(named: Sequence[str], *, page: str) -> str:

@@ -1,249 +1,325 @@
-"""Is what the model states what is observed? P(female) per group, and the age intervals."""
+"""Is P(female) what is observed? Reliability per group, and the errors beside what chance shows."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from audit.result import AuditResult
-from audit.words import count, interval, percent, score, years
+from audit.words import count, interval, p_value, percent, score
 from reports import lookup
-from reports.forest import ROW, WHOLE, name_width
-from reports.theme import LIGHT, SIZE, Drawn, note, styled, text
+from reports.forest import name_width
+from reports.marks import ROW, band, dots, figure, group_words, line, row_axis, spread
+from reports.plot import Trace
+from reports.theme import LIGHT, Drawn, note, text
 
-COLUMNS = ["group", "bin", "predicted", "observed", "low", "high", "band_low", "band_high", "n"]
-LEAST = 100  # faces: below, fifteen bins say nothing; the table of scores has the group still
+LEAST = 100  # faces: below, a curve says nothing; the table of scores has the group still
+MOST_ROWS = 24  # of a figure with a row per group
+MOST = 9  # groups of a feature that are drawn, the furthest off first; the tables have them all
+BINS = ["predicted", "observed", "low", "high", "n"]
+# Errors of calibration: column, its null 95 % point, what it is called above its panel.
+ERRORS = (
+    ("miscalibration", "miscalibration_null", "Miscalibration"),
+    ("ece", "ece_null", "ECE"),
+    ("smooth_ece", "smooth_ece_null", "Smooth ECE"),
+    ("l2", "l2_null", "Signed L2²"),
+)
+TESTS = ["miscalibration_p", "l2_p", "spiegelhalter_z", "spiegelhalter_p"]
+PARTS = [
+    *("group", "n", "brier", "mcb", "discrimination", "uncertainty"),
+    *("mean_score", "observed", "mean_p_adjusted"),
+]
 
 
-def reliability(result: AuditResult, *, feature: str) -> list[Drawn]:
-    """Small multiples: observed against stated share of females, histogram of scores beneath."""
+def furthest_off(result: AuditResult, feature: str, *, most: int = MOST) -> list[str]:
+    """Groups of a feature by the signed debiased L2², the one error that compares across sizes.
+
+    The first `most` of LEAST faces or more, in the feature's own order.
+    """
+    rows = result.scores
+    rows = rows[(rows.feature == feature) & (rows.n >= LEAST) & rows.brier.notna()]
+    kept = set(rows.sort_values("l2", ascending=False, kind="stable").group.head(most))
+    return [str(g) for g in rows.group if g in kept]
+
+
+def reliability(
+    result: AuditResult, *, feature: str, groups: Sequence[str] | None = None
+) -> list[Drawn]:
+    """Small multiples: the isotonic share of females over what was stated, scores beneath."""
+    rows = result.reliability
+    rows = rows[rows.feature == feature]
+    held = set(rows.group)
+    chosen = furthest_off(result, feature) if groups is None else groups
+    return [_one(result, feature, g, rows[rows.group == g]) for g in chosen if g in held]
+
+
+def _one(result: AuditResult, feature: str, group: str, curve: pd.DataFrame) -> Drawn:
     bins = result.calibration
-    bins = bins[(bins["head"] == "gender") & (bins.feature == feature)]
+    bins = bins[(bins["head"] == "gender") & (bins.feature == feature) & (bins.group == group)]
     counts = result.histograms
     counts = counts[(counts.kind == "gender_score") & (counts.feature == feature)]
-    return [
-        _one(result, feature, str(group), part, counts[counts.group == group])
-        for group, part in bins.groupby("group", sort=False)
-        if part.n.sum() >= LEAST
+    counts = counts[counts.group == group]
+    x = curve.predicted.tolist()
+    stated, observed = curve.predicted.map(percent), curve.fitted.map(percent)
+    traces = [
+        band(x, curve.band_low.round(3).tolist(), curve.band_high.round(3).tolist()),
+        _diagonal(),
+        _bins(bins),
+        line(
+            x,
+            curve.fitted.round(3).tolist(),
+            looks={"color": LIGHT["accent"], "dash": "solid"},
+            customdata=_beside(curve),
+            hovertemplate="stated %{x:.0%}: %{y:.1%} are female<br>a calibrated score: "
+            "%{customdata[0]:.1%} to %{customdata[1]:.1%}<br>"
+            "%{customdata[2]} faces in this hundredth<extra></extra>",
+        ),
+        _histogram(counts),
     ]
-
-
-def _one(
-    result: AuditResult, feature: str, group: str, bins: pd.DataFrame, counts: pd.DataFrame
-) -> Drawn:
-    figure = go.Figure()
-    figure.add_trace(_diagonal())
-    figure.add_trace(_band(bins))
-    figure.add_trace(_observed(bins))
-    if len(counts):
-        figure.add_trace(_histogram(counts))
-    styled(figure, height=280, margin=(44, 4, 8, 44))
-    figure.update_xaxes(
-        title_text="stated P(female)", range=[-0.02, 1.02], tickformat=".0%", nticks=5
+    traces[3]["line"] |= {"shape": "hvh", "width": 1.75}
+    at = curve[(curve.predicted * 20).round(6) % 4 == 2]  # .1, .3, .5, .7, .9
+    words = [
+        f"stated {p}, observed {o} {interval(r.band_low, r.band_high, 'share')}"
+        for p, o, r in zip(stated[at.index], observed[at.index], lookup.each(at), strict=True)
+    ]
+    n = count(_faces(result, feature, group, bins))
+    name = group_words(group).capitalize() if group == lookup.OVERALL else group
+    return Drawn(
+        key=f"reliability-{feature}-{group}",
+        heading=lookup.heading(feature),
+        title=f"{name}, {n} faces{_error_words(result, feature, group)}",
+        alt=f"{name}, {n} faces: share of females where P(female) was stated, and in brackets "
+        f"where a calibrated score would lie. {'; '.join(words)}.",
+        table=bins[BINS] if len(bins) else at[["predicted", "fitted", "band_low", "band_high"]],
+        data=curve,
+        figure=figure(traces, height=280, margin=(44, 16, 8, 44), **_axes()),
+        span="third",
     )
-    figure.update_xaxes(showgrid=False)
-    figure.update_yaxes(tickformat=".0%", range=[-0.03, 1.03], nticks=6)
-    figure.update_layout(
-        yaxis={"domain": [0.24, 1]},
-        yaxis2={
+
+
+def _axes() -> dict[str, Any]:
+    """The same axes for every group: the curve above, the histogram of scores beneath."""
+    return {
+        "xaxis": {
+            "anchor": "y2",
+            "title": {"text": "stated P(female)"},
+            "range": [-0.02, 1.02],
+            "tickformat": ".0%",
+            "tickvals": [0, 0.5, 1],
+            "showgrid": False,
+        },
+        "yaxis": {"domain": [0.24, 1], "tickformat": ".0%", "range": [-0.03, 1.03], "nticks": 6},
+        "yaxis2": {
             "domain": [0, 0.17],
             "showticklabels": False,
             "showgrid": False,
             "ticks": "",
             "rangemode": "tozero",
         },
-        xaxis={"anchor": "y2"},
-        bargap=0.08,
-    )
-    n = count(bins.n.sum())
-    words = [
-        f"stated {percent(r.predicted)}, observed {percent(r.observed)} "
-        f"{interval(r.low, r.high, 'share')}"
-        for r in lookup.each(bins)
-    ]
-    return Drawn(
-        key=f"reliability-{feature}-{group}",
-        heading=lookup.heading(feature),
-        title=f"{'All' if group == lookup.OVERALL else group}, {n} faces"
-        + _error_words(result, feature, group),
-        alt=f"{group}, {n} faces: stated against observed share of females. "
-        + "; ".join(words)
-        + ".",
-        table=bins[COLUMNS],
-        figure=figure,
-        span="third",
-    )
+        "bargap": 0.08,
+    }
 
 
-def _error_words(result: AuditResult, feature: str, group: str) -> str:
-    """The calibration error beside what a calibrated score would show: `; ECE .032 (null .021)`."""
-    rows = result.scores
-    rows = rows[(rows.feature == feature) & (rows.group == group)]
-    if rows.empty or pd.isna(rows.ece.iloc[0]):
-        return ""
-    null = rows.ece_null.iloc[0]
-    beside = "" if pd.isna(null) else f" (chance {score(null)})"
-    return f": ECE {score(rows.ece.iloc[0])}{beside}"
+def _beside(curve: pd.DataFrame) -> list[list[float]]:
+    """Per point: the band's ends and the faces, as the hover says them."""
+    return [[round(r.band_low, 3), round(r.band_high, 3), int(r.n)] for r in lookup.each(curve)]
 
 
-def score_table(result: AuditResult, *, feature: str) -> Drawn | None:
-    """Brier score and its parts, and the calibration error beside what chance shows, per group."""
-    rows = result.scores[result.scores.feature.isin([lookup.OVERALL, feature])]
-    rows = rows[rows.brier.notna()]
-    if rows.empty:
-        return None
-    columns = ["group", "n", "brier", "miscalibration", "discrimination", "uncertainty"]
-    words = [
-        f"{r.group} {score(r.brier)} = {score(r.miscalibration)} - {score(r.discrimination)} + "
-        f"{score(r.uncertainty)}"
-        for r in lookup.each(rows)
-    ]
-    return Drawn(
-        key=f"scores-{feature}",
-        heading=lookup.heading(feature),
-        title="Brier score = miscalibration − discrimination + uncertainty",
-        alt="Brier score = miscalibration - discrimination + uncertainty. " + "; ".join(words),
-        table=rows[[*columns, "ece", "ece_null"]],
-    )
+def _diagonal() -> Trace:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [0, 1],
+        "y": [0, 1],
+        "line": {"color": LIGHT["rule"], "width": 1, "dash": "dot"},
+        "hoverinfo": "skip",
+    }
 
 
-def _diagonal() -> go.Scatter:
-    return go.Scatter(
-        x=[0, 1],
-        y=[0, 1],
-        mode="lines",
-        line={"color": LIGHT["line"], "width": 1},
-        hoverinfo="skip",
-    )
-
-
-def _band(bins: pd.DataFrame) -> go.Scatter:
-    """Where the observed shares of a calibrated score would lie, 95 times in 100."""
-    known = bins[bins.band_low.notna() & bins.band_high.notna()]
-    x = known.predicted.tolist()
-    return go.Scatter(
-        x=[*x, *reversed(x)],
-        y=[*known.band_high.tolist(), *reversed(known.band_low.tolist())],
-        fill="toself",
-        fillcolor=LIGHT["band"],
-        line={"width": 0},
-        mode="lines",
-        hoverinfo="skip",
-    )
-
-
-def _observed(bins: pd.DataFrame) -> go.Scatter:
-    """Observed share per bin with its interval, joined by a thin line."""
+def _bins(bins: pd.DataFrame) -> Trace:
+    """Fifteen bins of equal mass as light dots with their intervals."""
     hover = [
         f"stated {percent(r.predicted)}<br>observed {percent(r.observed)} "
         f"{interval(r.low, r.high, 'share')}<br>{count(r.n)} faces"
         for r in lookup.each(bins)
     ]
-    return go.Scatter(
-        x=bins.predicted.tolist(),
-        y=bins.observed.tolist(),
-        mode="lines+markers",
-        line={"color": LIGHT["accent"], "width": 1.25},
-        marker={"color": LIGHT["accent"], "size": 6},
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": (bins.high - bins.observed).tolist(),
-            "arrayminus": (bins.observed - bins.low).tolist(),
-            "color": LIGHT["accent"],
-            "thickness": 1,
-            "width": 0,
-        },
-        hovertext=hover,
-        hoverinfo="text",
+    looks = {"color": LIGHT["rule"], "symbol": "circle"}
+    trace = dots(
+        bins.predicted.round(3).tolist(), bins.observed.round(3).tolist(), hover=hover, looks=looks
     )
+    ends = (bins[c].round(3).tolist() for c in ("observed", "low", "high"))
+    trace["marker"] = {"color": LIGHT["rule"], "size": 4}
+    trace["error_y"] = spread(*ends, color=LIGHT["rule"]) | {"thickness": 1}
+    return trace
 
 
-def _histogram(counts: pd.DataFrame) -> go.Bar:
-    return go.Bar(
-        x=((counts.low + counts.high) / 2).tolist(),
-        y=counts.n.tolist(),
-        width=(counts.high - counts.low).tolist(),
-        marker={"color": LIGHT["rule"], "line": {"width": 0}},
-        yaxis="y2",
-        hovertext=[
-            f"{percent(r.low)} to {percent(r.high)}: {count(r.n)} faces"
-            for r in lookup.each(counts)
-        ],
-        hoverinfo="text",
-    )
+def _histogram(counts: pd.DataFrame) -> Trace:
+    return {
+        "type": "bar",
+        "x": ((counts.low + counts.high) / 2).round(4).tolist(),
+        "y": counts.n.tolist(),
+        "width": (counts.high - counts.low).round(4).tolist(),
+        "marker": {"color": LIGHT["rule"], "line": {"width": 0}},
+        "yaxis": "y2",
+        "hovertemplate": "%{x:.1%} ± 2.5 points: %{y} faces<extra></extra>",
+    }
 
 
-def interval_coverage(result: AuditResult, *, feature: str) -> Drawn | None:
-    """Share of true ages inside the stated interval, per group, against what was stated."""
-    rows = result.coverage
-    rows = rows[rows.feature.isin([lookup.OVERALL, feature]) & rows.coverage.notna()]
-    if not (rows.feature == feature).any():
-        return None
-    names = ["all faces" if g == lookup.OVERALL else str(g) for g in rows.group]
-    place = list(range(len(rows), 0, -1))
-    figure = go.Figure(_coverage_dots(rows, names, place))
-    styled(figure, height=ROW * len(rows) + 84, margin=(name_width(names), 72, 28, 56))
-    stated = float(rows.level.iloc[0])
-    figure.add_vline(x=stated, line=WHOLE)
-    above: dict[str, Any] = {"y": 1, "yref": "paper", "yshift": 14}
-    at_edge: dict[str, Any] = {"xref": "paper", "x": 1, "xshift": 68, "xanchor": "right"}
-    notes = [note(f"stated {stated:.0%}", x=stated, **above), note("± years", **above, **at_edge)]
-    notes += [
-        note("" if pd.isna(width) else years(width / 2), y=y, **at_edge)
-        for y, width in zip(place, rows.width, strict=True)
-    ]
-    figure.update_layout(annotations=notes)
-    figure.update_xaxes(title_text="ages inside their interval", tickformat=".0%", nticks=6)
-    figure.update_yaxes(
-        showgrid=False,
-        range=[0.4, len(rows) + 0.6],
-        tickvals=place,
-        ticktext=[text(name) for name in names],
-        tickfont={"color": LIGHT["ink"], "size": SIZE},
-        ticks="",
-    )
-    own = rows[rows.feature == feature]
-    least = own.iloc[int(own.coverage.argmin())]
-    ends = interval(least.low, least.high, "share")
-    return Drawn(
-        key=f"coverage-{feature}",
-        title=f"{lookup.heading(feature)}: {least.group} least, {percent(least.coverage)} {ends}",
-        alt=f"Interval coverage, stated {stated:.0%}. "
-        + "; ".join(
-            f"{name} {percent(r.coverage)} {interval(r.low, r.high, 'share')}, mean width "
-            f"{years(r.width)} years, {count(r.n)} faces"
-            for name, r in zip(names, lookup.each(rows), strict=True)
+def _faces(result: AuditResult, feature: str, group: str, bins: pd.DataFrame) -> float:
+    """Faces with a score: those of the table of scores, or of the bins where it lacks the group."""
+    record = _score(result, feature, group)
+    return float(bins.n.sum() if record is None else record["n"])
+
+
+def _score(result: AuditResult, feature: str, group: str) -> dict[str, Any] | None:
+    rows = result.scores
+    rows = rows[(rows.feature == feature) & (rows.group == group) & rows.brier.notna()]
+    return None if rows.empty else dict(rows.iloc[0])
+
+
+def _error_words(result: AuditResult, feature: str, group: str) -> str:
+    """`: MCB .004 (chance .003), p = .002; ECE .032 (chance .021)`."""
+    record = _score(result, feature, group)
+    if record is None:
+        return ""
+    parts = [
+        f"{short}\u00a0{score(record[column])}" + _chance(record[null])
+        for column, null, short in (
+            ("miscalibration", "miscalibration_null", "MCB"),
+            ("ece", "ece_null", "ECE"),
         )
-        + ".",
-        table=rows[["group", "level", "coverage", "low", "high", "width", "n"]].assign(
-            metric="interval_coverage"
+        if pd.notna(record[column])
+    ]
+    if parts and pd.notna(record["miscalibration_p"]):
+        p = p_value(record["miscalibration_p"]).replace(" ", "\u00a0")
+        parts[0] += f", {p}"
+    return ": " + "; ".join(parts) if parts else ""
+
+
+def _chance(null: float) -> str:
+    return "" if pd.isna(null) else f" (chance\u00a0{score(null)})"
+
+
+def score_figures(
+    result: AuditResult, *, feature: str, groups: Sequence[str] | None = None
+) -> list[Drawn]:
+    """Every error of calibration beside its null point, then the parts of the Brier score."""
+    rows = result.scores
+    rows = rows[rows.feature.isin([lookup.OVERALL, feature]) & rows.brier.notna()]
+    if groups is not None:
+        rows = rows[rows.group.isin([lookup.OVERALL, *groups])]
+    if rows.empty:
+        return []
+    shown = lookup.foremost(rows, rows.l2, most=MOST_ROWS)
+    errors = _errors(shown, feature)
+    errors = replace(errors, table=rows[errors.table.columns])
+    return [errors, _parts(rows, feature)]
+
+
+def _errors(rows: pd.DataFrame, feature: str) -> Drawn:
+    """One panel per error: a grey bar for what chance alone shows, a dot for what was found."""
+    names = [group_words(g) for g in rows.group]
+    place = list(range(len(rows), 0, -1))
+    shown = [e for e in ERRORS if rows[e[0]].notna().any()]
+    traces: list[Trace] = []
+    layout: dict[str, Any] = {"barmode": "overlay", "bargap": 0.45, "annotations": []}
+    for i, (column, null, title) in enumerate(shown):
+        axis = "" if i == 0 else str(i + 1)
+        left = i / len(shown)
+        traces += _panel(rows, names, place, (column, null), axis=axis)
+        layout[f"xaxis{axis}"] = {
+            "domain": [left + (0.03 if i else 0), left + 1 / len(shown)],
+            "nticks": 4,
+            "tickformat": "~g",
+            "rangemode": "tozero" if column != "l2" else "normal",
+            "zeroline": True,
+        }
+        layout["annotations"].append(
+            note(title, x=left + (0.03 if i else 0), y=1, xref="paper", yref="paper")
+            | {"xanchor": "left", "yshift": 14}
+        )
+    beyond = [str(r.group) for r in lookup.each(rows) if r.miscalibration > r.miscalibration_null]
+    alt = "; ".join(
+        f"{name} "
+        + ", ".join(f"{t} {score(r[c])}{_chance(r[null])}" for c, null, t in shown)
+        + f", {p_value(r['miscalibration_p'])}"
+        for name, r in zip(names, lookup.records(rows), strict=True)
+    )
+    columns = [c for pair in ERRORS for c in pair[:2]]
+    return Drawn(
+        key=f"errors-{feature}",
+        heading=lookup.heading(feature),
+        title=_errors_title(beyond, len(rows)),
+        alt=f"Errors of calibration, in brackets what chance alone shows. {alt}.",
+        table=rows[["group", "n", *columns, *TESTS]],
+        figure=figure(
+            traces,
+            height=ROW * len(rows) + 64,
+            margin=(name_width(names), 8, 28, 36),
+            yaxis=row_axis(names),
+            **layout,
         ),
-        figure=figure,
-        span="half" if max(map(len, names)) <= 18 else "full",
+        min_width=560,
     )
 
 
-def _coverage_dots(rows: pd.DataFrame, names: list[str], place: list[int]) -> go.Scatter:
-    return go.Scatter(
-        x=rows.coverage.tolist(),
-        y=place,
-        mode="markers",
-        marker={"color": LIGHT["accent"], "size": 9},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": (rows.high - rows.coverage).tolist(),
-            "arrayminus": (rows.coverage - rows.low).tolist(),
-            "color": LIGHT["accent"],
-            "thickness": 1.5,
-            "width": 0,
-        },
-        customdata=rows.group.tolist(),
-        hovertext=[
-            f"{text(name)}: {percent(r.coverage)} {interval(r.low, r.high, 'share')}, "
-            f"± {years(r.width / 2)} years, {count(r.n)} faces"
-            for name, r in zip(names, lookup.each(rows), strict=True)
-        ],
-        hoverinfo="text",
+def _errors_title(beyond: list[str], groups: int) -> str:
+    words = ", ".join("all faces" if g == lookup.OVERALL else g for g in beyond[:4])
+    if not beyond:
+        return f"Miscalibration is within chance in each of {groups} rows"
+    more = f" and {len(beyond) - 4} more" if len(beyond) > 4 else ""
+    return f"Miscalibration beyond what chance shows: {words}{more}"
+
+
+def _panel(
+    rows: pd.DataFrame, names: list[str], place: list[int], error: tuple[str, str], *, axis: str
+) -> list[Trace]:
+    (column, null), on = error, {"xaxis": f"x{axis}"}
+    chance = rows[null].fillna(0)
+    filled = [
+        LIGHT["accent"] if v > c else LIGHT["paper"]
+        for v, c in zip(rows[column], chance, strict=True)
+    ]
+    hover = [
+        f"{text(name)}: {score(r[column])}{_chance(r[null])}, {count(r['n'])} faces"
+        for name, r in zip(names, lookup.records(rows), strict=True)
+    ]
+    bar = {
+        "type": "bar",
+        "orientation": "h",
+        "x": chance.round(6).tolist(),
+        "y": place,
+        "marker": {"color": LIGHT["band"], "line": {"width": 0}},
+        "hoverinfo": "skip",
+    }
+    mark = dots(
+        rows[column].fillna(0).round(6).tolist(),
+        place,
+        hover=hover,
+        looks={"color": LIGHT["accent"], "symbol": "circle"},
+    )
+    mark["marker"]["color"] = filled
+    return [bar | on, mark | on]
+
+
+def _parts(rows: pd.DataFrame, feature: str) -> Drawn:
+    """Brier = MCB - DSC + UNC and the tests, as an open table."""
+    words = [
+        f"{group_words(r.group)} {score(r.brier)} = {score(r.miscalibration)} - "
+        f"{score(r.discrimination)} + {score(r.uncertainty)}"
+        for r in lookup.each(rows)
+    ]
+    wrong = rows[(rows.feature == feature) & (rows.mean_p_adjusted < 0.05)]
+    named = ", ".join(
+        f"{'low' if r.mean_z > 0 else 'high'} for {r.group}" for r in lookup.each(wrong)
+    )
+    title = "Brier score = miscalibration (MCB) − discrimination (DSC) + uncertainty (UNC)"
+    return Drawn(
+        key=f"scores-{feature}",
+        heading=lookup.heading(feature),
+        title=f"{title}. Mean P(female) too {named}" if named else title,
+        alt="Brier score = miscalibration - discrimination + uncertainty. " + "; ".join(words),
+        table=rows.rename(columns={"miscalibration": "mcb"})[PARTS],
+        data=rows,
     )

@@ -46,7 +46,10 @@
   );
 
   // The rest in idle moments, so that printing and searching find them drawn.
-  const idle = window.requestIdleCallback || ((work) => setTimeout(work, 30));
+  // A page that paints nothing may never be idle to its browser: hence a limit to the waiting.
+  const idle = window.requestIdleCallback
+    ? (work) => window.requestIdleCallback(work, { timeout: 500 })
+    : (work) => setTimeout(work, 30);
   const drawRest = () => {
     const next = plots.find((plot) => !isDrawn(plot));
     if (!next) {

@@ -1,7 +1,8 @@
 """The table behind a figure, in words: one rule for every table of report and dashboard."""
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -46,10 +47,54 @@ HEADINGS: Mapping[str, str] = {
     "k": "Within years",
     "brier": "Brier score",
     "miscalibration": "Miscalibration",
-    "discrimination": "Discrimination",
-    "uncertainty": "Uncertainty",
+    "mcb": "MCB",
+    "discrimination": "DSC",
+    "uncertainty": "UNC",
     "ece": "ECE",
-    "ece_null": "ECE by chance",
+    "smooth_ece": "Smooth ECE",
+    "l2": "Signed L2², in hundredths",
+    "fitted": "Observed",
+    "miscalibration_p": "p of MCB",
+    "l2_p": "p of L2²",
+    "spiegelhalter_z": "Spiegelhalter z",
+    "spiegelhalter_p": "p of z",
+    "mean_p_adjusted": "p of mean, adjusted",
+    "threshold": "At",
+    "tpr": "Of females",
+    "tpr_interval": "95 % interval of females",
+    "female_n": "Females",
+    "fpr": "Of males",
+    "fpr_interval": "95 % interval of males",
+    "male_n": "Males",
+    "selection": "Called female",
+    "selection_interval": "95 % interval of calls",
+    "accepted": "Read as of age",
+    "accepted_interval": "95 % interval of read as of age",
+    "below_n": "Under the limit",
+    "rejected": "Read as under age",
+    "rejected_interval": "95 % interval of read as under age",
+    "above_n": "Of the limit or older",
+    "below": "Younger than interval",
+    "above": "Older than interval",
+    "winkler": "Winkler score",
+    "winkler_interval": "95 % interval of Winkler",
+    "z2": "Squared z",
+    "z2_interval": "95 % interval of squared z",
+    "crps": "CRPS",
+    "std_n": "Faces with deviation",
+    "quantile": "Stated quantile",
+    "pit": "Share of true ages",
+    "pit_band": "Band where right",
+    "within": "Share",
+    "within_interval": "95 % interval of share",
+    "by": "Split",
+    "correction": "Correction",
+    "before": "Before",
+    "after": "After",
+    "change": "Change",
+    "n_fit": "Fitted on",
+    "n_judge": "Judged on",
+    "fitted_on": "Fell back to",
     "mean_score": "Mean P(female)",
     "complement_value": "Everyone else",
     "n_confirm": "Faces confirmed on",
@@ -69,26 +114,42 @@ STATUS_WORDS = {
     "suppressed": "too few to show",
     "undefined": "undefined",
 }
-_WHOLE = {"n", "n_subjects", "n_confirm", "rank", "epoch", "groups_compared", "k"}
-_GAPS = {"difference", "noise_gap", "detectable"}
-_IN_UNIT = {"value", "complement_value", "shrunken", *_GAPS}
-_SHARES = {"level", "coverage", "mean_score"}
+_WHOLE = {
+    *("n", "n_subjects", "n_confirm", "rank", "epoch", "groups_compared", "k", "n_fit", "n_judge"),
+    *("female_n", "male_n", "below_n", "above_n", "std_n"),
+}
+_GAPS = {"difference", "noise_gap", "detectable", "change"}
+_IN_UNIT = {"value", "complement_value", "shrunken", "before", "after", *_GAPS}
+_SHARES = {
+    *("level", "coverage", "mean_score", "fitted", "tpr", "fpr", "selection", "accepted"),
+    *("rejected", "below", "above", "pit", "within"),
+}
+_P_VALUES = {"p_adjusted", "miscalibration_p", "l2_p", "spiegelhalter_p", "mean_p_adjusted"}
 _SCORES = {
     "brier",
+    "mcb",
     "miscalibration",
     "discrimination",
     "uncertainty",
     "ece",
-    "ece_null",
+    "smooth_ece",
     "gender_score",
     "ratio",
 }
-_YEARS = {"error", "mae", "width"}
+_YEARS = {"error", "mae", "width", "crps"}
+_CHANCE = {  # an error of calibration: what chance alone shows, in brackets beside it
+    e: f"{e}_null" for e in ("miscalibration", "ece", "smooth_ece", "l2")
+}
 _PAIRS = {  # heading of an interval: its two columns
     "interval": ("low", "high"),
     "band": ("band_low", "band_high"),
     "error_interval": ("error_low", "error_high"),
     "mae_interval": ("mae_low", "mae_high"),
+    "pit_band": ("pit_low", "pit_high"),
+    **{
+        f"{stem}_interval": (f"{stem}_low", f"{stem}_high")
+        for stem in ("tpr", "fpr", "selection", "accepted", "rejected", "winkler", "z2", "within")
+    },
 }
 
 
@@ -100,15 +161,40 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
     """
     columns: dict[str, list[str]] = {}
     table = _compared(table)
-    rows = table.to_dict("records")
+    rows = lookup.records(table)
     for column in _order(table):
         low, high = _PAIRS.get(column, (column, column))
         if column in ("metric", "detectable") and "comparison" in table.columns:
             continue  # said in the comparison and in the verdict
+        if column == "metric" and "correction" in table.columns:
+            continue  # said in the title
         if column != "verdict" and table[low].isna().all() and table[high].isna().all():
             continue
         columns[HEADINGS.get(column, column.replace("_", " "))] = [_cell(column, r) for r in rows]
     return pd.DataFrame(columns, dtype="str")
+
+
+def as_csv(table: pd.DataFrame) -> bytes:
+    """The table's stored numbers as CSV, for a spreadsheet: no word of it runs as a formula.
+
+    Words that begin with = + - @, a tab or a carriage return get an apostrophe before them.
+    """
+    words = table.select_dtypes(include=["object", "str", "category"]).columns
+    safe = table.assign(**{c: table[c].map(_harmless) for c in words})
+    safe.columns = [_harmless(str(c)) for c in safe.columns]
+    return safe.to_csv(index=False).encode("utf-8-sig")
+
+
+def _harmless(value: Any) -> Any:
+    risky = isinstance(value, str) and value.lstrip(" ").startswith(
+        ("=", "+", "-", "@", "\t", "\r")
+    )
+    return f"'{value}" if risky else value
+
+
+def file_name(words: str) -> str:
+    """Letters, digits and hyphens of `words`: a name that every file system takes."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-").lower()[:80] or "table"
 
 
 def _compared(table: pd.DataFrame) -> pd.DataFrame:
@@ -133,7 +219,7 @@ _WORDS = {
     HEADINGS[c]
     for c in (
         "comparison feature group metric status lowest_group highest_group verdict bin true image "
-        "groups help age gender"
+        "groups help age gender correction fitted_on quantile by"
     ).split()
 } | {"Face"}
 
@@ -146,11 +232,11 @@ def metric_words(metric: str) -> str:
 def _order(table: pd.DataFrame) -> list[str]:
     """The table's columns, an interval's two ends replaced by one where the lower stands."""
     ends = {low: name for name, (low, _) in _PAIRS.items()}
-    skip = {high for _, high in _PAIRS.values()}
+    skip = {high for _, high in _PAIRS.values()} | set(_CHANCE.values())
     return [ends.get(c, c) for c in map(str, table.columns) if c not in skip]
 
 
-def _cell(column: str, row: Mapping[Hashable, Any]) -> str:
+def _cell(column: str, row: Mapping[str, Any]) -> str:
     if column in _PAIRS:
         low, high = (row[end] for end in _PAIRS[column])
         if _missing(low) or _missing(high):
@@ -164,7 +250,9 @@ def _cell(column: str, row: Mapping[Hashable, Any]) -> str:
         return ""
     if isinstance(value, str):
         return _word(column, value)
-    return _writer(column, row)(value)
+    write = _writer(column, row)
+    null: Any = row.get(_CHANCE.get(column, ""))
+    return write(value) if _missing(null) else f"{write(value)} ({write(null)})"
 
 
 def _word(column: str, value: str) -> str:
@@ -173,16 +261,23 @@ def _word(column: str, value: str) -> str:
     return STATUS_WORDS.get(value, value) if column == "status" else value
 
 
-def _writer(column: str, row: Mapping[Hashable, Any]) -> Callable[[float], str]:
+def _writer(column: str, row: Mapping[str, Any]) -> Callable[[float], str]:
     """How a number of this column and row is written."""
     if column in _WHOLE:
         return words.count
-    if column == "p_adjusted":
+    if column in _P_VALUES:
         return words.p_value
+    if column == "l2":
+        return lambda x: words.score(100 * x)
+    if column == "threshold":
+        return lambda x: f"{x:.0f} years" if x >= 1 else f"{x:g}".lstrip("0")
     if column in _SCORES:
         return words.score
-    if column in _SHARES or column == "band":
+    stem = column.removesuffix("_interval").removesuffix("_band")
+    if stem in _SHARES or column == "band":
         return words.percent
+    if stem in ("winkler", "z2", "spiegelhalter_z"):
+        return lambda x: f"{x:.2f}".replace("-", words.MINUS)
     if column in _YEARS or column in ("error_interval", "mae_interval"):
         signed = column in ("error", "error_interval")
         return lambda x: words.years(x, signed=signed)
@@ -198,7 +293,7 @@ def _writer(column: str, row: Mapping[Hashable, Any]) -> Callable[[float], str]:
     return lambda x: f"{x:.4g}"
 
 
-def _verdict(row: Mapping[Hashable, Any]) -> str:
+def _verdict(row: Mapping[str, Any]) -> str:
     """The verdict; where nothing was found, what would have been seen."""
     if _missing(row["verdict"]):
         return "not tested"

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
-import plotly.graph_objects as go
-import plotly.io as pio
 
 from audit.metrics import METRICS
+from reports.plot import Figure
 
 # Name: (light, dark). The four hues are told apart by every common kind of colour vision and
 # stand 3:1 or better against the paper (Okabe-Ito's blue, vermilion, green, purple).
@@ -55,21 +54,24 @@ class Drawn:
     span: the width the figure is made for: the text's (720 px), a half or a third of it.
     min_width: px below which the figure is scrolled rather than squeezed.
     heading: what its neighbours and it compare (a feature); they stand together under it.
+    why: a sentence that this figure alone needs. data: the whole table, where `table` is thinned.
     """
 
     key: str
     title: str
     alt: str
     table: pd.DataFrame
-    figure: go.Figure | None = None
+    figure: Figure | None = None
     span: Span = "full"
     min_width: int = 0
     heading: str = ""
+    why: str = ""
+    data: pd.DataFrame | None = None
 
     @property
     def height(self) -> int:
         """Height of the figure in px, known before it is drawn; 0 without one."""
-        return 0 if self.figure is None else int(self.figure.layout.height)
+        return 0 if self.figure is None else int(self.figure.to_dict()["layout"]["height"])
 
 
 _AXIS = {
@@ -106,47 +108,44 @@ LOOKS: Mapping[str, Any] = {
         "yaxis": _AXIS,
     }
 }
-pio.templates["faceaudit"] = go.layout.Template(LOOKS)
+LEGEND: Mapping[str, Any] = {  # one line above the figure
+    "orientation": "h",
+    "x": 0,
+    "xanchor": "left",
+    "y": 1,
+    "yanchor": "bottom",
+    "font": {"size": SIZE, "color": LIGHT["ink"]},
+    "bgcolor": "rgba(0,0,0,0)",
+    "itemclick": False,
+    "itemdoubleclick": False,
+}
 
 
-def styled(figure: go.Figure, *, height: int, margin: tuple[int, int, int, int]) -> go.Figure:
+def styled(figure: Figure, *, height: int, margin: tuple[int, int, int, int]) -> Figure:
     """Give a figure the house's looks. margin: left, right, top, bottom in px."""
     left, right, top, bottom = margin
     return figure.update_layout(
-        template="faceaudit",
+        template=LOOKS,
         height=height,
         margin={"l": left, "r": right, "t": top, "b": bottom, "pad": 0},
     )
 
 
-def legend_above(figure: go.Figure) -> go.Figure:
+def legend_above(figure: Figure) -> Figure:
     """Show the legend as one line above the figure."""
-    return figure.update_layout(
-        showlegend=True,
-        legend={
-            "orientation": "h",
-            "x": 0,
-            "xanchor": "left",
-            "y": 1,
-            "yanchor": "bottom",
-            "font": {"size": SIZE, "color": LIGHT["ink"]},
-            "bgcolor": "rgba(0,0,0,0)",
-            "itemclick": False,
-            "itemdoubleclick": False,
-        },
-    )
+    return figure.update_layout(showlegend=True, legend=dict(LEGEND))
 
 
-def dark(figure: go.Figure) -> go.Figure:
+def dark(figure: Figure) -> Figure:
     """The same figure in the dark colours."""
-    return go.Figure(_turned(figure.to_dict()))
+    return Figure(**_turned(figure.to_dict()))
 
 
-def plain(figure: go.Figure) -> dict[str, Any]:
+def plain(figure: Figure) -> dict[str, Any]:
     """A figure as compact JSON values, without LOOKS (said once a page), to five digits."""
     whole = figure.to_dict()
-    whole["layout"].pop("template", None)
-    return {"data": _short(whole["data"]), "layout": _short(whole["layout"])}
+    layout = {name: value for name, value in whole["layout"].items() if name != "template"}
+    return {"data": _short(whole["data"]), "layout": _short(layout)}
 
 
 def _turned(value: Any) -> Any:
@@ -185,7 +184,7 @@ def axis_of(metric: str) -> dict[str, Any]:
     """Axis settings of a metric: its words and unit, the meaning of a signed one's two ends."""
     found = METRICS[metric]
     if found.unit == "share":
-        return {"title": {"text": found.label}, "tickformat": ".0%", "hoverformat": ".1%"}
+        return {"title": {"text": found.label}, "tickformat": ".2~%", "hoverformat": ".1%"}
     if found.better == "zero":
         words = "← too young · years · too old →"
         return {"title": {"text": words}, "tickformat": "+", "zeroline": True}

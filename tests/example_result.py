@@ -8,6 +8,17 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from example_calibration import (
+    age_limits,
+    corrections,
+    coverage,
+    mean_of,
+    pit,
+    reliability,
+    scores,
+    share,
+    sweep,
+)
 
 from audit.metrics import METRICS
 from audit.result import COLUMNS, AuditResult, table
@@ -44,6 +55,7 @@ def example_faces(n: int = 3000, *, seed: int = 7, races: tuple[str, ...] = RACE
             "age_pred": age + error,
             "age_low": age + error - half,
             "age_high": age + error + half,
+            "age_std": spread,
             "gender_true": np.where(female, *GENDERS),
             "gender_pred": np.where(score >= 0.5, *GENDERS),
             "gender_score": score,
@@ -73,12 +85,16 @@ def example_result(
         disparities=disparities,
         slices=table("slices", []),
         calibration=table("calibration", _gender_bins(faces) + _age_bins(faces)),
-        coverage=table("coverage", _coverage(faces, levels)),
-        scores=table("scores", _scores(faces, races)),
+        coverage=table("coverage", coverage(faces, levels)),
+        scores=table("scores", scores(faces, races)),
+        reliability=table("reliability", reliability(faces, races)),
+        thresholds=table("thresholds", sweep(faces, races)),
+        age_thresholds=table("age_thresholds", age_limits(faces, levels)),
+        proposals=table("proposals", corrections(faces, races)),
         findings=table("findings", _findings(subgroups, disparities, tested=tested)),
         worst=table("worst", _worst(faces)),
         confusion=table("confusion", _confusion(faces)),
-        histograms=table("histograms", _histograms(faces, races)),
+        histograms=table("histograms", _histograms(faces, races) + pit(faces, races)),
         history=table("history", _history() if trained else []),
     )
 
@@ -145,19 +161,6 @@ def _info(faces: pd.DataFrame, levels: dict[str, tuple[str, ...]]) -> dict[str, 
     }
 
 
-def _share(hits: pd.Series) -> tuple[float, float, float]:
-    """A share with its Wilson interval."""
-    n, p, z = len(hits), hits.mean(), 1.96
-    middle, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
-    return p, min(p, low), max(p, high)
-
-
-def _mean(x: pd.Series) -> tuple[float, float, float]:
-    half = 1.96 * x.std() / np.sqrt(len(x)) if len(x) > 1 else 0.0
-    return x.mean(), x.mean() - half, x.mean() + half
-
-
 def _values(faces: pd.DataFrame) -> dict[str, tuple[pd.Series, bool]]:
     """Per metric: what is averaged, over its own denominator, and whether it is a share."""
     female = faces.gender_true == "female"
@@ -175,11 +178,11 @@ def _values(faces: pd.DataFrame) -> dict[str, tuple[pd.Series, bool]]:
     }
 
 
-def _record(feature: str, group: str, metric: str, values: pd.Series, share: bool) -> dict:
+def _record(feature: str, group: str, metric: str, values: pd.Series, is_share: bool) -> dict:
     n = len(values)
     status = "undefined" if n == 0 else "suppressed" if n < 10 else "few" if n < 30 else "ok"
     shown = status in ("ok", "few")
-    value, low, high = (_share if share else _mean)(values) if shown else (None, None, None)
+    value, low, high = (share if is_share else mean_of)(values) if shown else (None, None, None)
     return {
         "feature": feature,
         "group": group,
@@ -204,9 +207,9 @@ def _subgroups(faces: pd.DataFrame, levels: dict[str, tuple[str, ...]]) -> pd.Da
                 wanted = [(a, b) for a in levels[names[0]] for b in levels[names[1]]]
             groups += [(CUT.join(names), CUT.join(k), parts[k]) for k in wanted if k in parts]
     records = [
-        _record(feature, group, metric, values, share)
+        _record(feature, group, metric, values, is_share)
         for feature, group, part in groups
-        for metric, (values, share) in _values(part).items()
+        for metric, (values, is_share) in _values(part).items()
         if not (metric == "gender_brier" and "gender_true" in feature)
     ]
     return table("subgroups", records)
@@ -256,7 +259,7 @@ def _gender_bins(faces: pd.DataFrame) -> list[dict]:
             continue
         bins = pd.cut(part.gender_score, np.linspace(0, 1, 11), include_lowest=True, labels=False)
         for i, rows in part.groupby(bins):
-            observed, low, high = _share(rows.gender_true == "female")
+            observed, low, high = share(rows.gender_true == "female")
             stated = rows.gender_score.mean()
             half = 1.96 * np.sqrt(stated * (1 - stated) / len(rows))
             records.append(
@@ -284,8 +287,9 @@ def _age_bins(faces: pd.DataFrame) -> list[dict]:
         rows = faces[faces.age_group_pred == level]
         if len(rows) < 10:
             continue
-        observed, low, high = _mean(rows.age_true)
-        error, mae = _mean(rows.error), _mean(rows.error.abs())
+        observed, low, high = mean_of(rows.age_true)
+        error, mae = mean_of(rows.error), mean_of(rows.error.abs())
+        held = share(rows.age_true.between(rows.age_low, rows.age_high))
         records.append(
             dict.fromkeys(COLUMNS["calibration"])
             | {
@@ -301,49 +305,8 @@ def _age_bins(faces: pd.DataFrame) -> list[dict]:
             }
             | dict(zip(("error", "error_low", "error_high"), error, strict=True))
             | dict(zip(("mae", "mae_low", "mae_high"), mae, strict=True))
-        )
-    return records
-
-
-def _coverage(faces: pd.DataFrame, levels: dict[str, tuple[str, ...]]) -> list[dict]:
-    parts = [("overall", "overall", faces)]
-    for feature, wanted in levels.items():
-        parts += [(feature, g, faces[faces[feature] == g]) for g in wanted]
-    records = []
-    for feature, group, part in parts:
-        if len(part) < 10:
-            continue
-        hits = part.age_true.between(part.age_low, part.age_high)
-        share = dict(zip(("coverage", "low", "high"), _share(hits), strict=True))
-        width = (part.age_high - part.age_low).mean()
-        records.append(
-            {"feature": feature, "group": group, "level": 0.9, "n": len(part), "width": width}
-            | share
-        )
-    return records
-
-
-def _scores(faces: pd.DataFrame, races: tuple[str, ...]) -> list[dict]:
-    records = []
-    for group in ("overall", *races[:-1]):
-        part = faces if group == "overall" else faces[faces.race == group]
-        female = part.gender_true == "female"
-        brier = ((part.gender_score - female) ** 2).mean()
-        rate = female.mean()
-        records.append(
-            {
-                "feature": "overall" if group == "overall" else "race",
-                "group": group,
-                "n": len(part),
-                "brier": brier,
-                "miscalibration": 0.004,
-                "discrimination": rate * (1 - rate) + 0.004 - brier,
-                "uncertainty": rate * (1 - rate),
-                "ece": 0.03,
-                "ece_null": 0.02,
-                "mean_score": part.gender_score.mean(),
-                "observed": rate,
-            }
+            | dict(zip(("coverage", "coverage_low", "coverage_high"), held, strict=True))
+            | {"width": (rows.age_high - rows.age_low).mean()}
         )
     return records
 
@@ -436,11 +399,11 @@ def _histograms(faces: pd.DataFrame, races: tuple[str, ...]) -> list[dict]:
         ):
             records.append(common | {"kind": "gender_score", "low": low, "high": high, "n": int(n)})
         for k in range(31):
-            share, low, high = _share(part.error.abs() <= k)
+            value, low, high = share(part.error.abs() <= k)
             records.append(
                 common
                 | {"kind": "age_cs", "low": 0.0, "high": float(k), "n": len(part)}
-                | {"value": share, "value_low": low, "value_high": high}
+                | {"value": value, "value_low": low, "value_high": high}
             )
     return records
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import affine_grid
 
+import model.augment
 from model.augment import _affine, _grid, augment, to_input
 from model.settings import FLIP_ONLY, NO_CHANGE, Augmentation
 
@@ -45,6 +46,14 @@ def test_a_flip_gives_each_picture_or_its_mirror_image():
 def test_the_same_generator_gives_the_same_changes_and_another_one_others():
     assert torch.equal(changed(Augmentation()), changed(Augmentation()))
     assert not torch.equal(changed(Augmentation()), changed(Augmentation(), seed=4))
+
+
+@pytest.mark.parametrize("how", [NO_CHANGE, FLIP_ONLY, Augmentation()])
+def test_how_many_pictures_are_changed_at_a_time_changes_no_bit(how, monkeypatch):
+    several = changed(how)
+    for pictures_at_once in (1, 3, 20):
+        monkeypatch.setattr(model.augment, "AT_ONCE", pictures_at_once * 32**2)
+        assert torch.equal(changed(how), several)
 
 
 def test_our_grid_is_pytorch_s():

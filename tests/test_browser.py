@@ -175,6 +175,39 @@ def test_a_click_on_a_groups_dot_opens_its_faces(url, browser, audit):
     assert "From Mean absolute age error by race" in text_of(browser)
 
 
+def test_groups_side_by_side_and_a_moved_threshold_change_the_counts_and_survive_a_reload(
+    url, browser, audit
+):
+    faces = audit[1]
+    console_errors(browser)
+    browser.get(f"{url}/calibration")
+    settle(browser)
+    for group in ("Black", "Asian"):
+        box = browser.find_element(By.CSS_SELECTOR, ".st-key-groups-calibration input")
+        box.send_keys(group, Keys.ENTER)
+        wait_until(lambda g=group: f"groups={g}" in browser.current_url, what=f"{group} in the URL")
+        settle(browser)
+    called = faces.gender_score >= 0.53
+    females = faces.gender_true == "female"
+    wanted = f"At 0.53, {(called & females).sum()} of {females.sum()} faces labelled female"
+    assert wanted not in text_of(browser)
+    thumb = browser.find_element(By.CSS_SELECTOR, ".st-key-threshold input[type=range]")
+    thumb.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    wait_until(lambda: wanted in text_of(browser), what="the counts at the new threshold")
+    black = faces.race == "Black"
+    row = "//div[@class='counts'][1]//th[text()='Black']/following-sibling::td[2]"
+    found = wait_until(lambda: browser.find_elements(By.XPATH, row), what="the row of a group")
+    assert found[0].text == str((called & females & black).sum())
+    wait_until(lambda: "threshold=0.53" in browser.current_url, what="the threshold in the URL")
+    browser.refresh()
+    wait_until(lambda: wanted in text_of(browser), what="the same counts after a reload")
+    settle(browser)
+    titles = [t.text for t in browser.find_elements(By.CSS_SELECTOR, ".figure-title")]
+    groups = [t.split(",")[0] for t in titles if "faces: MCB" in t]
+    assert groups == ["All faces", "Black", "Asian"]
+    assert console_errors(browser) == []
+
+
 def test_arrows_move_between_faces_enter_opens_one_and_arrows_turn_the_leaf(url, browser):
     browser.get(f"{url}/errors")
     order = wait_until(lambda: cards(browser), what="cards")

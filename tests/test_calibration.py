@@ -17,10 +17,9 @@ from audit.calibration import (
     calibration_error_interval,
     equal_mass,
     gender_calibration,
-    isotonic_brier,
-    score_table,
 )
 from audit.groups import gather
+from audit.score_tests import isotonic_brier, score_table
 
 RACE = FEATURES[:1]
 
@@ -166,6 +165,9 @@ def test_age_by_predicted_group_is_that_of_the_rows():
         assert r["predicted"] == pytest.approx((mine.age_true + mine.error).mean())
         assert r["error"] == pytest.approx(mine.error.mean())
         assert r["mae"] == pytest.approx(mine.error.abs().mean())
+        assert r["coverage"] == pytest.approx((mine.error.abs() <= mine.width / 2).mean())
+        assert r["width"] == pytest.approx(mine.width.mean())
+        assert r["coverage_low"] <= r["coverage"] <= r["coverage_high"]
         assert r["low"] <= r["observed"] <= r["high"]
         assert r["error_low"] <= r["error"] <= r["error_high"]
 

@@ -5,7 +5,7 @@ import math
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import pandas as pd
@@ -16,15 +16,25 @@ from hypothesis import strategies as st
 
 from audit.metrics import METRICS
 from audit.result import COLUMNS, AuditResult, table
-from audit.words import count, in_unit
+from audit.words import count, in_unit, p_value, score
 from reports import lookup
+from reports.age_limits import LIMITS, age_limits, age_sweep, read_at
 from reports.curves import error_by_age, learning_curves, within_years
 from reports.curves_svg import learning_curves_svg, round_ticks
 from reports.figures import SECTIONS
 from reports.forest import MOST, forest, small_forest
 from reports.heatmap import confusion, crossing
-from reports.reliability import interval_coverage, reliability, score_table
+from reports.intervals import (
+    coverage_by_age,
+    coverage_figures,
+    interval_coverage,
+    pit_histograms,
+)
+from reports.proposals import group_proposals, overall_proposals
+from reports.reliability import MOST as MOST_CURVES
+from reports.reliability import furthest_off, reliability, score_figures
 from reports.theme import DARKENED, LIGHT, PALETTE, dark, plain, text
+from reports.thresholds import called_at, sweeps
 
 RESULT = example_result()
 UNTESTED = example_result(tested=False, trained=False)
@@ -251,26 +261,253 @@ def test_error_by_age_works_with_either_half_missing():
     assert error_by_age(neither, metric="age_me") is None
 
 
-def test_reliability_shares_its_axes_and_shows_band_intervals_and_scores():
+def test_reliability_shares_its_axes_and_draws_the_isotonic_step_its_band_and_the_scores():
     multiples = reliability(RESULT, feature="race")
     assert len(multiples) == 5  # `unknown` has seven faces
-    axes = {(d.figure.layout.xaxis.range, d.figure.layout.yaxis.range) for d in multiples}
+    axes = {(*d.figure.layout.xaxis.range, *d.figure.layout.yaxis.range) for d in multiples}
     assert len(axes) == 1
     for drawn in multiples:
-        band, observed = drawn.figure.data[1], drawn.figure.data[2]
+        band, _, bins, step, scores = drawn.figure.data
+        curve = drawn.data
         assert band.fillcolor == LIGHT["band"]
-        assert list(observed.y) == drawn.table.observed.tolist()
-        ends = [y - minus for y, minus in zip(observed.y, observed.error_y.arrayminus, strict=True)]
-        assert ends == pytest.approx(drawn.table.low.tolist())
-        assert drawn.figure.data[3].type == "bar"
+        ends = [*curve.band_high, *reversed(curve.band_low.tolist())]
+        assert list(band.y) == pytest.approx(ends, abs=6e-4)
+        assert list(step.y) == pytest.approx(curve.fitted.tolist(), abs=6e-4)
+        assert list(bins.y) == pytest.approx(drawn.table.observed.tolist(), abs=6e-4)
+        ends = [y - minus for y, minus in zip(bins.y, bins.error_y.arrayminus, strict=True)]
+        assert ends == pytest.approx(drawn.table.low.tolist(), abs=2e-3)
+        assert scores.type == "bar"
         assert count(drawn.table.n.sum()) in drawn.title
 
 
-def test_the_score_table_adds_up_and_ends_where_there_are_no_scores():
-    drawn = score_table(RESULT, feature="race")
-    parts = drawn.table.miscalibration - drawn.table.discrimination + drawn.table.uncertainty
-    assert parts.tolist() == pytest.approx(drawn.table.brier.tolist())
-    assert score_table(replace(RESULT, scores=RESULT.scores.head(0)), feature="race") is None
+def test_a_reliability_title_says_each_error_beside_what_chance_shows():
+    row = RESULT.scores.set_index("group").loc["White"]
+    (drawn,) = reliability(RESULT, feature="race", groups=["White"])
+    for words in (
+        f"MCB {score(row.miscalibration)} (chance {score(row.miscalibration_null)})",
+        p_value(row.miscalibration_p),
+        f"ECE {score(row.ece)} (chance {score(row.ece_null)})",
+    ):
+        assert words in drawn.title.replace("\u00a0", " ")
+
+
+def test_errors_beyond_chance_are_filled_and_named_and_others_hollow():
+    errors, parts = score_figures(RESULT, feature="race")
+    rows = RESULT.scores
+    beyond = rows[rows.miscalibration > rows.miscalibration_null].group
+    assert errors.title == "Miscalibration beyond what chance shows: all faces, White"
+    assert beyond.tolist() == ["overall", "White"]
+    dots_ = errors.figure.data[1]
+    assert list(dots_.x) == rows.miscalibration.tolist()
+    filled = [c == LIGHT["accent"] for c in dots_.marker.color]
+    assert filled == (rows.miscalibration > rows.miscalibration_null).tolist()
+    chance = errors.figure.data[0]
+    assert list(chance.x) == pytest.approx(rows.miscalibration_null.tolist(), abs=1e-6)
+    total = parts.table.mcb - parts.table.discrimination + parts.table.uncertainty
+    assert total.tolist() == pytest.approx(parts.table.brier.tolist())
+    assert score_figures(replace(RESULT, scores=RESULT.scores.head(0)), feature="race") == []
+
+
+def test_of_many_groups_those_furthest_off_are_drawn_in_their_own_order_and_all_are_tabled():
+    one = RESULT.scores[RESULT.scores.group == "White"]
+    many = [
+        one.assign(group=f"g{i}", l2=(7 * i % 20) / 1e4, miscalibration_p=0.5) for i in range(20)
+    ]
+    result = replace(RESULT, scores=pd.concat([RESULT.scores.head(1), *many]))
+    found = furthest_off(result, "race")
+    assert found == [f"g{i}" for i in range(20) if 7 * i % 20 >= 20 - MOST_CURVES]
+    errors, parts = score_figures(result, feature="race")
+    assert len(errors.table) == len(parts.table) == 21
+    few = replace(RESULT, scores=RESULT.scores.assign(n=99))
+    assert furthest_off(few, "race") == []
+
+
+# Thresholds and age limits -----------------------------------------------------------------------
+
+
+def stored(frame, **where):
+    """The one record of a table that has these values."""
+    hit = pd.concat([frame[k] == v for k, v in where.items()], axis=1).all(axis=1)
+    (row,) = lookup.each(frame[hit])
+    return row
+
+
+@pytest.mark.parametrize("threshold", [0.01, 0.37, 0.5, 0.99])
+def test_counts_at_a_threshold_add_up_and_move_the_mark(threshold):
+    rows = called_at(RESULT, feature="race", threshold=threshold)
+    assert set(rows.threshold) == {threshold}
+    assert (rows.tp + rows.fn).tolist() == rows.female_n.tolist()
+    assert (rows.fp + rows.tn).tolist() == rows.male_n.tolist()
+    assert ((rows.tp + rows.fp) / rows.n).tolist() == pytest.approx(rows.selection.tolist())
+    rates, selection, roc = sweeps(RESULT, feature="race", groups=["Black"], threshold=threshold)
+    for drawn in (rates, selection):
+        (mark,) = drawn.figure.layout.shapes
+        assert mark.x0 == mark.x1 == pytest.approx(math.log(threshold / (1 - threshold)))
+        assert f"at {threshold:.2f}" in drawn.title
+    row = stored(RESULT.thresholds, group="Black", threshold=threshold)
+    (dot,) = [t for t in roc.figure.data if t.mode == "markers" and "Black" in t.hovertext[0]]
+    assert (dot.x[0], dot.y[0]) == (row.fpr, row.tpr)
+    assert dot.y[0] - dot.error_y.arrayminus[0] == pytest.approx(row.tpr_low)
+    assert dot.x[0] + dot.error_x.array[0] == pytest.approx(row.fpr_high)
+
+
+def test_a_sweep_draws_the_stored_rates_of_the_groups_asked_for_inside_their_bands():
+    rates, selection, _ = sweeps(RESULT, feature="race", groups=["Asian", "Black"])
+    lines = [t for t in rates.figure.data if t.fill is None]
+    names = ["all faces", "Asian", "Black"]
+    assert [t.name for t in lines] == names * 2  # females above, males below
+    assert len({(t.line.color, t.line.dash) for t in lines}) == 3
+    for line, (rate, group) in zip(lines, product(("tpr", "fpr"), names), strict=True):
+        for at, y, ends in zip(line.text, line.y, line.customdata, strict=True):
+            where = {"group": group.replace("all faces", "overall"), "threshold": float(at)}
+            row = stored(RESULT.thresholds, **where)
+            wanted = [getattr(row, f"{rate}{end}") for end in ("", "_low", "_high")]
+            assert [y, *ends] == pytest.approx(wanted, abs=6e-4)
+        assert list(line.y) == sorted(line.y, reverse=True), "a higher threshold calls fewer"
+    assert set(selection.data.group) == {"overall", "Asian", "Black"}
+    assert sweeps(replace(RESULT, thresholds=RESULT.thresholds.head(0)), feature="race") == []
+
+
+def test_a_sweep_without_groups_asked_for_shows_those_furthest_from_all_faces():
+    now = RESULT.thresholds[(RESULT.thresholds.threshold == 0.5)]
+    whole = now[now.group == "overall"].tpr.item()
+    far = now[now.feature == "race"].assign(off=lambda t: (t.tpr - whole).abs())
+    wanted = set(far.sort_values("off").group.tail(4))
+    (rates, *_) = sweeps(RESULT, feature="race")
+    assert {t.name for t in rates.figure.data if t.name} == {"all faces", *wanted}
+
+
+def test_age_limits_draw_each_side_at_each_limit_with_its_interval():
+    for drawn, rate in zip(
+        age_limits(RESULT, feature="race"), ("accepted", "rejected"), strict=True
+    ):
+        assert [t.name for t in drawn.figure.data] == [f"at {t}" for t in LIMITS]
+        for limit, trace in zip(LIMITS, drawn.figure.data, strict=True):
+            for group, x, minus in zip(
+                trace.customdata, trace.x, trace.error_x.arrayminus, strict=True
+            ):
+                row = stored(
+                    RESULT.age_thresholds,
+                    feature="race" if group != "overall" else group,
+                    group=group,
+                    threshold=limit,
+                )
+                assert x == getattr(row, rate)
+                assert x - minus == pytest.approx(getattr(row, f"{rate}_low"))
+    assert age_limits(RESULT, feature="age_group") == []
+
+
+def test_an_age_limit_counts_faces_and_marks_itself_on_the_curves():
+    rows = read_at(RESULT, feature="race", limit=40)
+    assert (rows.accepted_n / rows.below_n).tolist() == pytest.approx(rows.accepted.tolist())
+    drawn = age_sweep(RESULT, feature="race", groups=["Black"], limit=40)
+    assert [d.figure.layout.shapes[0].x0 for d in drawn] == [40, 40]
+    black = next(t for t in drawn[0].figure.data if t.name == "Black")
+    own = RESULT.age_thresholds[RESULT.age_thresholds.group == "Black"]
+    assert list(black.y) == pytest.approx(own.accepted.tolist(), abs=6e-4)
+
+
+# Intervals and corrections -----------------------------------------------------------------------
+
+
+def test_misses_stand_left_and_right_of_zero_and_squared_z_beside_one():
+    _, misses, winkler, squared = coverage_figures(RESULT, feature="race")
+    below, above = (t for t in misses.figure.data if t.mode == "markers")
+    assert [-x for x in below.x] == misses.table.below.tolist()
+    assert list(above.x) == misses.table.above.tolist()
+    assert [s.x0 for s in misses.figure.layout.shapes] == pytest.approx([-0.05, 0.05])
+    assert list(winkler.figure.data[0].x) == winkler.table.winkler.tolist()
+    assert [s.x0 for s in squared.figure.layout.shapes] == [1]
+    bare = RESULT.coverage.assign(below=math.nan, above=math.nan, winkler=math.nan, z2=math.nan)
+    (only,) = coverage_figures(replace(RESULT, coverage=bare), feature="race")
+    assert only.key == "coverage-race"
+
+
+def test_coverage_by_predicted_age_stands_beside_that_by_true_age_with_the_reason():
+    drawn = coverage_by_age(RESULT)
+    true, read = drawn.figure.data
+    assert (true.name, read.name) == ("by true age", "by predicted age")
+    bins = RESULT.calibration.query("head == 'age'").set_index("bin").coverage
+    assert dict(zip(read.customdata, read.y, strict=True)) == pytest.approx(dict(bins))
+    assert "By true age" in drawn.why
+    alone = coverage_by_age(replace(RESULT, calibration=RESULT.calibration.head(0)))
+    assert alone.why == ""
+    assert len(alone.figure.data) == 1
+
+
+def test_no_title_of_coverage_ranks_a_group_of_fewer_than_thirty_faces():
+    rows = RESULT.coverage.copy()
+    hit = (rows.feature == "race") & (rows.group == "Other")
+    rows.loc[hit, ["n", "coverage", "below", "winkler", "z2"]] = [29, 0.01, 0.9, 999.0, 99.0]
+    for drawn in coverage_figures(replace(RESULT, coverage=rows), feature="race"):
+        assert "Other" not in drawn.title
+        assert "Other" in drawn.alt
+
+
+def test_a_histogram_of_quantiles_counts_what_lies_outside_its_band():
+    for drawn in pit_histograms(RESULT, feature="race"):
+        band, step = drawn.figure.data
+        low, high = min(band.y), max(band.y)
+        outside = sum(not low <= y <= high for y in step.y)
+        assert f": {outside} of 20" in drawn.title
+        assert sum(step.y) == pytest.approx(1, abs=1e-3)
+        assert sum(step.customdata) == drawn.data.n.sum()
+
+
+def test_a_correction_goes_from_hollow_to_filled_with_its_change_at_the_right():
+    for drawn in overall_proposals(RESULT):
+        _, before, after = drawn.figure.data
+        assert (before.marker.symbol, after.marker.symbol) == ("circle-open", "circle")
+        assert list(before.x) == drawn.table.before.tolist()
+        assert list(after.x) == drawn.table.after.tolist()
+        said = [a.text for a in drawn.figure.layout.annotations][1:]
+        assert len(said) == len(drawn.table)
+    brier = stored(
+        RESULT.proposals, group="overall", method="platt", scope="race", metric="gender_brier"
+    )
+    (drawn,) = [d for d in overall_proposals(RESULT) if d.key.endswith("gender_brier")]
+    words = f"{brier.change:+.4f} [{brier.low:+.4f}, {brier.high:+.4f}]"
+    wanted = words.replace("0.", ".").replace("-", "\u2212")
+    assert wanted in [a.text for a in drawn.figure.layout.annotations]
+
+
+def test_intervals_proposed_where_none_were_stated_are_dots_without_a_before():
+    rows = RESULT.proposals.copy()
+    hit = rows["head"] == "interval"
+    rows.loc[hit, ["before", "change", "low", "high"]] = math.nan
+    extra = rows[hit & (rows.group == "overall")].head(1)
+    extra = extra.assign(metric="interval_gap", feature="race", after=0.03)
+    result = replace(RESULT, proposals=pd.concat([rows, extra]))
+    drawn = {d.key.rpartition("-")[2]: d for d in overall_proposals(result)}
+    for metric in ("interval_coverage", "interval_width", "interval_gap"):
+        _, before, after = drawn[metric].figure.data
+        assert set(before.x) == {None}
+        assert list(after.x) == drawn[metric].table.after.tolist()
+        assert "none stated before" in drawn[metric].alt
+    assert "by race" in drawn["interval_gap"].alt
+    assert not re.search(r"\bnan\b", "".join(d.title + d.alt for d in drawn.values()))
+
+
+def test_a_group_that_fell_back_says_so_in_words():
+    fallen = RESULT.proposals[RESULT.proposals.fell_back.astype(bool)]
+    assert set(fallen.group) == {"Other"}
+    for drawn in group_proposals(RESULT, feature="race"):
+        assert (
+            drawn.alt.count("fell back to the map of all people")
+            == (drawn.table.fitted_on != "").sum()
+            > 0
+        )
+        stars = [n for n in drawn.figure.layout.yaxis.ticktext if n.endswith("*")]
+        assert len(stars) == (drawn.table.fitted_on != "").sum()
+
+
+def test_groups_are_mended_by_the_method_that_helps_all_faces_most():
+    (brier, mae, coverage) = group_proposals(RESULT, feature="race")
+    rows = RESULT.proposals[RESULT.proposals.group == "overall"]
+    best = rows[rows.metric == "gender_brier"].sort_values("after").method.iloc[0]
+    assert set(brier.data.method) == {best}
+    assert set(coverage.data.method) == {"conformal", "mondrian"}
+    assert set(mae.data.group) == {"White", "Black", "Asian", "Indian", "Other"}
 
 
 def test_coverage_is_drawn_against_what_was_stated():
@@ -321,14 +558,25 @@ def test_a_learning_curve_names_the_best_validation_epoch():
 def test_every_section_draws_what_is_left_when_a_head_is_missing(without):
     keep = RESULT.subgroups.metric.map(lambda m: METRICS[m].head not in without)
     heads = RESULT.calibration["head"].map(lambda h: "score" if h == "gender" else h)
-    kinds = RESULT.histograms["kind"].map({"age_cs": "age", "gender_score": "score"})
+    kinds = RESULT.histograms["kind"].map(
+        {"age_cs": "age", "age_pit": "interval", "gender_score": "score"}
+    )
+    of_head = RESULT.proposals["head"].map({"gender": "score"}).fillna(RESULT.proposals["head"])
     result = replace(
         RESULT,
         subgroups=RESULT.subgroups[keep],
         disparities=RESULT.disparities.head(0),
         calibration=RESULT.calibration[~heads.isin(without)],
         coverage=RESULT.coverage.head(0) if "interval" in without else RESULT.coverage,
-        scores=RESULT.scores.head(0) if "score" in without else RESULT.scores,
+        **{
+            name: getattr(RESULT, name).head(0) if head in without else getattr(RESULT, name)
+            for head, names in (
+                ("score", ("scores", "reliability", "thresholds")),
+                ("age", ("age_thresholds",)),
+            )
+            for name in names
+        },
+        proposals=RESULT.proposals[~of_head.isin(without)],
         confusion=RESULT.confusion[~RESULT.confusion["head"].isin(without)],
         histograms=RESULT.histograms[~kinds.isin(without)],
     )

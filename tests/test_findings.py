@@ -29,7 +29,7 @@ def gap(feature, metric, group, difference, *, half=0.5, verdict="disparity", **
     }
 
 
-def told(disparities, *, slices=(), **info):
+def told(disparities, *, slices=(), scores=(), **info):
     groups = {
         (r["feature"], g, r["metric"])
         for r in disparities
@@ -46,7 +46,9 @@ def told(disparities, *, slices=(), **info):
     tables = {name: table(name, []) for name in COLUMNS}
     tables |= {"disparities": table("disparities", disparities)}
     tables |= {"subgroups": table("subgroups", subgroups), "slices": table("slices", list(slices))}
-    return find(tables, {"rows_read": 1000, "rows_left_out": {}} | info)
+    tables |= {"scores": table("scores", list(scores))}
+    settings = {"alpha": 0.05}
+    return find(tables, {"rows_read": 1000, "rows_left_out": {}, "settings": settings} | info)
 
 
 def test_the_headline_is_the_largest_disparity_with_its_interval_and_the_count_of_verdicts():
@@ -174,6 +176,48 @@ def test_no_sentence_calls_anything_biased_fair_or_safe():
     rows = [gap("race", key, "B", d) for key in METRICS for d in (5.0, -5.0)]
     words = " ".join(r["sentence"] for r in told(rows)).lower()
     assert not {"biased", "fair", "safe", "unbiased", "legal"} & set(words.replace(".", "").split())
+
+
+def test_a_signed_finding_is_told_at_one_age_mix_too_whichever_way_it_points():
+    mix = {
+        "outlying_standardised": -2.1,
+        "outlying_standardised_low": -2.6,
+        "outlying_standardised_high": -1.6,
+    }
+    words = difference_sentence(gap("race", "age_me", "B", -2.3, **mix))
+    assert words == (
+        "Age is read 2.3 years younger for B than for everyone else [1.8, 2.8]; standardised for "
+        "age 2.1 [1.6, 2.6]."
+    )
+
+
+def test_ages_that_could_not_be_compared_are_named():
+    mix = dict.fromkeys(("outlying_standardised", "outlying_standardised_high"), 2.0)
+    mix |= {"outlying_standardised_low": 1.0, "ages_left_out": "0-2, 70+"}
+    words = difference_sentence(gap("race", "age_me", "B", 2.3, **mix))
+    assert "; standardised for age, ages 0-2, 70+ left out 2.0 [1.0, 2.0]." in words
+
+
+def off(feature, group, error, p):
+    keys = ("feature", "group", "n", "ece", "ece_null", "l2", "l2_p_adjusted")
+    values = (feature, group, 400, error, 0.02, error**2, p)
+    return dict.fromkeys(COLUMNS["scores"]) | dict(zip(keys, values, strict=True))
+
+
+def test_miscalibration_is_told_of_the_furthest_group_and_only_where_it_is_established():
+    scores = [
+        off("overall", "overall", 0.03, 0.001),
+        off("race", "A", 0.05, 0.001),
+        off("race", "B", 0.09, 0.001),
+        off("race", "C", 0.2, 0.3),
+        off("site", "x", 0.2, 0.05),
+    ]
+    found = [r for r in told([], scores=scores) if r["kind"] == "calibration"]
+    assert [(r["group"], r["p_adjusted"]) for r in found] == [("B", 0.001), ("overall", 0.001)]
+    assert "more than chance" in found[0]["sentence"]
+    assert "more than chance" in found[1]["sentence"]
+    quiet = told([], scores=[off("overall", "overall", 0.03, 0.2)])
+    assert "more than chance" not in " ".join(r["sentence"] for r in quiet)
 
 
 def test_findings_fit_their_table():

@@ -18,6 +18,7 @@ from audit.intervals import (
     quantile_interval,
     shrunken,
     student,
+    student_above_zero,
     wilson,
 )
 
@@ -165,3 +166,24 @@ def test_intervals_of_the_mean_absolute_error_cover(law, n, least):
     low, high = student(size.mean(axis=1), clustered_se(size, np.ones_like(size)), np.full(600, n))
     held = np.mean((low <= truth) & (truth <= high))
     assert least <= held <= 0.975
+
+
+def test_the_mean_of_leaning_values_is_held_more_often_on_the_logarithm():
+    rng = np.random.default_rng(30)
+    rows = np.abs(rng.standard_t(4, (4000, 30))) * 5
+    mean, se = rows.mean(axis=1), rows.std(axis=1, ddof=1) / np.sqrt(30)
+    people = np.full(4000, 30.0)
+    held = [
+        ((low <= 5) & (high >= 5)).mean()
+        for low, high in (student(mean, se, people), student_above_zero(mean, se, people))
+    ]
+    assert 0.93 - 2 * np.sqrt(0.93 * 0.07 / 4000) < held[1] < 0.96
+    assert held[1] > held[0] + 0.005
+
+
+def test_a_mean_of_zero_stays_zero_and_no_interval_is_negative():
+    mean, se = np.array([0.0, 1.0, 2.0]), np.array([0.0, 5.0, np.nan])
+    low, high = student_above_zero(mean, se, np.array([20.0, 20.0, 1.0]))
+    assert (low[0], high[0]) == (0, 0)
+    assert 0 < low[1] < 1 < high[1]
+    assert np.isnan([low[2], high[2]]).all()

@@ -21,9 +21,9 @@ def split_of(codes, *, people=None, given=False):
     return Split(codes, people % 1000, people, int(codes.max()) + 1, given)
 
 
-def loss_of(*readings, scale=100.0, share=False):
+def loss_of(*readings, scale=100.0, share=False, signed=False):
     values = np.stack(readings).astype(float)
-    return Loss(values, np.ones(values.shape[1], dtype=bool), scale, share)
+    return Loss(values, np.ones(values.shape[1], dtype=bool), scale, share, signed)
 
 
 def test_a_change_and_its_interval_are_those_of_the_paired_t_test(rng):
@@ -36,7 +36,7 @@ def test_a_change_and_its_interval_are_those_of_the_paired_t_test(rng):
 
 def test_a_level_and_its_interval_are_those_of_one_reading_alone(rng):
     clean, dark = rng.integers(0, 900, N), rng.integers(100, 1500, N)
-    value, low, high = level(loss_of(clean, dark), split_of(np.zeros(N)), 1)
+    value, low, high = level(loss_of(clean, dark, signed=True), split_of(np.zeros(N)), 1)
     judge = stats.ttest_1samp(dark / 100, 0).confidence_interval(0.95)
     assert value[0] == pytest.approx(dark.mean() / 100)
     assert (low[0], high[0]) == pytest.approx((judge.low, judge.high))

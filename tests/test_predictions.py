@@ -307,6 +307,23 @@ def test_a_sample_id_that_repeats_is_refused_with_the_first_ten():
     assert "s10" not in words
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [
+        np.arange(6, dtype=np.int8) - 3,
+        np.array([0, 1, 2, 3, 2**27, 2**27 + 1]),  # too far apart for a row of bits
+        np.array([i - 2**63 for i in range(6)]),
+        np.array([2**64 - 6 + i for i in range(6)], dtype=np.uint64),
+    ],
+    ids=["negative", "far apart", "lowest", "highest"],
+)
+def test_whole_numbers_that_repeat_are_found_wherever_they_lie(ids):
+    assert opened(faces(sample_id=ids)).ids_checked
+    twice = ids.copy()
+    twice[5] = twice[0]
+    assert f"1 stand in several rows: {ids[0]} (2 times)" in refused(faces(sample_id=twice))
+
+
 def test_ids_are_compared_as_text_so_that_007_is_not_7():
     assert opened(faces(3, sample_id=["7", "07", "007"])).rows_audited == 3
 

@@ -30,6 +30,26 @@ def test_numbers_are_json_numbers_or_null():
     assert raw["info"]["x"] is None
 
 
+def test_the_text_is_what_json_itself_writes_at_indent_1():
+    words = {"sentence": 'a "b"\n\u2028 × é\\', "kind": None, "severity": 2.0, "value": -1e-12}
+    record = RECORD | {"n": 1e15, "low": float("-inf"), "status": True, "value": 12345678901.25}
+    history = pd.DataFrame({"epoch": [1, 2], "loss": [np.float32(0.1), None], "ok": [True, False]})
+    slices = table("slices", [dict.fromkeys(COLUMNS["slices"]) | {"confirmed": np.True_}])
+    result = a_result(
+        subgroups=table("subgroups", [record, RECORD]),
+        findings=table("findings", [dict.fromkeys(COLUMNS["findings"]) | words]),
+        slices=slices,
+        history=history,
+    )
+    text = result.to_json()
+    raw = json.loads(text)
+    assert text == json.dumps(raw, ensure_ascii=False, indent=1) + "\n"
+    assert list(raw) == ["schema", "info", *COLUMNS]
+    assert raw["findings"][0]["sentence"] == words["sentence"]
+    assert [raw["slices"][0]["confirmed"], raw["history"][0]["ok"]] == [True, True]
+    assert raw["subgroups"][0]["n"] == 10**15
+
+
 def test_a_result_survives_the_way_to_disk_and_back(tmp_path):
     result = a_result(subgroups=table("subgroups", [RECORD]))
     result.save(tmp_path)
@@ -39,6 +59,17 @@ def test_a_result_survives_the_way_to_disk_and_back(tmp_path):
         pd.testing.assert_frame_equal(
             getattr(again, name), getattr(result, name), check_dtype=False, rtol=1e-9
         )
+
+
+def test_the_rows_of_a_feature_and_metric_are_those_that_bear_both_names_in_their_order():
+    pairs = [("race", "age_mae"), ("race", "age_me"), ("sex", "age_mae"), ("race", "age_mae")]
+    rows = [RECORD | {"feature": f, "metric": m, "n": i} for i, (f, m) in enumerate(pairs)]
+    result = a_result(subgroups=table("subgroups", rows))
+    for feature, metric in [*pairs, ("sex", "age_me"), ("age", "x")]:
+        kept = [(f, m) == (feature, metric) for f, m in pairs]
+        wanted = result.subgroups[kept]
+        pd.testing.assert_frame_equal(result.subgroups_of(feature, metric), wanted)
+    assert a_result().subgroups_of("race", "age_mae").empty
 
 
 def test_an_empty_table_keeps_its_columns():

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 import audit
-from audit import AuditResult, AuditSettings, InputError, run_audit
+from audit import AuditResult, AuditSettings, InputError, MachineError, run_audit
 from audit.metrics import METRICS
 from audit.result import COLUMNS
+from audit.scan import scan
 from audit.synthetic import Plant, synthetic_predictions
 
 THREE = {"A": 0.5, "B": 0.3, "C": 0.2}
@@ -64,6 +65,33 @@ def test_order_format_and_threads_change_no_byte(table, plain, tmp_path, form):
     threads = 1 if form == "one thread" else None
     settings = AuditSettings(by=("race", "gender_true"), threads=threads)
     assert body(run_audit(path, settings=settings)) == body(plain)
+
+
+def test_a_table_scanned_beforehand_gives_the_same_audit_and_brings_its_settings(table, plain):
+    scanned = scan(table, AuditSettings(by=("race", "gender_true")))
+    assert body(run_audit(scanned)) == body(plain)
+
+
+def test_an_audit_given_up_gives_up_its_faces_and_leaves_nothing_half_written(
+    table, tmp_path, monkeypatch
+):
+    def given_up(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("audit.run.audit_tally", given_up)
+    with pytest.raises(KeyboardInterrupt):
+        run_audit(table, out=tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} <= {"predictions.parquet"}
+
+
+def test_a_fault_in_writing_the_faces_is_the_audits_fault(table, tmp_path, monkeypatch):
+    def full(*_):
+        raise MachineError("no space left")
+
+    monkeypatch.setattr("audit.run.write_normalised", full)
+    with pytest.raises(MachineError, match="no space left"):
+        run_audit(table, settings=AuditSettings(by=("race",)), out=tmp_path)
+    assert not (tmp_path / "result.json").exists()
 
 
 def test_what_was_written_is_what_was_returned(table, result, out):
@@ -181,12 +209,55 @@ def test_where_nothing_is_planted_the_headline_says_what_would_have_been_seen():
     assert "would have been seen" in head
 
 
+def test_calibration_is_never_split_by_true_gender(result):
+    for name in ("scores", "reliability", "thresholds"):
+        features = set(getattr(result, name).feature)
+        assert {"overall", "race", "age_group"} <= features, name
+        assert not any("gender_true" in f for f in features), name
+    crossed = result.scores[result.scores.feature == "race × age_group"]
+    assert crossed.miscalibration_p.isna().all()
+    assert crossed.spiegelhalter_p.notna().any()
+    single = result.scores[(result.scores.feature == "race") & result.scores.brier.notna()]
+    assert single.drop(columns=["feature", "group"]).notna().all().all()
+
+
+def test_age_limits_are_never_split_by_true_age(result):
+    assert set(result.age_thresholds.feature) == {"overall", "race", "gender_true"}
+
+
+def test_at_one_half_the_sweep_gives_the_rates_of_the_audit(result):
+    half = result.thresholds[result.thresholds.threshold == 0.5].set_index(["feature", "group"])
+    rates = result.subgroups.set_index(["metric", "feature", "group"])
+    for key, column in (("gender_tpr", "tpr"), ("gender_fpr", "fpr")):
+        for place, value in half[column].dropna().items():
+            row = rates.loc[(key, *place)]
+            assert value == pytest.approx(row.value, abs=1e-9)
+            ends = half.loc[place, [f"{column}_low", f"{column}_high"]]
+            assert list(ends) == pytest.approx([row.low, row.high], abs=1e-9)
+
+
+def test_a_standard_deviation_is_judged_where_the_table_has_one(table):
+    std = (table.age_high - table.age_low) / 3.29
+    settings = AuditSettings(by=("race",), depth=1)
+    result = run_audit(table.assign(age_std=std), settings=settings)
+    overall = result.coverage[result.coverage.feature == "overall"].iloc[0]
+    z = (table.age_true - table.age_pred) / std
+    assert overall.z2 == pytest.approx((z**2).mean(), abs=1e-4)
+    assert overall.z2_low < overall.z2 < overall.z2_high
+    pit = result.histograms[result.histograms.kind == "age_pit"]
+    assert pit.groupby(["feature", "group"]).size().eq(20).all()
+    plain = run_audit(table, settings=settings)
+    assert plain.coverage.std_n.eq(0).all()
+    assert "age_pit" not in set(plain.histograms.kind)
+
+
 def test_one_head_is_audited_alone(table):
     small = AuditSettings(by=("race",))
     ages = run_audit(table[["sample_id", "race", "age_true", "age_pred"]], settings=small)
     assert set(ages.subgroups.metric) == {"age_mae", "age_me", "age_rmse", "age_cs5", "age_p90"}
-    assert ages.scores.empty
-    assert ages.coverage.empty
+    for name in ("scores", "reliability", "thresholds", "coverage"):
+        assert getattr(ages, name).empty, name
+    assert not ages.age_thresholds.empty
     calls = table.assign(gender_pred=np.where(table.gender_score >= 0.5, "F", "M"))
     calls = calls[["sample_id", "race", "gender_true", "gender_pred"]]
     gender = run_audit(calls, settings=small)

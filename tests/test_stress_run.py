@@ -3,8 +3,8 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
 from tiny_training import tiny_faces, tiny_settings
@@ -14,7 +14,7 @@ from model import stress
 from model.corruptions import CORRUPTIONS, corrupt
 from model.faces import FaceTable
 from model.pictures import read_picture
-from model.predict import predict
+from model.predict import open_model, predict
 from model.stress import examples, read_corrupted, sample_people
 from model.train import train
 
@@ -185,19 +185,16 @@ def test_a_mistake_is_one_line_and_leaves_nothing(more, words, arguments, tmp_pa
 
 
 def test_ctrl_c_leaves_nothing_half_done(run, table, tmp_path, capsys, monkeypatch):
-    readings = 0
+    ready, readings = open_model(run), 0
 
-    def interrupted(*_):
-        def read(pictures):
-            nonlocal readings
-            readings += 1
-            if readings == 3:
-                raise KeyboardInterrupt
-            return np.zeros((len(pictures), 121)) + 1 / 121, np.zeros(len(pictures))
+    def read(pictures):
+        nonlocal readings
+        readings += 1
+        if readings == 3:
+            raise KeyboardInterrupt
+        return ready.score(pictures)
 
-        return read
-
-    monkeypatch.setattr(stress, "scorer", interrupted)
+    monkeypatch.setattr(stress, "open_model", lambda *_, **__: replace(ready, score=read))
     assert command(run, table, tmp_path / "out") == 130
     assert capsys.readouterr().err == "faceaudit: interrupted\n"
     assert not (tmp_path / "out").exists()

@@ -11,7 +11,8 @@ from sklearn.metrics import brier_score_loss, mean_absolute_error, roc_auc_score
 
 from audit.config import AuditSettings
 from audit.errors import InputError
-from audit.metrics import METRICS, SUMS
+from audit.histograms import FRAMES, frame_keys
+from audit.metrics import BEYOND, LOGITS, METRICS, RUNGS, SUMS
 from audit.predictions import open_predictions
 from audit.shards import SHARDS, key_of, key_sql, shard_of, sharded, subjects_in
 from audit.source import open_source
@@ -30,9 +31,10 @@ def tally_of(source, **chosen):
 
 
 def same(a, b):
-    for name in ("cells", "errors", "scores"):
-        pd.testing.assert_frame_equal(getattr(a, name), getattr(b, name))
-    assert a == replace(b, cells=a.cells, errors=a.errors, scores=a.scores)
+    frames = {name: getattr(a, name) for name in FRAMES}
+    for name, frame in frames.items():
+        pd.testing.assert_frame_equal(frame, getattr(b, name))
+    assert a == replace(b, **frames)
 
 
 def untidy(n, *, seed):
@@ -40,6 +42,7 @@ def untidy(n, *, seed):
     rng = np.random.default_rng(seed)
     table = synthetic_predictions(n, seed=seed).astype({"race": object, "gender_true": object})
     table["sample_id"] += 10_000 * seed
+    table["age_std"] = np.where(rng.random(n) < 0.1, np.nan, rng.uniform(1, 9, n).round(2))
     hit = rng.random((6, n)) < 0.1
     table.loc[hit[0], "age_pred"] = np.nan
     table.loc[hit[1], "gender_true"] = None
@@ -53,7 +56,7 @@ def untidy(n, *, seed):
 def level_frame(tally, name):
     """A table of the tally with level names for codes."""
     frame = getattr(tally, name).copy()
-    for f in tally.features:
+    for f in (f for f in tally.features if f.name in frame):
         frame[f.name] = np.array(f.levels, dtype=object)[frame[f.name].to_numpy()]
     return frame
 
@@ -117,10 +120,35 @@ def test_every_row_stands_in_one_cell_and_one_bin():
     tally = tally_of(table)
     assert tally.errors["n"].sum() == tally.cells["age_n"].sum()
     assert tally.scores["n"].sum() == tally.cells["score_n"].sum()
+    assert tally.years["n"].sum() == 2 * tally.cells["age_n"].sum()
+    assert tally.z["n"].sum() == tally.cells["std_n"].sum()
+    assert tally.ages["n"].sum() == tally.misses["n"].sum() == tally.cells["age_n"].sum()
+    assert tally.misses.loc[tally.misses["iv"] == 1, "n"].sum() == tally.cells["iv_n"].sum()
+    names = [f.name for f in tally.features]
+    for name in FRAMES:
+        keys = frame_keys(name, names)
+        frame = getattr(tally, name)
+        assert not frame.duplicated(keys).any()
+        assert frame[keys].equals(frame[keys].sort_values(keys, ignore_index=True))
     assert not tally.cells.duplicated(
         [*(f.name for f in tally.features), "age_group_pred", "shard"]
     ).any()
-    assert list(tally.cells.columns)[-len(SUMS) :] == list(SUMS)
+    kept = [*SUMS, *BEYOND]
+    assert list(tally.cells.columns)[-len(kept) :] == kept
+
+
+def test_rungs_and_cuts_are_counted_as_pandas_counts_them():
+    table = untidy(3000, seed=8)
+    cells = tally_of(table).cells.sum()
+    error = (np.floor((table["age_pred"] - table["age_true"]) * 100 + 0.5)).abs()
+    for k, rung in enumerate(RUNGS):
+        assert cells[f"age_beyond{k}"] == (error > rung).sum()
+    score = table["gender_score"]
+    for who in ("female", "male"):
+        mine = score[table["gender_true"] == who]
+        for k, cut in enumerate(LOGITS):
+            assert cells[f"score_{who}{k}"] == (mine >= 1 / (1 + np.exp(-cut))).sum()
+    assert cells["score_female"] == score[table["gender_true"] == "female"].notna().sum()
 
 
 def test_an_empty_intersection_is_absent():
@@ -235,6 +263,86 @@ def test_scores_fall_in_the_bin_whose_edges_hold_them():
     lower = np.where(scores == 0, 0, np.maximum(lower, 1))
     assert got.groupby("bin")["n"].sum().to_dict() == pd.Series(lower).value_counts().to_dict()
     assert got["score"].sum() == np.floor(scores * 1e6 + 0.5).sum()
+
+
+@pytest.fixture(scope="module")
+def stated():
+    """Rows with a standard deviation, some intervals missing, two photos a person."""
+    rng = np.random.default_rng(20)
+    table = synthetic_predictions(6000, seed=20, photos_per_person=2)
+    table["age_std"] = rng.uniform(0.5, 9, 6000).round(2)
+    table.loc[rng.random(6000) < 0.2, ["age_low", "age_high"]] = np.nan
+    table.loc[:3, "age_pred"] = [300, -40, 0.0, 121.5]
+    return table, tally_of(table, by=("race", "age_group"))
+
+
+def test_interval_and_z_sums_are_those_of_the_rows(stated):
+    table, tally = stated
+    sums = tally.cells.sum()
+    below = (table["age_low"] - table["age_true"]).clip(lower=0)
+    above = (table["age_true"] - table["age_high"]).clip(lower=0)
+    assert sums["iv_below"] == (below > 0).sum()
+    score = table["age_high"] - table["age_low"] + 20 * (below + above)
+    assert sums["iv_winkler"] == pytest.approx(100 * score.sum(), abs=0.5 * len(table))
+    z = (table["age_true"] - table["age_pred"]) / table["age_std"]
+    assert sums["std_n"] == len(table)
+    assert sums["std_z2"] == pytest.approx(1e4 * (z**2).sum(), abs=0.5 * len(table))
+
+
+@pytest.mark.parametrize("limit", [1, 18, 21, 60, 121])
+def test_who_is_read_across_an_age_is_counted_exactly(stated, limit):
+    table, tally = stated
+    rows = tally.years.assign(below=tally.years["age_year"] < limit)
+    n = rows[rows["below"]].groupby(["read_older", "of_pred"])["n"].sum()
+    n = n.reindex(pd.MultiIndex.from_product([[0, 1], [0, 1]]), fill_value=0)
+    true, pred = table["age_true"] < limit, table["age_pred"] < limit
+    assert n[1, 0] - n[1, 1] == (true & ~pred).sum()
+    assert n[0, 1] - n[0, 0] == (~true & pred).sum()
+
+
+def test_z_lies_in_its_bin_with_its_standard_deviation(stated):
+    table, tally = stated
+    z = ((table["age_true"] - table["age_pred"]) / table["age_std"]).clip(-100, 99.999)
+    by_bin = tally.z.groupby("bin")[["n", "sigma"]].sum()
+    assert by_bin["n"].to_dict() == np.floor(z * 50).astype(int).value_counts().to_dict()
+    assert by_bin["sigma"].sum() == np.round(table["age_std"] * 100).sum()
+
+
+def test_ages_and_misses_are_counted_by_half_of_the_people(stated):
+    table, tally = stated
+    half = np.array([shard_of(int(i)) >= 500 for i in table["subject_id"]])
+    error = np.floor((table["age_pred"] - table["age_true"]) * 100 + 0.5)
+    year = np.floor(table["age_pred"]).clip(0, 121)
+    expected = table.assign(
+        half=half, pred_year=year, bin=((error + 10) // 20).clip(-300, 300)
+    ).value_counts(["race", "half", "pred_year", "bin"])
+    expected = expected[expected > 0].to_dict()
+    counted = level_frame(tally, "ages").set_index(["race", "half", "pred_year", "bin"])["n"]
+    assert {k: int(v) for k, v in counted.items()} == {
+        (r, int(h), int(y), int(b)): n for (r, h, y, b), n in expected.items()
+    }
+    assert tally.ages["pred"].sum() == np.floor(table["age_pred"] * 100 + 0.5).sum()
+    has = table["age_low"].notna()
+    low, high, true = table["age_low"], table["age_high"], table["age_true"]
+    outside = np.maximum(low - true, true - high)
+    hundredths = np.where(has, np.floor(outside * 100 + 0.5), error.abs())
+    place = np.ceil(hundredths / 10).clip(-1200, 1200)
+    rows = pd.DataFrame({"half": half, "iv": has, "bin": place}).astype(int)
+    counted = tally.misses.groupby(["half", "iv", "bin"])["n"].sum()
+    assert counted.to_dict() == rows.value_counts().to_dict()
+    assert "age_group" not in tally.ages
+    assert "age_group" not in tally.misses
+
+
+def test_what_a_table_does_not_have_is_counted_nowhere():
+    table = synthetic_predictions(300, seed=21)
+    plain = tally_of(table.drop(columns=["age_low", "age_high"]))
+    assert not plain.cells[["iv_n", "iv_winkler", "std_n", "std_z2"]].any().any()
+    assert len(plain.z) == 0
+    assert set(plain.misses["iv"]) == {0}
+    calls = tally_of(table[["sample_id", "race", "gender_true", "gender_score"]])
+    assert all(len(getattr(calls, name)) == 0 for name in ("errors", "years", "z", "ages"))
+    same(merge_tallies([calls]), calls)
 
 
 # Persons

@@ -1,0 +1,167 @@
+"""The histograms of a tally: how scores, errors, ages and misses lie, cell by cell.
+
+Each is a table of counts with one column of codes a feature, then its own keys (FRAMES), then `n`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from audit.notes import FAR
+from audit.packed import Key, grouped, no_rows
+from audit.predictions import Predictions
+from audit.shards import SHARDS, sharded
+
+LOGIT_STEP = 0.05  # width of a score bin, in logit units
+LOGIT_END = 40.0  # a softmax saturates at 16 (32 bits) or 37 (64); empty bins cost nothing
+SCORE_BINS = 2 * round(LOGIT_END / LOGIT_STEP) + 2
+
+YEARS = 122  # whole years 0..121; ages beyond lie in the first and the last
+FAR_OFF = 60  # years; larger errors lie in the outermost bins of `ages`
+FAR_OUT = 120  # years; larger misses lie in the outermost bins of `misses`
+Z_STEP, Z_END = 0.02, 100.0  # of z; further out lie hardly more than slips
+
+# The tables of a tally and their keys beside the features, in the order they are sorted by.
+FRAMES: Mapping[str, tuple[str, ...]] = {
+    "cells": ("age_group_pred", "shard"),
+    "errors": ("bin",),
+    "scores": ("bin", "female", "half"),
+    "years": ("of_pred", "age_year", "read_older"),
+    "z": ("bin",),
+    "ages": ("half", "pred_year", "bin"),
+    "misses": ("age_group_pred", "half", "iv", "bin"),
+}
+# A correction cannot depend on the true age, which nobody knows when it is applied.
+WITHOUT_AGE = ("ages", "misses")
+
+
+def frame_keys(name: str, features: Sequence[str]) -> list[str]:
+    """The key columns of table `name` of a tally over `features`."""
+    kept = [f for f in features if not (name in WITHOUT_AGE and f == "age_group")]
+    return [*kept, *FRAMES[name]]
+
+
+def feature_keys(predictions: Predictions) -> list[Key]:
+    """The codes of every feature."""
+    pairs = zip(predictions.features, predictions.codes, strict=True)
+    return [Key(f.name, code, len(f.levels)) for f, code in pairs]
+
+
+def group_pred_key(predictions: Predictions) -> Key:
+    """The predicted age group; -1 without a predicted age."""
+    return Key("age_group_pred", "age_group_pred", len(predictions.age_groups) + 1, -1)
+
+
+def score_edges() -> NDArray[np.float64]:
+    """Edges of the score bins, length SCORE_BINS + 1, in P(female).
+
+    Bin 0 holds scores of exactly 0, the last bin scores of exactly 1; between them bins are
+    LOGIT_STEP wide in log(f / (1 - f)), left-closed, the outermost open to their end.
+    """
+    inner = np.arange(1, SCORE_BINS - 2) * LOGIT_STEP - LOGIT_END
+    return np.concatenate([[0.0, 0.0], 1 / (1 + np.exp(-inner)), [1.0, 1.0]])
+
+
+def histograms(predictions: Predictions) -> dict[str, pd.DataFrame]:
+    """Every table of FRAMES but the cells; one scan for those that read the same rows."""
+    return {
+        **_errors_and_years(predictions),
+        "scores": _scores(predictions),
+        "z": _z(predictions),
+        **_ages_and_misses(predictions),
+    }
+
+
+_N = {"n": "count(*)"}
+# The half of the people a row belongs to: corrections are fitted on one and judged on the other.
+_HALF = Key("half", f"(shard >= {SHARDS // 2})::INTEGER", 2)
+_BY_PERSON = sharded("faces", "person")
+
+
+def _year(age: str) -> str:
+    return f"greatest(least(floor({age}), {YEARS - 1}), 0)::INTEGER"
+
+
+def _errors_and_years(predictions: Predictions) -> dict[str, pd.DataFrame]:
+    features = feature_keys(predictions)
+    bins = Key("bin", "(abs(error) + 9) // 10", 10 * FAR + 1)
+    older = Key("read_older", "(age_pred > age_true)::INTEGER", 2)
+    years = [
+        [*features, Key("of_pred", f"{i}", 2), Key("age_year", _year(age), YEARS), older]
+        for i, age in enumerate(("age_true", "age_pred"))
+    ]
+    tables = [[*features, bins], *years]
+    if "age" in predictions.heads:
+        rows = "faces WHERE error IS NOT NULL"
+        errors, *parts = grouped(predictions.source, tables, _N, rows)
+    else:
+        errors, *parts = (no_rows(keys, [*_N]) for keys in tables)
+    both = pd.concat(parts, ignore_index=True)
+    return {"errors": errors, "years": _sorted(both, [key.name for key in years[0]])}
+
+
+def _scores(predictions: Predictions) -> pd.DataFrame:
+    bins = Key("bin", _score_bin("f"), SCORE_BINS)
+    keys = [*feature_keys(predictions), bins, Key("female", "y", 2), _HALF]
+    sums = _N | {"score": "sum(floor(f * 1e6 + 0.5)::INTEGER)::BIGINT"}
+    if "score" not in predictions.heads:
+        return no_rows(keys, [*sums])
+    return grouped(predictions.source, [keys], sums, f"{_BY_PERSON} WHERE f IS NOT NULL")[0]
+
+
+def _z(predictions: Predictions) -> pd.DataFrame:
+    end = round(Z_END / Z_STEP)
+    z = f"least(greatest((age_true - age_pred) / age_std, -{Z_END}), {Z_END})"
+    place = f"least(floor({z} * {round(1 / Z_STEP)}), {end - 1})::INTEGER"
+    keys = [*feature_keys(predictions), Key("bin", place, 2 * end, -end)]
+    sums = _N | {"sigma": f"sum(floor(least(age_std, {FAR}) * 100 + 0.5)::INTEGER)::BIGINT"}
+    if "age" not in predictions.heads or "age_std" not in predictions.columns:
+        return no_rows(keys, [*sums])
+    rows = "faces WHERE error IS NOT NULL AND age_std IS NOT NULL"
+    return grouped(predictions.source, [keys], sums, rows)[0]
+
+
+def _ages_and_misses(predictions: Predictions) -> dict[str, pd.DataFrame]:
+    features = [k for k in feature_keys(predictions) if k.name != "age_group"]
+    fifths = 5 * FAR_OFF
+    # to the nearest fifth, so that whole years of error stand where they are
+    near = f"least(greatest(floor((error + 10) / 20.0), -{fifths}), {fifths})::INTEGER"
+    pred_year = Key("pred_year", _year("age_pred"), YEARS)
+    ages = [*features, _HALF, pred_year, Key("bin", near, 2 * fifths + 1, -fifths)]
+    # in hundredths first: 0.3 * 10 is 3.0000000000000004 in float64, yet means the third tenth
+    out = "greatest(age_low - age_true, age_true - age_high)"
+    outside = f"least(greatest({out}, -{FAR_OUT}), {FAR_OUT})"
+    hundredths = f"CASE WHEN age_low IS NULL THEN abs(error) ELSE floor({outside} * 100 + 0.5) END"
+    tenths = 10 * FAR_OUT
+    place = f"least(ceil(({hundredths}) / 10.0), {tenths})::INTEGER"
+    misses = [
+        *features,
+        group_pred_key(predictions),
+        _HALF,
+        Key("iv", "(age_low IS NOT NULL)::INTEGER", 2),
+        Key("bin", place, 2 * tenths + 1, -tenths),
+    ]
+    near_pred = f"least(greatest(age_pred, -{FAR}), {FAR})"
+    sums = _N | {"pred": f"sum(floor({near_pred} * 100 + 0.5)::INTEGER)::BIGINT"}
+    if "age" not in predictions.heads:
+        return {"ages": no_rows(ages, [*sums]), "misses": no_rows(misses, [*_N])}
+    rows = f"{_BY_PERSON} WHERE error IS NOT NULL"
+    return {
+        "ages": grouped(predictions.source, [ages], sums, rows)[0],
+        "misses": grouped(predictions.source, [misses], _N, rows)[0],
+    }
+
+
+def _score_bin(f: str) -> str:
+    # Bin edges are logits of no rational number but 1/2 (whose logarithm is exact), so that the
+    # last digit of an engine's logarithm decides nothing.
+    last = SCORE_BINS - 2
+    steps = f"floor((ln({f} / (1 - {f})) + {LOGIT_END}) / {LOGIT_STEP})"
+    inner = f"greatest(least({steps}, {last - 1}), 0)::INTEGER + 1"
+    return f"CASE WHEN {f} <= 0 THEN 0 WHEN {f} >= 1 THEN {last + 1} ELSE {inner} END"
+
+
+def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    return frame.sort_values(keys, ignore_index=True)

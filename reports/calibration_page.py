@@ -1,0 +1,364 @@
+"""The dashboard's Calibration page: groups side by side, a threshold and an age limit to move."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from audit.result import AuditResult
+from audit.words import count, interval, percent
+from reports import lookup
+from reports.age_limits import age_sweep, read_at
+from reports.charts import download, draw_section, in_theme, section, whole_audit
+from reports.faces_page import empty
+from reports.filters import asked_of, keep_in_url, label_of, write_url
+from reports.intervals import coverage_by_age, coverage_figures, pit_histograms
+from reports.marks import group_words
+from reports.proposals import group_proposals, label_unit, metrics_mended, overall_proposals
+from reports.reliability import furthest_off, reliability, score_figures
+from reports.thresholds import called_at, outermost, sweeps
+from reports.view import View
+
+PAGE = "calibration"
+SIDE_BY_SIDE = 5  # groups that lines on one figure still tell apart, beside all faces
+YOUNGEST, OLDEST = 5, 80  # age limits of the audit, years
+_BY, _GROUPS, _THRESHOLD, _LIMIT, _JUDGED = (
+    *("by calibration", "groups calibration", "threshold", "limit", "judged by"),
+)
+_ADD = "Add them to the predictions table and run the audit again."
+
+
+def calibration_page(view: View) -> None:
+    """Whether what the model states is what is observed, for the groups one asks for."""
+    st.html("<h1>Calibration</h1>")
+    whole_audit(view)
+    result = view.result
+    if not (len(result.scores) or len(result.coverage) or len(result.age_thresholds)):
+        empty(
+            "The model states no probability and no interval.",
+            "Calibration needs a column gender_score (the model's P(female)), or age_low and "
+            f"age_high. {_ADD}",
+        )
+        return
+    _take_over(result)
+    feature, groups = _choose(result)
+    _scores(view, feature, groups)
+    if len(result.thresholds):
+        _threshold(view, feature, groups)
+    _intervals(view, feature, groups)
+    if len(result.age_thresholds):
+        _age_limit(view, feature, groups)
+    _corrections(view, feature, groups)
+    _remember(view)
+
+
+# What is chosen ------------------------------------------------------------------------------
+
+
+def in_force(result: AuditResult) -> float:
+    """The threshold that the audit called females by, as the slider can say it."""
+    return min(max(round(float(result.info["settings"].get("threshold", 0.5)), 2), 0.01), 0.99)
+
+
+def _take_over(result: AuditResult) -> None:
+    """Set the page's widgets to what the URL asks for; else keep what they were."""
+    asked = asked_of(PAGE)
+    usual: dict[str, Any] = {
+        _BY: "",
+        _GROUPS: [],
+        _THRESHOLD: in_force(result),
+        _LIMIT: 18,
+        _JUDGED: "",
+    }
+    if asked is not None:
+        usual[_BY] = asked.get("by", [""])[-1]
+        usual[_GROUPS] = asked.get("groups", [])
+        threshold = _number(asked.get("threshold"), usual[_THRESHOLD], 0.01, 0.99)
+        usual[_THRESHOLD] = round(threshold, 2)
+        usual[_LIMIT] = int(_number(asked.get("limit"), 18, YOUNGEST, OLDEST))
+        usual[_JUDGED] = asked.get("judged", [""])[-1]
+    for key, value in usual.items():
+        if asked is not None or key not in st.session_state:
+            st.session_state[key] = value
+
+
+def _number(words: list[str] | None, usual: float, low: float, high: float) -> float:
+    try:
+        found = float(words[-1]) if words else usual
+    except ValueError:
+        return usual
+    return found if low <= found <= high else usual
+
+
+def _choose(result: AuditResult) -> tuple[str, list[str] | None]:
+    """The feature to split by, and its groups asked for (None: the furthest off are shown)."""
+    named = lookup.features(result)
+    if not named:
+        return lookup.OVERALL, None
+    if st.session_state[_BY] not in named:
+        st.session_state[_BY] = named[0]
+    if len(named) > 1:
+        st.segmented_control(
+            "By",
+            named,
+            key=_BY,
+            format_func=label_of,
+            required=True,
+            on_change=_forget_groups,
+            persist_state="session",
+        )
+    feature = str(st.session_state[_BY])
+    rows = result.subgroups
+    options = list(dict.fromkeys(map(str, rows.group[rows.feature == feature])))
+    chosen = [g for g in st.session_state[_GROUPS] if g in options][:SIDE_BY_SIDE]
+    st.session_state[_GROUPS] = chosen
+    st.multiselect(
+        f"Groups side by side, up to {SIDE_BY_SIDE}",
+        options,
+        key=_GROUPS,
+        max_selections=SIDE_BY_SIDE,
+        placeholder="None chosen: those furthest off are shown",
+        persist_state="session",
+    )
+    return feature, list(st.session_state[_GROUPS]) or None
+
+
+def _forget_groups() -> None:
+    st.session_state[_GROUPS] = []
+
+
+def _remember(view: View) -> None:
+    """Say in the URL what differs from the usual, so that a reload or a link shows it again."""
+    state = st.session_state
+    named = lookup.features(view.result)
+    url: dict[str, list[str]] = {}
+    if named and state[_BY] != named[0]:
+        url["by"] = [str(state[_BY])]
+    if state[_GROUPS]:
+        url["groups"] = list(state[_GROUPS])
+    if state[_THRESHOLD] != in_force(view.result):
+        url["threshold"] = [f"{state[_THRESHOLD]:.2f}"]
+    if state[_LIMIT] != 18:
+        url["limit"] = [str(state[_LIMIT])]
+    mended = metrics_mended(view.result)
+    if mended and state[_JUDGED] not in ("", mended[0]):
+        url["judged"] = [str(state[_JUDGED])]
+    keep_in_url(PAGE, url)
+    write_url(view.filters, page=PAGE)
+
+
+# Parts ---------------------------------------------------------------------------------------
+
+
+def _scores(view: View, feature: str, groups: list[str] | None) -> None:
+    """Reliability of the groups beside that of all faces; then every error beside chance."""
+    result = view.result
+    whole = reliability(result, feature=lookup.OVERALL, groups=[lookup.OVERALL])
+    if not len(result.scores):
+        _heading("calibration")
+        _note(f"The model states no P(female). Calibration needs a column gender_score. {_ADD}")
+        return
+    drawn = whole
+    if not (result.scores.feature == feature).any():
+        _heading("calibration")
+        _note(
+            f"P(female) is not split by {label_of(feature)}: within one labelled gender even a "
+            "perfect score looks wrong. All faces are shown; choose another feature above."
+        )
+        drawn += score_figures(result, feature=lookup.OVERALL)
+        draw_section(view, "calibration", in_theme(drawn), headed=False)
+        return
+    shown = furthest_off(result, feature, most=SIDE_BY_SIDE) if groups is None else groups
+    if feature != lookup.OVERALL:
+        drawn += reliability(result, feature=feature, groups=shown)
+    drawn += score_figures(result, feature=feature, groups=groups)
+    draw_section(view, "calibration", in_theme(drawn))
+    small = [g for g in shown if not any(d.key == f"reliability-{feature}-{g}" for d in drawn)]
+    if small:
+        _note(f"Too few faces for a curve: {', '.join(small)}.")
+
+
+@st.fragment
+def _threshold(view: View, feature: str, groups: list[str] | None) -> None:
+    """A threshold to move, the calls it makes in every group, and the rates over all of them."""
+    _heading("thresholds")
+    st.slider(
+        "Threshold on P(female)",
+        0.01,
+        0.99,
+        step=0.01,
+        format="%.2f",
+        key=_THRESHOLD,
+        persist_state="session",
+    )
+    threshold = float(st.session_state[_THRESHOLD])
+    rows = called_at(view.result, feature=feature, threshold=threshold)
+    whole = rows[rows.feature == lookup.OVERALL].iloc[0]
+    st.html(
+        f'<p class="counted" role="status">At {threshold:.2f}, <b>{count(whole.tp)}</b> of '
+        f"{count(whole.female_n)} faces labelled female and <b>{count(whole.fp)}</b> of "
+        f"{count(whole.male_n)} labelled male are called female.</p>"
+    )
+    _counts(
+        _call_words(rows),
+        [
+            "Females",
+            "called female",
+            "called male",
+            "of females",
+            "Males",
+            "called female",
+            "called male",
+            "of males",
+            "of all called female",
+        ],
+    )
+    download(rows, name=f"calls at {threshold:.2f} by {feature}")
+    drawn = sweeps(view.result, feature=feature, groups=groups, threshold=threshold)
+    with st.container(key="sweeps"):  # whose titles keep their height while the words change
+        draw_section(view, "thresholds", in_theme(drawn), headed=False)
+    _remember(view)
+
+
+def _call_words(rows: pd.DataFrame) -> list[list[str]]:
+    return [
+        [
+            group_words(r.group),
+            *(count(n) for n in (r.female_n, r.tp, r.fn)),
+            _rate(r.tpr, r.tpr_low, r.tpr_high),
+            *(count(n) for n in (r.male_n, r.fp, r.tn)),
+            _rate(r.fpr, r.fpr_low, r.fpr_high),
+            _rate(r.selection, r.selection_low, r.selection_high),
+        ]
+        for r in lookup.each(rows.fillna({"tp": 0, "fn": 0, "fp": 0, "tn": 0}))
+    ]
+
+
+def _intervals(view: View, feature: str, groups: list[str] | None) -> None:
+    """Coverage by age, then of the groups asked for, then where true ages fall."""
+    result = view.result
+    if not len(result.coverage):
+        _heading("coverage")
+        _note(f"The model states no intervals: they need columns age_low and age_high. {_ADD}")
+        return
+    by_age = coverage_by_age(result)
+    drawn = [] if by_age is None else [by_age]
+    drawn += coverage_figures(result, feature=feature, groups=groups)
+    drawn += pit_histograms(result, feature=lookup.OVERALL)
+    if feature != lookup.OVERALL:
+        drawn += pit_histograms(result, feature=feature, groups=groups)
+    draw_section(view, "coverage", in_theme(drawn))
+
+
+@st.fragment
+def _age_limit(view: View, feature: str, groups: list[str] | None) -> None:
+    """An age limit to set, who passes it wrongly and who is turned away, in every group."""
+    _heading("age_limits")
+    if not (view.result.age_thresholds.feature == feature).any():
+        _note(
+            f"Not split by {label_of(feature)}: the limit is itself an age. All faces are shown; "
+            "choose another feature above."
+        )
+    st.number_input(
+        "Age limit, years", YOUNGEST, OLDEST, step=1, key=_LIMIT, width=160, persist_state="session"
+    )
+    limit = int(st.session_state[_LIMIT])
+    rows = read_at(view.result, feature=feature, limit=limit)
+    _counts(
+        _limit_words(rows),
+        [
+            *(f"Under {limit}", f"read as {limit} or older", "false acceptance"),
+            *(f"{limit} or older", f"read as under {limit}", "false rejection"),
+        ],
+    )
+    download(rows, name=f"age limit {limit} by {feature}")
+    shown = outermost(rows, rate="accepted", n="below_n") if groups is None else groups
+    drawn = age_sweep(view.result, feature=feature, groups=shown, limit=limit)
+    draw_section(view, "age_limits", in_theme(drawn), headed=False)
+    _remember(view)
+
+
+def _limit_words(rows: pd.DataFrame) -> list[list[str]]:
+    return [
+        [
+            group_words(r.group),
+            *(count(n) for n in (r.below_n, r.accepted_n)),
+            _rate(r.accepted, r.accepted_low, r.accepted_high),
+            *(count(n) for n in (r.above_n, r.rejected_n)),
+            _rate(r.rejected, r.rejected_low, r.rejected_high),
+        ]
+        for r in lookup.each(rows.fillna({"accepted_n": 0, "rejected_n": 0}))
+    ]
+
+
+@st.fragment
+def _corrections(view: View, feature: str, groups: list[str] | None) -> None:
+    """Before and after, by one metric at a time: over all faces, then of the groups."""
+    _heading("proposals")
+    mended = metrics_mended(view.result)
+    if not mended:
+        _note(
+            "No correction was tried: it needs P(female) or a predicted age, and people enough to "
+            "fit on one half and judge on the other."
+        )
+        return
+    if st.session_state[_JUDGED] not in mended:
+        st.session_state[_JUDGED] = mended[0]
+    st.segmented_control(
+        "Judged by",
+        mended,
+        key=_JUDGED,
+        format_func=lambda m: label_unit(m)[0],
+        required=True,
+        persist_state="session",
+    )
+    metric = str(st.session_state[_JUDGED])
+    shown = f"proposal-{lookup.OVERALL}-{metric}"
+    drawn = [d for d in overall_proposals(view.result) if d.key == shown]
+    if feature != lookup.OVERALL:
+        every = None if groups is None else list(dict.fromkeys(view.result.proposals.method))
+        drawn += group_proposals(
+            view.result, feature=feature, metrics=[metric], methods=every, groups=groups
+        )
+    draw_section(view, "proposals", in_theme(drawn), headed=False)
+    _remember(view)
+
+
+# Words ---------------------------------------------------------------------------------------
+
+
+def _heading(key: str) -> None:
+    found = section(key)
+    st.html(f'<h2>{escape(found.title)}</h2><p class="how">{escape(found.how)}</p>')
+
+
+def _note(words: str) -> None:
+    st.html(f'<p class="note">{escape(words)}</p>')
+
+
+def _rate(value: float, low: float, high: float) -> str:
+    return "–" if pd.isna(value) else f"{percent(value)} {interval(low, high, 'share')}"
+
+
+def _counts(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> None:
+    """A plain table: it changes at once, and keeps its height while it does."""
+    head = "".join(f'<th scope="col">{escape(h)}</th>' for h in ["Group", *headings])
+    body = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        + "".join(f"<td>{_cell(cell)}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    st.html(
+        '<div class="counts" tabindex="0" role="region" aria-label="Counts and rates by group">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(words: str) -> str:
+    """A number; its interval, where it has one, quietly beneath."""
+    value, bracket, ends = words.partition(" [")
+    beneath = f'<br><span class="range">{escape(bracket[1:] + ends)}</span>' if ends else ""
+    return escape(value) + beneath

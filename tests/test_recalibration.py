@@ -1,0 +1,183 @@
+"""Maps of scores and ages: scikit-learn is the judge, on the rows that the counts were made of."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+from audit.recalibration import (
+    LOGIT_CLIP,
+    SCORE_METHODS,
+    STEEPEST,
+    corrected_age,
+    corrected_score,
+    fit_age,
+    fit_isotonic,
+    fit_platt,
+    fit_score,
+    fit_temperature,
+    logit,
+)
+
+
+def faces(n, *, seed=0, sharper=1.0, shift=0.0):
+    """Scores, and genders whose true logit is `sharper` times theirs, plus `shift`."""
+    rng = np.random.default_rng(seed)
+    score = np.round(np.clip(rng.beta(0.6, 0.6, n), 0.002, 0.998), 3)
+    female = rng.random(n) < expit(sharper * logit(score) + shift)
+    return score, female
+
+
+def counted(score, female):
+    at = np.unique(score)
+    rows = [[np.sum((score == s) & (female == y)) for s in at] for y in (True, False)]
+    return (at, *np.array(rows, dtype=float))
+
+
+def test_platt_is_the_unpenalised_logistic_regression_of_scikit_learn():
+    score, female = faces(3000, sharper=0.6, shift=0.7)
+    judge = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
+    judge.fit(logit(score)[:, None], female)
+    mine = fit_platt(*counted(score, female))
+    assert mine["slope"] == pytest.approx(judge.coef_[0, 0], abs=1e-5)
+    assert mine["offset"] == pytest.approx(judge.intercept_[0], abs=1e-5)
+
+
+def test_temperature_is_the_logistic_regression_without_an_intercept():
+    score, female = faces(3000, sharper=0.5)
+    judge = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10, max_iter=1000)
+    judge.fit(logit(score)[:, None], female)
+    mine = fit_temperature(*counted(score, female))
+    assert mine["slope"] == pytest.approx(judge.coef_[0, 0], abs=1e-5)
+
+
+class _Logit(LogisticRegression):
+    """An estimator whose decision is its only column."""
+
+    def fit(self, X, y):
+        self.classes_, self.n_features_in_ = np.unique(y), X.shape[1]
+        return self
+
+    def decision_function(self, X):
+        return X[:, 0]
+
+
+def test_platt_states_what_the_sigmoid_of_calibrated_classifier_states():
+    score, female = faces(20_000, sharper=0.6, shift=-0.5)
+    x = logit(score)[:, None]
+    judge = CalibratedClassifierCV(FrozenEstimator(_Logit().fit(x, female)), method="sigmoid")
+    theirs = judge.fit(x, female).predict_proba(x)[:, 1]
+    mine = corrected_score(fit_platt(*counted(score, female)), score)
+    # scikit-learn adds Platt's prior, worth one face of either gender
+    np.testing.assert_allclose(mine, theirs, atol=5e-4)
+
+
+def test_isotonic_is_that_of_scikit_learn_between_its_knots_and_beyond_them():
+    score, female = faces(2000, seed=3)
+    judge = IsotonicRegression(out_of_bounds="clip").fit(score, female)
+    grid = np.linspace(0, 1, 997)
+    mine = corrected_score(fit_score("isotonic", *counted(score, female)), grid)
+    np.testing.assert_allclose(mine, judge.predict(grid), atol=1e-12)
+
+
+def test_linear_is_least_squares_of_true_on_predicted_age():
+    rng = np.random.default_rng(1)
+    predicted = np.round(rng.uniform(5, 70, 2000), 1)
+    true = 0.7 * predicted + 12 + rng.normal(0, 5, 2000)
+    judge = LinearRegression().fit(predicted[:, None], true)
+    mine = fit_age("linear", predicted, predicted - true, np.ones(2000))
+    assert mine["slope"] == pytest.approx(judge.coef_[0])
+    assert mine["intercept"] == pytest.approx(judge.intercept_)
+    np.testing.assert_allclose(corrected_age(mine, predicted), judge.predict(predicted[:, None]))
+
+
+def test_isotonic_age_is_that_of_scikit_learn():
+    rng = np.random.default_rng(2)
+    predicted = np.sort(rng.choice(900, 400, replace=False) / 10)
+    true = np.clip(predicted + rng.normal(0, 9, 400), 0, 110)
+    n = rng.integers(1, 5, 400).astype(float)
+    judge = IsotonicRegression(out_of_bounds="clip").fit(predicted, true, sample_weight=n)
+    mine = fit_age("isotonic", predicted, predicted - true, n)
+    grid = np.linspace(-5, 100, 501)
+    np.testing.assert_allclose(corrected_age(mine, grid), judge.predict(grid), atol=1e-9)
+
+
+def test_a_score_twice_too_sure_gets_the_temperature_two():
+    score, female = faces(60_000, sharper=0.5)
+    assert 1 / fit_temperature(*counted(score, female))["slope"] == pytest.approx(2, rel=0.05)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 999), st.integers(0, 30), st.integers(0, 30)),
+        min_size=3,
+        max_size=40,
+        unique_by=lambda cell: cell[0],
+    ),
+    st.sampled_from(SCORE_METHODS),
+)
+@settings(max_examples=200, deadline=None)
+def test_turning_gender_round_turns_the_map_round(cells, method):
+    at, female, male = np.array(sorted(cells), dtype=float).T
+    score = at / 1000
+    if not (female + male).any():
+        return
+    grid = np.linspace(0.001, 0.999, 41)
+    mine = corrected_score(fit_score(method, score, female, male), grid)
+    turned = fit_score(method, (1 - score)[::-1], male[::-1], female[::-1])
+    np.testing.assert_allclose(mine, 1 - corrected_score(turned, 1 - grid), atol=2e-4)
+    assert ((mine >= 0) & (mine <= 1)).all()
+    assert (np.diff(mine) >= -1e-12).all(), "no map turns the order of faces round"
+
+
+@pytest.mark.parametrize("method", SCORE_METHODS)
+def test_photos_that_repeat_change_no_map(method):
+    at, female, male = counted(*faces(800))
+    once, thrice = (fit_score(method, at, k * female, k * male) for k in (1, 3))
+    for key, value in once.items():
+        np.testing.assert_allclose(thrice[key], value, rtol=1e-7, atol=1e-9)
+
+
+def test_genders_parted_without_a_fault_stop_at_the_steepest_slope():
+    at, female, male = np.array([0.2, 0.4, 0.6, 0.8]), np.array([0, 0, 9, 9.0]), np.ones(4)
+    male = np.array([9, 9, 0, 0.0])
+    for fit in (fit_temperature, fit_platt):
+        assert fit(at, female, male)["slope"] == STEEPEST
+
+
+def test_a_score_that_points_the_wrong_way_is_levelled_and_never_turned():
+    score, female = faces(5000)
+    at, female, male = counted(score, ~female)
+    assert fit_temperature(at, female, male)["slope"] == 0
+    platt = fit_platt(at, female, male)
+    assert platt["slope"] == 0
+    assert expit(platt["offset"]) == pytest.approx(female.sum() / (female + male).sum())
+
+
+def test_scores_of_exactly_0_and_1_have_a_place():
+    sure = corrected_score({"slope": 0.5, "offset": 0.0}, np.array([0.0, 1.0]))
+    np.testing.assert_allclose(sure, expit([-LOGIT_CLIP / 2, LOGIT_CLIP / 2]))
+
+
+def test_missing_values_stay_missing():
+    nan = np.array([np.nan])
+    assert np.isnan(corrected_score(fit_isotonic(*np.eye(3)[:2], np.ones(3)), nan)).all()
+    assert np.isnan(corrected_score({"slope": 1.0, "offset": 0.0}, nan)).all()
+    assert np.isnan(corrected_age({"slope": 1.0, "intercept": 0.0}, nan)).all()
+
+
+def test_a_model_that_always_says_the_same_is_moved_to_the_mean():
+    numbers = fit_age("linear", np.array([30.0]), np.array([-4.0]), np.array([50.0]))
+    assert corrected_age(numbers, np.array([30.0])) == pytest.approx([34.0])
+
+
+def test_corrected_ages_stay_ages():
+    assert corrected_age({"slope": 2.0, "intercept": -30.0}, np.array([5.0, 90])).tolist() == [
+        0,
+        120,
+    ]
