@@ -218,6 +218,40 @@ def report(args: argparse.Namespace) -> int:
     return 0
 
 
+def stress(args: argparse.Namespace) -> int:
+    """Read faces again in bad light, blurred, covered: whose errors rise more than others'?"""
+    from audit.stress import run_stress
+    from model.faces import read_faces
+    from model.stress import corruption_words, examples, read_corrupted
+    from reports.stress import render_stress
+
+    progress = _shows_progress(args)
+    settings = AuditSettings(by=tuple(args.by) if args.by else None, seed=args.seed)
+    found = read_corrupted(
+        args.run,
+        read_faces(args.faces, progress=progress, strict=args.strict),
+        by=args.by,
+        corruptions=args.corruptions,
+        severities=args.severities,
+        split=args.split,
+        sample=args.sample,
+        seed=args.seed,
+        progress=progress,
+    )
+    about = {**found.about, "split": args.split, "steps": corruption_words()}
+    print(f"read      {found.words}")
+    result = run_stress(found.readings, settings=settings, about=about)
+    found.write(args.out / "stress.parquet")
+    result.save(args.out)
+    page = write_text(
+        args.out / "stress.html", render_stress(result, examples=examples(args.severities))
+    )
+    for line in result.told:
+        print(f"- {line}")
+    print(page)
+    return 0
+
+
 def dashboard(args: argparse.Namespace) -> int:
     """Open an audit in the browser, served from this machine to this machine."""
     from reports.serve import serve

@@ -27,6 +27,13 @@ CONTRACT = (
     *("sample_id", "subject_id", "image", "split", "gender_true", "gender_pred"),
     *NUMBERS,
 )
+# What `predict` writes of the picture itself (docs/conditions.md). Nine more features and their
+# crossings would drown the comparisons asked for, so they are features only when named.
+CONDITIONS = (
+    *("picture_brightness", "picture_contrast", "picture_sharpness", "picture_colourfulness"),
+    *("picture_ita", "picture_skin_tone", "picture_side", "picture_bits_per_pixel"),
+    "picture_copy",
+)
 FEMALE = frozenset({"1", "f", "female", "woman"})
 MALE = frozenset({"0", "m", "male", "man"})
 EXACT_ROWS = 5_000_000  # up to here ids and persons are counted exactly without being asked to

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from audit.contract import CONTRACT, Table
+from audit.contract import CONDITIONS, CONTRACT, Table
 from audit.errors import InputError
 from audit.levels import (
     UNKNOWN,
@@ -59,7 +59,8 @@ def choose_features(table: Table, rows: str) -> tuple[list[Coded], list[str]]:
     """The features asked for, or those the table offers; and notes on columns that are none.
 
     With `by`: exactly those and `control`. Else the table's own columns of 2 to `max_groups`
-    levels in table order, then gender_true, age_group. `rows` is what follows FROM, on `typed`.
+    levels in table order, but for CONDITIONS that no option names, then gender_true, age_group.
+    `rows` is what follows FROM, on `typed`.
     """
     settings, own, made = table.settings, table.own, _made_features(table)
     for name in settings.cuts:
@@ -67,7 +68,9 @@ def choose_features(table: Table, rows: str) -> tuple[list[Coded], list[str]]:
             raise InputError(f"--cuts names {name!r}; {nearest(name, list(own))}")
     asked = (*(settings.by or ()), *settings.control)
     names = asked if settings.by else (*own, *made, *settings.control)
-    coded, notes = [], []
+    unasked = [n for n in names if n in CONDITIONS and n not in {*asked, *settings.cuts}]
+    names = tuple(n for n in names if n not in unasked)
+    coded, notes = [], [] if not unasked else [_unasked_words(unasked)]
     for name in dict.fromkeys(names):
         if name in made:
             coded.append(made[name])
@@ -92,6 +95,12 @@ def choose_features(table: Table, rows: str) -> tuple[list[Coded], list[str]]:
         else:
             notes.append(f"{name!r} holds one level only: it is no feature.")
     return coded, notes
+
+
+def _unasked_words(names: Sequence[str]) -> str:
+    return (
+        f"{', '.join(names)}: these say what the pictures are like, compared when --by names them."
+    )
 
 
 def _made_features(table: Table) -> dict[str, Coded]:

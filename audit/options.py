@@ -22,6 +22,7 @@ EXAMPLES: Mapping[str, str] = {
     "--column age_pred=their_age",
     "recalibrate": "faceaudit recalibrate predictions.csv --out recalibrated/ --per race",
     "report": "faceaudit report audit/",
+    "stress": "faceaudit stress audit/run/ faces/ --out audit/ --by race gender_true",
     "dashboard": "faceaudit dashboard audit/",
 }
 
@@ -158,6 +159,28 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _stress_arguments(parser: argparse.ArgumentParser) -> None:
+    several: dict[str, Any] = {"nargs": "+", "action": "extend"}
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder, or an exported .onnx")
+    parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
+    parser.add_argument("--out", type=Path, required=True, help="output folder, an audit's or new")
+    parser.add_argument("--strict", action="store_true", help="left-out files are an error")
+    parser.add_argument(
+        "--by", **several, metavar="FEATURE", help="compare these (race, gender_true, age_group)"
+    )
+    parser.add_argument("--corruptions", **several, metavar="NAME", help="these only (all eight)")
+    parser.add_argument(
+        "--severities", **several, type=int, metavar="N", help="these only (1 2 3 4 5)"
+    )
+    parser.add_argument(
+        "--split", choices=("train", "valid", "test", "all"), default="test", help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--sample", type=int, default=1000, metavar="N", help="people read, 0: all (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of sample, lots and replicates")
+
+
 def _dashboard_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of an audit")
     parser.add_argument("--port", type=int, help="port (the next free one from 8501)")
@@ -174,6 +197,7 @@ ARGUMENTS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "audit": _audit_arguments,
     "recalibrate": _recalibrate_arguments,
     "report": _report_arguments,
+    "stress": _stress_arguments,
     "dashboard": _dashboard_arguments,
 }
 

@@ -103,7 +103,7 @@ class AuditResult:
 
     def to_json(self) -> str:
         """`result.json`: numbers or null, never NaN; the same bytes for the same result."""
-        info = json.dumps(_plain(self.info), ensure_ascii=False, allow_nan=False, indent=1)
+        info = json.dumps(plain_values(self.info), ensure_ascii=False, allow_nan=False, indent=1)
         parts = [f'"schema": {SCHEMA}', '"info": ' + info.replace("\n", "\n ")]
         parts += [f'"{name}": {_table_json(getattr(self, name))}' for name in COLUMNS]
         return "{\n " + ",\n ".join(parts) + "\n}\n"
@@ -203,11 +203,12 @@ def _cell_json(value: Any, *, whole: bool) -> str:
 _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
+    """Nested dicts and lists as JSON values."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain_values(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain_values(v) for v in value]
     return _number(value)
 
 

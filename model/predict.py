@@ -9,17 +9,18 @@ an exported `.onnx`, read without it.
 import dataclasses
 import hashlib
 import json
-from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from audit.contract import CONDITIONS
 from audit.corrections import (
     METADATA,
     Recalibration,
@@ -28,13 +29,14 @@ from audit.corrections import (
 )
 from audit.errors import InputError
 from audit.files import write_atomic, write_text
+from model.conditions import MEASURED, conditions_of, measure_pixels
 from model.decode import Floats, apply_rule
 from model.faces import MADE, FaceTable, write_left_out
 from model.material import SPLITS
 from model.pictures import PictureError, Pixels, pillow_silent, read_picture
 from model.ready import HASH_DIGITS, Ready
 from model.ready_onnx import open_onnx
-from model.threads import cores, tracked
+from model.threads import ahead, tracked
 
 BATCH = 64
 _AHEAD = 4  # batches decoded ahead of the network: bounds memory
@@ -42,8 +44,9 @@ COLUMNS = (
     "sample_id", "subject_id", "image", "age_true", "age_pred", "age_low", "age_high",
     "gender_true", "gender_score", "split", "race",
 )  # fmt: skip
-_DIGITS = {"age_pred": 3, "age_low": 3, "age_high": 3, "gender_score": 6}
+DIGITS = {"age_pred": 3, "age_low": 3, "age_high": 3, "gender_score": 6}
 _OWN = {*MADE, *COLUMNS}  # any other column comes from the labels and is a feature
+Measured = dict[str, npt.NDArray[np.float64]]
 
 
 def predict(
@@ -78,14 +81,14 @@ def predict(
     if recalibration is not None:
         known = {c: faces[c] for c in recalibration.features if c in faces}
         refuse_lacking(recalibration, known, where=f"{table.root}, by the map of {run}")
-    age, gender, faults = score_faces(model, faces, root=table.root, progress=progress)
+    age, gender, faults, measured = score_faces(model, faces, root=table.root, progress=progress)
     kept = np.array([fault is None for fault in faults])
     _write_left_out(table, faces, faults, out=out)
     if not kept.any():
         raise InputError(f"{table.root}: none of {len(faces)} faces can be decoded: {faults[0]}")
-    rows = _table(faces[kept], age, gender, model.config["decode"])
+    rows = prediction_rows(faces[kept], age, gender, model.config["decode"], measured=measured)
     if recalibration is not None:
-        rows = apply_recalibration(recalibration, rows).round(_DIGITS)
+        rows = apply_recalibration(recalibration, rows).round(DIGITS)
     return write_predictions(rows, out, config=model.config, recalibration=recalibration)
 
 
@@ -139,25 +142,38 @@ def known_split(faces: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:
 
 def score_faces(
     model: Ready, faces: pd.DataFrame, *, root: Path, progress: bool
-) -> tuple[Floats, Floats, list[str | None]]:
-    """Decode and score: age outputs and P(female) of what could be decoded, each face's fault."""
-    ages, genders, faults = [], [], list[str | None]()
-    batches = _decoded([str(root / image) for image in faces["image"]], size=model.config["size"])
+) -> tuple[Floats, Floats, list[str | None], Measured]:
+    """Decode and score: age outputs and P(female) of what could be decoded, each face's fault.
+
+    Last, what was measured on the pixels of what could be decoded.
+    """
+    ages, genders, faults, seen = [], [], list[str | None](), list[Measured]()
+    batches = decoded_batches(
+        [str(root / image) for image in faces["image"]], size=model.config["size"]
+    )
     shown = tracked(batches, total=len(faces), label="faces read:", show=progress, step=BATCH)
     with pillow_silent():
-        for pictures, problems in shown:
+        for pictures, problems, measured in shown:
             faults += problems
+            seen.append(measured)
             if len(pictures):
                 age, gender = model.score(pictures)
                 ages.append(age)
                 genders.append(gender)
+    joined = {name: np.concatenate([part[name] for part in seen]) for name in MEASURED}
     if not ages:
-        return np.empty((0,)), np.empty((0,)), faults
-    return np.concatenate(ages), np.concatenate(genders), faults
+        return np.empty((0,)), np.empty((0,)), faults, joined
+    return np.concatenate(ages), np.concatenate(genders), faults, joined
 
 
-def _decoded(paths: list[str], *, size: int) -> Iterator[tuple[Pixels, list[str | None]]]:
-    """Batches of pictures and, picture by picture, why one is missing; in order, a few ahead."""
+Decoded = tuple[Pixels, list[str | None], Measured]
+
+
+def decoded_batches(paths: list[str], *, size: int) -> Iterator[Decoded]:
+    """Batches of pictures, picture by picture why one is missing, and what was measured on them.
+
+    In order, BATCH paths each, a few ahead.
+    """
 
     def read(path: str) -> Pixels | str:
         try:
@@ -165,25 +181,21 @@ def _decoded(paths: list[str], *, size: int) -> Iterator[tuple[Pixels, list[str 
         except PictureError as error:
             return str(error)
 
-    def decode(part: list[str]) -> tuple[Pixels, list[str | None]]:
+    def decode(part: list[str]) -> Decoded:
         found = [read(path) for path in part]
         pictures = [picture for picture in found if not isinstance(picture, str)]
         faults = [picture if isinstance(picture, str) else None for picture in found]
         stacked = np.stack(pictures) if pictures else np.empty((0, size, size, 3), np.uint8)
-        return stacked, faults
+        return stacked, faults, measure_pixels(stacked)
 
-    waiting: deque[Future[tuple[Pixels, list[str | None]]]] = deque()
-    with ThreadPoolExecutor(cores()) as pool:
-        for start in range(0, len(paths), BATCH):
-            waiting.append(pool.submit(decode, paths[start : start + BATCH]))
-            if len(waiting) > _AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    parts = (paths[start : start + BATCH] for start in range(0, len(paths), BATCH))
+    yield from ahead((partial(decode, part) for part in parts), most=_AHEAD)
 
 
-def _table(faces: pd.DataFrame, age: Floats, gender: Floats, rule: dict[str, Any]) -> pd.DataFrame:
-    """The contract's columns, then whatever else the labels say; years to 1/1000."""
+def prediction_rows(
+    faces: pd.DataFrame, age: Floats, gender: Floats, rule: dict[str, Any], *, measured: Measured
+) -> pd.DataFrame:
+    """The contract's columns, whatever else the labels say, CONDITIONS; years to 1/1000."""
     years, low, high = (np.round(part, 3) for part in apply_rule(age, rule))
     rows = pd.DataFrame(
         {
@@ -204,7 +216,8 @@ def _table(faces: pd.DataFrame, age: Floats, gender: Floats, rule: dict[str, Any
     for name in faces.columns:
         if name not in _OWN:
             rows[name] = faces[name].to_numpy()
-    return rows
+    seen = conditions_of(faces.reset_index(drop=True), measured)
+    return rows.join(seen[[name for name in CONDITIONS if name not in rows]])
 
 
 def write_predictions(

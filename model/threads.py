@@ -7,8 +7,9 @@ a spawned or forked child cannot hang, and Ctrl-C stops the work at once.
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -29,6 +30,21 @@ def in_threads(
     batches = [items[start : start + batch] for start in range(0, len(items), batch)]
     with ThreadPoolExecutor(max_workers=threads or cores()) as pool:
         yield from pool.map(work, batches)
+
+
+def ahead(calls: Iterable[Callable[[], R]], *, most: int) -> Iterator[R]:
+    """Results of `calls` in order, made in threads, at most `most` ahead of what is taken.
+
+    So the memory that results wait in is bounded, however slowly they are taken.
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(cores()) as pool:
+        for call in calls:
+            waiting.append(pool.submit(call))
+            if len(waiting) > most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def tracked(

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from tiny_training import tiny_faces, tiny_settings, write_tiny_faces
 
+from audit.contract import CONDITIONS
 from audit.errors import InputError
 from model.evaluate import measure, score
 from model.faces import read_faces
@@ -38,8 +39,9 @@ def test_the_table_has_the_contract_s_columns_and_every_face(predictions, table)
     rows = pd.read_parquet(predictions)
     assert list(rows) == [
         "sample_id", "subject_id", "image", "age_true", "age_pred", "age_low", "age_high",
-        "gender_true", "gender_score", "split", "race",
+        "gender_true", "gender_score", "split", "race", *CONDITIONS,
     ]  # fmt: skip
+    assert rows["picture_brightness"].corr(rows["age_true"]) > 0.9  # tiny faces: bright is old
     assert list(rows["image"]) == list(table.faces["image"])
     assert list(rows["age_true"]) == list(table.faces["age"])
     assert rows["gender_score"].between(0, 1).all()
@@ -122,11 +124,13 @@ def test_further_columns_of_a_label_file_become_features(run, tmp_path):
     labels["age"] = [int(name.split("_")[0]) for name in names]
     labels["gender"] = [name.split("_")[1] for name in names]
     labels["camera"] = ["A", "B"] * 10
+    labels["picture_side"] = 7
     labels.to_csv(folder / "labels.csv", index=False)
     rows = pd.read_parquet(
         predict(run, read_faces(folder / "labels.csv"), out=tmp_path / "p.parquet")
     )
     assert list(rows["camera"]) == ["A", "B"] * 10
+    assert (rows["picture_side"] == 7).all()  # a label file's own column is not written over
     assert "race" not in rows
 
 

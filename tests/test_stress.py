@@ -1,0 +1,176 @@
+"""Stress: a planted harm is named, an equal loss is not, and nothing is said without its faces."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from stressed_table import stressed_table
+
+from audit.config import AuditSettings
+from audit.errors import InputError
+from audit.run import run_audit
+from audit.stress import COMPARED, established, run_stress
+from reports.stress import render_stress
+
+
+@pytest.fixture(scope="module")
+def harmed():
+    return run_stress(stressed_table(harmed=1.5))
+
+
+@pytest.fixture(scope="module")
+def equal():
+    return run_stress(stressed_table(harmed=0.0))
+
+
+def test_the_harmed_group_is_named_with_what_was_planted(harmed):
+    found = established(harmed.comparisons)
+    assert set(zip(found.corruption, found.feature, found.group, strict=True)) == {
+        ("darkness", "race", "B")
+    }
+    first = found[found.metric == "age_mae"].iloc[0]
+    assert first.severity == 4
+    assert first.low < 1.5 * 0.8 * 4 < first.high  # 4.8 years on top of everyone's loss
+    assert first.gap - first.gap_clean == pytest.approx(first.harm)
+    assert first.change - first.rest_change == pytest.approx(first.harm)
+    assert first.sentence.startswith(
+        "Under darkness of severity 4, mean absolute age error of B (race) rises"
+    )
+
+
+def test_an_equal_loss_is_no_harm_even_for_the_group_that_is_read_worse(equal):
+    assert established(equal.comparisons).empty
+    worse = equal.curves.query("group == 'C' and metric == 'age_mae' and severity == 4")
+    assert (worse["gap_low"] > 1).all()
+    assert ((worse["harm_low"] < 0) & (worse["harm_high"] > 0)).all()
+
+
+def test_in_ten_tables_without_harm_at_most_one_claims_any():
+    claims = [
+        len(established(run_stress(stressed_table(seed, n=500, severities=(3,))).comparisons)) > 0
+        for seed in range(100, 110)
+    ]
+    assert sum(claims) <= 1
+
+
+def test_photos_of_one_person_are_no_further_evidence():
+    single = stressed_table(5, n=300, harmed=0.6, severities=(2,))
+    clean_ids = single["sample_id"]
+    double = pd.concat([single, single.assign(sample_id=clean_ids + " again")], ignore_index=True)
+    one, two = run_stress(single), run_stress(double)
+    columns = ["low", "high", "change_low", "change_high", "gap_low", "gap_high"]
+    means = one.curves["metric"] == "age_mae"
+    assert two.curves.loc[means, columns].to_numpy(float) == pytest.approx(
+        one.curves.loc[means, columns].to_numpy(float), nan_ok=True
+    )
+    assert (two.curves["n"] == 2 * one.curves["n"]).all()
+    assert (two.curves["n_subjects"] == one.curves["n_subjects"]).all()
+
+
+def test_clean_figures_are_those_of_an_audit_of_the_clean_readings(harmed):
+    table = stressed_table(harmed=1.5)
+    clean = table[table["corruption"] == "clean"].drop(columns=["corruption", "severity"])
+    audited = run_audit(
+        clean, settings=AuditSettings(by=("race", "gender_true", "age_group"), depth=1)
+    )
+    keys = ["feature", "group", "metric"]
+    mine = harmed.curves[harmed.curves["corruption"] == "clean"].set_index(keys)
+    theirs = audited.subgroups.set_index(keys).loc[mine.index]
+    shown = mine["value"].notna()
+    assert mine.loc[shown, "value"].to_numpy(float) == pytest.approx(
+        theirs.loc[shown, "value"].to_numpy(float)
+    )
+    means = shown & (mine.index.get_level_values("metric") == "age_mae")
+    for end in ("low", "high"):
+        assert mine.loc[means, end].astype(float).to_numpy() == pytest.approx(
+            theirs.loc[means, end].to_numpy(), rel=0.02
+        )
+
+
+def test_a_group_of_few_people_is_shown_and_not_compared(harmed):
+    few = harmed.curves.query("group == 'D' and metric == 'age_mae'")
+    assert set(few["status"]) <= {"few", "suppressed"}
+    assert few["harm"].isna().all()
+    assert "D" not in set(harmed.comparisons["group"])
+
+
+def test_the_signed_error_is_shown_and_never_compared(harmed):
+    assert "age_me" in set(harmed.curves["metric"])
+    assert set(harmed.comparisons["metric"]) == set(COMPARED)
+
+
+def test_rows_in_any_order_give_the_same_bytes(harmed):
+    shuffled = stressed_table(harmed=1.5).sample(frac=1, random_state=1)
+    assert run_stress(shuffled).to_json() == harmed.to_json()
+    loaded = json.loads(harmed.to_json())
+    assert loaded["schema"] == 1
+    assert len(loaded["curves"]) == len(harmed.curves)
+
+
+def test_the_correction_is_over_every_comparison_made(harmed):
+    assert harmed.info["comparisons"] == 2 * 3 * 3  # corruptions × features × metrics
+    p = harmed.comparisons["p_value"].min()
+    assert harmed.comparisons["p_adjusted"].min() == pytest.approx(p * 18)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "words"),
+    [
+        (lambda t: t[t["corruption"] != "clean"], "no reading is 'clean'"),
+        (lambda t: t[t["corruption"] == "clean"], "no other is there"),
+        (lambda t: t.drop(index=t.index[-1]), "blur at severity 4 has 799 readings of 800 faces"),
+        (lambda t: t.drop(columns="severity"), "lacks severity"),
+    ],
+)
+def test_a_table_that_lacks_readings_is_refused(breaks, words):
+    table = stressed_table(corruptions=("darkness", "blur"))
+    with pytest.raises(InputError, match=words):
+        run_stress(breaks(table))
+
+
+def test_a_feature_that_does_not_exist_is_refused():
+    with pytest.raises(InputError, match="did you mean 'race'"):
+        run_stress(stressed_table(n=100), settings=AuditSettings(by=("raze",)))
+
+
+# The page -------------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_was_found_and_draws_every_corruption(harmed):
+    page = render_stress(harmed, examples={})
+    sentence = established(harmed.comparisons)["sentence"].iloc[0]
+    assert sentence.replace("'", "&#39;") in page
+    assert page.count('class="panel"') == 2 * 4 + 2 * 3 * 3
+    assert "<script" not in page
+    assert "://" not in page
+    assert "unequal harm by darkness" in page
+
+
+def test_the_page_of_an_equal_loss_claims_nothing(equal):
+    page = render_stress(equal, examples={})
+    assert "0 of 18 comparisons show a group harmed more than others" in page
+    assert 'class="sure"' not in page
+
+
+def test_names_of_groups_stay_text_on_the_page():
+    table = stressed_table(n=300, severities=(2,))
+    table["race"] = table["race"].replace({"B": "<img src=x onerror=alert(1)>"})
+    page = render_stress(run_stress(table), examples={})
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
+
+
+def test_the_page_is_the_same_for_the_same_result(harmed):
+    again = run_stress(stressed_table(harmed=1.5))
+    assert render_stress(harmed, examples={}) == render_stress(again, examples={})
+
+
+def test_every_number_of_the_page_s_tables_has_its_interval(harmed):
+    page = render_stress(harmed, examples={})
+    cells = re.findall(r'<td class="num">([^<]*)</td>', page)
+    values = [c for c in cells if "[" in c]
+    assert len(values) > 200
+    assert not [c for c in cells if "nan" in c.lower()]
+    assert np.isfinite(harmed.comparisons["p_adjusted"]).all()
