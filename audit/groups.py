@@ -1,7 +1,7 @@
 """The groups of a feature or a crossing, and the sums of each: what every figure is made from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from audit.features import Feature
 from audit.metrics import BEYOND, SUMS, Floats
-from audit.rungs import far, placed
+from audit.rungs import told
 from audit.shards import SHARDS
 from audit.tally import Tally
 
@@ -89,12 +89,16 @@ def crossings(features: Sequence[Feature], *, depth: int) -> tuple[tuple[Feature
 
 
 def collapse(tally: Tally) -> Tally:
-    """The same tally without the predicted age group: fewer rows for everything that follows."""
+    """The same tally without the predicted age group: fewer rows for everything that follows.
+
+    What `audit.rungs` tells of all faces stands in its cells, worked out once.
+    """
     keys = [*(f.name for f in tally.features), "shard"]
     cells = (
         tally.cells.groupby(keys, sort=True, observed=True)[[*SUMS, *BEYOND]].sum().reset_index()
     )
-    return Tally(**{**vars(tally), "cells": cells})
+    lean = replace(tally, cells=cells)
+    return replace(lean, cells=cells.assign(**told(lean)))
 
 
 def gather(tally: Tally, parts: Sequence[Feature]) -> Groups:
@@ -108,7 +112,7 @@ def gather(tally: Tally, parts: Sequence[Feature]) -> Groups:
     size = len(occupied)
     key = np.searchsorted(occupied, cells) * SHARDS + tally.cells["shard"].to_numpy(np.int64)
     columns = {name: tally.cells[name].to_numpy(np.float64) for name in SUMS}
-    columns |= {"age_far": far(tally), **placed(tally)}
+    columns |= told(tally)
     sums = {
         name: _add(key, column, size * SHARDS).reshape(size, SHARDS)
         for name, column in columns.items()

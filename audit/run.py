@@ -42,6 +42,7 @@ from audit.predictions import Predictions, write_normalised
 from audit.proposals import propose
 from audit.reliability import reliability_table, simulated
 from audit.result import COLUMNS, AuditResult, table
+from audit.rungs import TOLD
 from audit.scan import Scan, scan
 from audit.score_tests import score_table
 from audit.signed_calibration import tell_calibration, weigh_calibration
@@ -161,8 +162,12 @@ def _within(
 
 
 def _only(tally: Tally, feature: str, code: int) -> Tally:
-    """The tally of one level's faces; empty the tables that are not split by the feature."""
+    """The tally of one level's faces; empty the tables that are not split by the feature.
+
+    What `audit.rungs` tells of all faces is told anew, of the level's.
+    """
     tables = {name: getattr(tally, name) for name in FRAMES}
+    tables["cells"] = tables["cells"].drop(columns=[*TOLD], errors="ignore")
     return replace(
         tally,
         **{n: t[t[feature] == code] if feature in t else t.iloc[:0] for n, t in tables.items()},

@@ -16,8 +16,16 @@ from scipy.special import expit
 from audit.metrics import LOGITS, RUNGS, Floats
 from audit.tally import Tally
 
+TOLD = ("age_far", "female_scored", "female_placed", "male_scored", "male_placed")
 BEYOND_P90 = 0.1
 MOST = 2.0  # times that coarse placements may be scaled up
+
+
+def told(tally: Tally) -> Mapping[str, Floats]:
+    """The columns TOLD of a tally's cells: those that stand there, else made of all its faces."""
+    if {*TOLD} <= {*tally.cells.columns}:
+        return {name: tally.cells[name].to_numpy(np.float64) for name in TOLD}
+    return {"age_far": far(tally), **placed(tally)}
 
 
 def far(tally: Tally) -> Floats:
