@@ -9,12 +9,10 @@ Aims: the whole command within 6 s of wall time, and at least 100 times less CPU
     python -m benchmarks.audit_speed --rows 100000      quickly
     python -m benchmarks.audit_speed --no-judge         without MetricFrame (minutes of CPU)
 
-Measured 2026-11-24, x86_64, 2 cores shared with much other work (load 25, so wall times mean little
-and CPU times are inflated, by a quarter or so). The whole command on 2 000 000 rows: 11.3 s of CPU,
-633 MB at the peak; the version before, run in turns with it, 13.1 s and 575 MB (less of two runs
-each). (3) took 31.9 s of CPU on 100 000 rows, all but 2.5 s or so of it in proportion to the rows:
-some ten minutes for 2 000 000, which nobody has waited for yet. No aim is shown by this; run it on
-a quiet machine.
+Measured 2026-11-24, x86_64, 2 quiet cores, best of 2: the whole command on 2 000 000 rows 9.6 s of
+wall time and 14.6 s of CPU, 1.0 GB at the peak. (3) took 31.9 s of CPU on 100 000 rows, all but
+2.5 s or so of it in proportion to the rows: some ten minutes for 2 000 000, which nobody has waited
+for yet. Neither aim is met.
 """
 
 import argparse

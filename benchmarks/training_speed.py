@@ -9,10 +9,8 @@ over rounds. CPU time is printed beside it: on one thread its ratio is the one t
 machine shows; several threads that wait for each other spend it waiting.
 Run: `python -m benchmarks.training_speed [--rounds N] [--network NAME] [--threads N]`.
 
-Measured 2026-11-24 with `--threads 1 --rounds 5` on an AMD EPYC (Zen 4) under ten times its load;
-compact, 128 pixels, bfloat16, batch 64, n = 5 rounds of 12 steps: bare 311 ms of CPU time a step,
-training 344 ms, ratio .91 (.87 by the wall clock). Two threads on two quiet cores: not measured
-since pictures are changed between the steps (before: 250 of 343 images/s, .73).
+Measured 2026-11-24 with `--rounds 3` on two quiet cores of an AMD EPYC (Zen 4); compact, 128 pixels,
+bfloat16, batch 64, two threads, n = 3 rounds of 12 steps: bare 384 images/s, training 347, ratio .91.
 """
 
 import argparse
