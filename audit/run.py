@@ -118,11 +118,11 @@ def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFr
         records["coverage"] += coverage_table(mine, groups, crps(groups, lean, parts))
         if parts:
             asked.append(Asked(groups, found, _by_age(lean, parts)))
-        if len(parts) < 2 and "gender_true" not in groups.parts and "gender_brier" in keys:
-            calibrated.append(weigh_calibration(groups, seed=settings.seed))
+        scored = "gender_true" not in groups.parts and "gender_brier" in keys
         if len(parts) < 2:
             _add_pictures_of(groups, parts, tally, keys, records)
-        elif "gender_true" not in groups.parts and "gender_brier" in keys:
+            calibrated += [weigh_calibration(groups, seed=settings.seed)] if scored else []
+        elif scored:
             records["scores"] += score_table(groups)
     for control in settings.control:
         asked += _within(lean, control, features, keys, depth=settings.depth)
