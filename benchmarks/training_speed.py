@@ -9,8 +9,9 @@ over rounds. CPU time is printed beside it: on one thread its ratio is the one t
 machine shows; several threads that wait for each other spend it waiting.
 Run: `python -m benchmarks.training_speed [--rounds N] [--network NAME] [--threads N]`.
 
-Measured 2026-11-24 with `--rounds 3` on two quiet cores of an AMD EPYC (Zen 4); compact, 128 pixels,
-bfloat16, batch 64, two threads, n = 3 rounds of 12 steps: bare 384 images/s, training 347, ratio .91.
+Measured 2026-11-24 with `--rounds 3` on two quiet cores of an AMD EPYC (Zen 4); compact, 128
+pixels, bfloat16, batch 64, two threads, n = 3 rounds of 12 steps: bare 384 images/s, training 347,
+ratio .91.
 """
 
 import argparse
