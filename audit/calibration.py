@@ -212,8 +212,4 @@ def _mean(groups: Groups, key: str, people: Floats) -> tuple[Floats, Floats, Flo
 def _coverage(groups: Groups) -> tuple[Floats, Floats, Floats]:
     """Coverage of the age intervals, with Wilson's interval [group]; NaN without intervals."""
     share = METRICS["interval_coverage"].value({k: groups.totals(k) for k in ("iv_hit", "iv_n")})
-    rows = groups.totals("iv_n")
-    if groups.people_given:
-        sums = groups.sums["iv_hit"], groups.sums["iv_n"]
-        rows = effective(*sums, share * (1 - share), groups.counted("iv_n"))
-    return (share, *around(*wilson(share, rows), share))
+    return (share, *around(*wilson(share, groups.worth("iv_hit", "iv_n")), share))

@@ -18,6 +18,7 @@ from audit.evidence import (
     holm,
     joined_p,
     newcombe,
+    outlying,
     rare,
     spread,
     verdict,
@@ -25,7 +26,7 @@ from audit.evidence import (
 from audit.fairness import Disaggregated, disparity_table, is_tested, people_of
 from audit.groups import Groups
 from audit.histogram_tests import area_record, areas_compared, in_years, woodruff
-from audit.intervals import Z, effective
+from audit.intervals import Z
 from audit.metrics import METRICS, Floats, Metric
 from audit.resample import Linear, Ratios, Record, Replicates, replicate
 from audit.standardise import Standardised, standardise
@@ -125,7 +126,9 @@ def _judged(
             record |= dict(zip(("cochran_q", "cochran_p"), c.cochran, strict=True))
             record["noise_gap"] = c.noise_gap
         if c is not None and q.counts:
-            g = _outlying(c, q.metric)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                t = c.difference / c.se
+            g = outlying(c.difference, c.low, c.high, t, better=q.metric.better)
             record |= _told(c, q, g) | _at_one_age_mix(q, answer.get("age"), g)
             record["p_value"] = c.p_value
         records.append(record)
@@ -225,16 +228,6 @@ def _detectable(q: _Question, c: Comparison, *, share: float) -> float:
     return detectable(c.se, q.values[q.compared], critical=critical, grows=grows)
 
 
-def _outlying(c: Comparison, metric: Metric) -> int:
-    """The group that stands out most from the rest, established and worse ones first."""
-    sign = {"lower": 1.0, "higher": -1.0}.get(metric.better, 0.0)
-    apart = (c.low > 0) | (c.high < 0)
-    worse = np.where(apart & (c.difference * sign > 0), np.abs(c.difference), 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.nan_to_num(np.abs(c.difference / c.se))
-    return int(worse.argmax() if worse.any() else t.argmax())
-
-
 def _told(c: Comparison, q: _Question, g: int) -> dict[str, Any]:
     return {
         "outlying_group": q.names[g],
@@ -313,11 +306,8 @@ def _design(groups: Groups, metric: Metric) -> Floats:
     n, name = groups.totals(metric.bottom), _top(metric)
     if not groups.people_given or name is None or not _is_share(metric):
         return np.ones(len(n))
-    top, bottom = groups.sums[name], groups.sums[metric.bottom]
-    p = top.sum(axis=1) / np.where(n > 0, n, np.nan)
-    rows = effective(top, bottom, p * (1 - p), groups.counted(metric.bottom))
     with np.errstate(divide="ignore", invalid="ignore"):
-        design = n / rows
+        design = n / groups.worth(name, metric.bottom)
     return np.where(np.isfinite(design), np.maximum(design, 1), 1.0)
 
 

@@ -38,6 +38,18 @@ class Comparison:
     cochran: tuple[float, float]
 
 
+def outlying(difference: Floats, low: Floats, high: Floats, t: Floats, *, better: str) -> int:
+    """Which difference stands out most: the largest that is established and for the worse.
+
+    Where there is none, the largest |t|. low..high are simultaneous intervals; `better` is that of
+    the metric (`zero` and `neither` know no worse).
+    """
+    sign = {"lower": 1.0, "higher": -1.0}.get(better, 0.0)
+    apart = (low > 0) | (high < 0)
+    worse = np.where(apart & (difference * sign > 0), np.abs(difference), 0.0)
+    return int(worse.argmax() if worse.any() else np.nan_to_num(np.abs(t)).argmax())
+
+
 def holm(p_values: Floats) -> Floats:
     """Holm's adjusted p-values (1979); NaN stays NaN and does not count as a test."""
     p = np.asarray(p_values, dtype=np.float64)

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.features import Feature
+from audit.intervals import effective
 from audit.metrics import BEYOND, SUMS, Floats
 from audit.rungs import told
 from audit.shards import SHARDS
@@ -69,6 +70,19 @@ class Groups:
         """
         return counted_people(self.sums[key], self.people_per_row)
 
+    def worth(self, top: str, bottom: str) -> Floats:
+        """Effective rows behind the share `top` / `bottom` of two sums [group].
+
+        The rows where each is taken for a person; else `effective` by the share's own variance.
+        """
+        n = self.totals(bottom)
+        if not self.people_given:
+            return n
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = self.totals(top) / n
+            sums = self.sums[top], self.sums[bottom]
+            return effective(*sums, np.clip(share * (1 - share), 0, None), self.counted(bottom))
+
 
 def counted_people(rows: Floats, people_per_row: float) -> Floats:
     """Subjects behind rows [group, shard], from the occupied shards of each group.
@@ -114,7 +128,7 @@ def gather(tally: Tally, parts: Sequence[Feature]) -> Groups:
     columns = {name: tally.cells[name].to_numpy(np.float64) for name in SUMS}
     columns |= told(tally)
     sums = {
-        name: _add(key, column, size * SHARDS).reshape(size, SHARDS)
+        name: added(key, column, size * SHARDS).reshape(size, SHARDS)
         for name, column in columns.items()
     }
     error_bins, errors = _histogram(tally.errors, parts, occupied)
@@ -190,8 +204,8 @@ def _positions(codes: NDArray[np.int64], parts: Sequence[Feature]) -> list[tuple
     return [tuple(int(i) for i in row) for row in np.stack(unravelled, axis=1)]
 
 
-def _add(key: NDArray[np.int64], values: Floats, size: int) -> Floats:
-    """Sums by key. Whole numbers below 2^53 add exactly in float64, so their order is nothing."""
+def added(key: NDArray[np.int64], values: Floats, size: int) -> Floats:
+    """Sums by key [size]. Whole numbers below 2^53 add exactly in float64: order is nothing."""
     return np.bincount(key, weights=values, minlength=size).astype(np.float64)
 
 
@@ -209,7 +223,7 @@ def _histogram(
     if by_gender:
         group = group * 2 + frame["female"].to_numpy(np.int64)
     width = len(bins) * (2 if by_gender else 1)
-    flat = _add(
+    flat = added(
         group * len(bins) + place, frame[column].to_numpy(np.float64), len(occupied) * width
     )
     return bins.astype(np.float64), flat.reshape(len(occupied), width)

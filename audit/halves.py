@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.conformal import PREDICTED
-from audit.groups import OVERALL, counted_people
+from audit.groups import OVERALL, added, counted_people
 from audit.metrics import Floats
 from audit.shards import SHARDS
 from audit.tally import Tally
@@ -58,11 +58,6 @@ def _people_per_face(tally: Tally, kind: Kind) -> Floats:
     people = counted_people(rows, tally.subjects / max(audited, 1))
     n = rows.sum(axis=1)
     return np.where(n > 0, people / np.maximum(n, 1), 1.0)
-
-
-def added(place: NDArray[np.int64], values: Floats, size: int) -> Floats:
-    """Sums of `values` by place [size]."""
-    return np.bincount(place, weights=values, minlength=size).astype(np.float64)
 
 
 def counted(

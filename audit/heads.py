@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.conformal import FEWEST, PREDICTED, widening
-from audit.groups import OVERALL
-from audit.halves import FIT, JUDGE, LABELS, Kind, added, counted
+from audit.groups import OVERALL, added
+from audit.halves import FIT, JUDGE, LABELS, Kind, counted
 from audit.histograms import YEARS
 from audit.judging import Change, judge_ages, judge_gap, judge_intervals, judge_scores
 from audit.metrics import Floats

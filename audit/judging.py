@@ -15,7 +15,7 @@ from scipy import special
 
 from audit.calibration import BINS, equal_mass
 from audit.conformal import LEVEL
-from audit.halves import added
+from audit.groups import added
 from audit.intervals import LEVEL as SURE
 from audit.metrics import Floats
 from audit.shards import SHARDS

@@ -165,10 +165,11 @@ def _count(
         for i, name in enumerate(flags)
     }
     ranges = [ends for r, _, _, *ends in got if r == 0]
+    audited = sum(n for r, _, n, *_ in got if r == 0)
     constants = {}
     for i, name in enumerate(_STATED):
         ends = {end for row in ranges for end in row[2 * i : 2 * i + 2] if end is not None}
-        if len(ends) == 1 and sum(n for r, _, n, *_ in got if r == 0) > 1:
+        if len(ends) == 1 and audited > 1:
             constants[name] = float(ends.pop())
     return {words: n for words, n in left_out.items() if n}, counts, constants
 

@@ -99,8 +99,17 @@ def fitted(scores: Floats, score_sums: Floats, grid: Floats) -> Floats:
     """
     n = scores.sum(axis=0)
     held = n > 0
-    fit = optimize.isotonic_regression(scores[1][held] / n[held], weights=n[held]).x
-    return np.asarray(np.interp(grid, score_sums[held] / 1e6 / n[held], fit))
+    return np.asarray(np.interp(grid, score_sums[held] / 1e6 / n[held], isotonic(scores)))
+
+
+def isotonic(scores: Floats) -> Floats:
+    """The isotonic (pool-adjacent-violators) share of females in the occupied bins.
+
+    scores: rows [female 0/1, bin], bins rising in P(female).
+    """
+    n = scores.sum(axis=0)
+    held = n > 0
+    return np.asarray(optimize.isotonic_regression(scores[1][held] / n[held], weights=n[held]).x)
 
 
 def simulate(scores: Floats, score_sums: Floats, shrink: float) -> Simulated:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import stats
 
 from audit.calibration import (
     calibration_error,
@@ -14,7 +14,7 @@ from audit.calibration import (
 )
 from audit.groups import SUPPRESSED_BELOW, Groups
 from audit.metrics import Floats
-from audit.reliability import Simulated
+from audit.reliability import Simulated, isotonic
 from audit.signed_calibration import signed_error
 from audit.smooth_ece import smooth_error
 
@@ -57,14 +57,13 @@ def score_table(
 
 
 def isotonic_brier(scores: Floats) -> float:
-    """Brier score of the isotonic (pool-adjacent-violators) recalibration, fitted on these rows.
+    """Brier score of the isotonic recalibration, fitted on these rows.
 
     scores: rows [female 0/1, bin], bins rising in P(female).
     """
     n = scores.sum(axis=0)
     held = n > 0
-    share = scores[1][held] / n[held]
-    fit = optimize.isotonic_regression(share, weights=n[held]).x
+    fit = isotonic(scores)
     females, males = scores[1][held], scores[0][held]
     return float((females * (1 - fit) ** 2 + males * fit**2).sum() / n.sum())
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from audit.config import AuditSettings
-from audit.evidence import holm, verdict
+from audit.evidence import holm, outlying, verdict
 from audit.files import write_text
 from audit.findings import ORDER
 from audit.groups import OVERALL, status
@@ -232,7 +232,7 @@ def _judged(
         for place, *figures in zip(q.places, a.difference, low, high, strict=True):
             named = zip(("harm", "harm_low", "harm_high"), map(float, figures), strict=True)
             harms[_place(q.at(place))] = dict(named)
-        most = _outlying(a, low, high, q.metric)
+        most = outlying(a.difference, low, high, a.t, better=q.metric.better)
         reading, _, g, _ = q.places[most]
         own, harmed = float(change(q.loss, q.split, reading)[0][g]), float(a.difference[most])
         row = q.at(q.places[most]) | {
@@ -251,14 +251,6 @@ def _judged(
         }
         comparisons.append(row | {"sentence": sentence(row)})
     return comparisons, harms
-
-
-def _outlying(a: Replicates, low: Floats, high: Floats, metric: Metric) -> int:
-    """The place that stands out most: established and harmed ones first, then the largest t."""
-    worse = 1.0 if metric.better == "lower" else -1.0
-    apart = (low > 0) | (high < 0)
-    harmed = np.where(apart & (a.difference * worse > 0), np.abs(a.difference), 0.0)
-    return int(harmed.argmax() if harmed.any() else np.nan_to_num(np.abs(a.t)).argmax())
 
 
 def _info(

@@ -7,7 +7,7 @@ from scipy.special import logit
 
 from audit.groups import SUPPRESSED_BELOW, Groups
 from audit.histograms import LOGIT_END, LOGIT_STEP, SCORE_BINS
-from audit.intervals import around, effective, wilson
+from audit.intervals import around, wilson
 from audit.metrics import Floats
 
 THRESHOLDS = (
@@ -70,21 +70,10 @@ def _rates(
     groups: Groups, hits: Floats, n: Floats, bottom: str, top: str
 ) -> tuple[Floats, Floats, Floats]:
     """A share and its interval [group, threshold]; NaN for fewer than 10 people."""
-    worth = _worth(groups, bottom, top)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        worth = groups.worth(top, bottom) / groups.totals(bottom)
+    worth = np.where(groups.totals(bottom) > 0, worth, 1.0)
     enough = groups.people(bottom) >= SUPPRESSED_BELOW
     share = hits / np.where(enough & (n > 0), n, np.nan)[:, None]
     low, high = around(*wilson(share, (n * worth)[:, None]), share)
     return share, low, high
-
-
-def _worth(groups: Groups, bottom: str, top: str) -> Floats:
-    """Effective over nominal rows of a share of calls [group]; 1 where rows are people."""
-    n = groups.totals(bottom)
-    if not groups.people_given:
-        return np.ones(len(n))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = groups.totals(top) / n
-        rows = effective(
-            groups.sums[top], groups.sums[bottom], share * (1 - share), groups.counted(bottom)
-        )
-        return np.asarray(np.where(n > 0, rows / n, 1.0))

@@ -70,17 +70,11 @@ def predict(
     if out.suffix not in {".parquet", ".csv"}:
         raise InputError(f"--out {out}: must end in .parquet or .csv")
     model = open_model(run, device=device, threads=threads)
-    faces = table.faces.reset_index(drop=True)
-    faces = faces.assign(split=known_split(faces, model.seen))
-    if split != "all":
-        if split not in SPLITS:
-            raise InputError(f"split {split!r}: must be all, {', '.join(SPLITS)}")
-        faces = faces[faces["split"] == split].reset_index(drop=True)
+    faces = faces_of(model, table, split=split)
     if not len(faces):
         raise InputError(f"{table.root}: no face to predict (split {split})")
     if recalibration is not None:
-        known = {c: faces[c] for c in recalibration.features if c in faces}
-        refuse_lacking(recalibration, known, where=f"{table.root}, by the map of {run}")
+        refuse_unmapped(recalibration, faces, where=f"{table.root}, by the map of {run}")
     age, gender, faults, measured = score_faces(model, faces, root=table.root, progress=progress)
     kept = np.array([fault is None for fault in faults])
     _write_left_out(table, faces, faults, out=out)
@@ -90,6 +84,23 @@ def predict(
     if recalibration is not None:
         rows = apply_recalibration(recalibration, rows).round(DIGITS)
     return write_predictions(rows, out, config=model.config, recalibration=recalibration)
+
+
+def faces_of(model: Ready, table: FaceTable, *, split: str) -> pd.DataFrame:
+    """The faces of one part (or `all`), by what the model's training did with them."""
+    faces = table.faces.reset_index(drop=True)
+    faces = faces.assign(split=known_split(faces, model.seen))
+    if split == "all":
+        return faces
+    if split not in SPLITS:
+        raise InputError(f"split {split!r}: must be all, {', '.join(SPLITS)}")
+    return faces[faces["split"] == split].reset_index(drop=True)
+
+
+def refuse_unmapped(recalibration: Recalibration, faces: pd.DataFrame, *, where: str) -> None:
+    """Raise InputError, before any face is read, where they lack a column that a map asks for."""
+    known = {c: faces[c] for c in recalibration.features if c in faces}
+    refuse_lacking(recalibration, known, where=where)
 
 
 def open_model(source: Path, *, device: str = "auto", threads: int | None = None) -> Ready:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from audit.contract import CONDITIONS
-from audit.corrections import Recalibration, apply_recalibration, refuse_lacking
+from audit.corrections import Recalibration, apply_recalibration
 from audit.errors import InputError
 from audit.files import write_atomic
 from audit.levels import nearest
@@ -28,7 +28,6 @@ from audit.words import count
 from model.corruptions import CORRUPTIONS, REFERENCE, SEVERITIES, corrupt, step_words
 from model.drawn_faces import draw_faces
 from model.faces import MADE, FaceTable
-from model.material import SPLITS
 from model.pictures import pillow_silent
 from model.predict import (
     BATCH,
@@ -37,9 +36,10 @@ from model.predict import (
     Measured,
     carried,
     decoded_batches,
-    known_split,
+    faces_of,
     open_model,
     prediction_rows,
+    refuse_unmapped,
 )
 from model.ready import Ready
 from model.threads import ahead, tracked
@@ -107,17 +107,11 @@ def read_corrupted(
     if sample < 0:
         raise InputError(f"--sample {sample}: must be 0 (everybody) or more")
     model, recalibration = open_model(run, device=device, threads=threads), carried(run)
-    faces = table.faces.reset_index(drop=True)
-    faces = faces.assign(split=known_split(faces, model.seen))
-    if split != "all":
-        if split not in SPLITS:
-            raise InputError(f"split {split!r}: must be all, {', '.join(SPLITS)}")
-        faces = faces[faces["split"] == split]
+    faces = faces_of(model, table, split=split)
     if not len(faces):
         raise InputError(f"{table.root}: no face to read (split {split}); choose another --split")
     if recalibration is not None:
-        known = {c: faces[c] for c in recalibration.features if c in faces}
-        refuse_lacking(recalibration, known, where=f"{table.root}, by the map of {run}")
+        refuse_unmapped(recalibration, faces, where=f"{table.root}, by the map of {run}")
     chosen = sample_people(faces, sample, seed=seed)
     readings, lost = _readings(
         model,

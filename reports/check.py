@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from audit.words import THIN, count, percent
+from reports.templates import page_environment
 from reports.thumbnails import thumbnails as thumbnails_of
 
 SIDE = 96  # pixels of an embedded picture; about 3 kB each
@@ -46,14 +45,7 @@ def render_check(check: Record, *, root: Path, pictures: bool = True) -> str:
     pictures
         Whether small pictures of faces are embedded, with a notice.
     """
-    environment = Environment(
-        loader=PackageLoader("reports", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = page_environment()
     environment.filters |= {"count": _count, "percent": percent, "plain": _plain}
     environment.filters |= {"label": _label, "listed": _listed, "number_of": _number_of}
     groups = _shown_groups(check["copies"]["listed"])

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from audit.metrics import METRICS
@@ -17,6 +16,7 @@ from audit.stress import StressResult, established, verdict_words
 from audit.words import THIN, count, in_unit, interval, p_value
 from reports import lookup
 from reports.panels import Line, panel_svg, ticks_of
+from reports.templates import page_environment
 
 OVERALL = lookup.OVERALL
 CLEAN = "clean"
@@ -34,14 +34,7 @@ def render_stress(result: StressResult, *, examples: Mapping[str, Sequence[bytes
     examples: small JPEGs of a drawn face under each corruption, clean first, then by severity; none
     for corruptions without an entry.
     """
-    environment = Environment(
-        loader=PackageLoader("reports", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = page_environment()
     told = established(result.comparisons)["sentence"].tolist()
     words = verdict_words(result.comparisons)
     corruptions = _corruptions(result)

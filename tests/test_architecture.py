@@ -53,6 +53,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"model", "reports"},
     {"reports.plot"},
     {"reports.theme", "reports.lookup", "reports.thumbnails", "reports.curves_svg"},
+    {"reports.templates"},
     {
         "reports.tables",
         "reports.faces",
