@@ -5,7 +5,6 @@ a perfect score looks miscalibrated within true women (ECE .27), because it cann
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from audit.features import Feature
-from audit.groups import CROSS, OVERALL, SUPPRESSED_BELOW, Groups, gather
-from audit.histograms import FRAMES
+from audit.groups import CROSS, OVERALL, SUPPRESSED_BELOW, Groups, gather_predicted
 from audit.intervals import LEVEL, around, clustered_se, effective, student, wilson
 from audit.metrics import METRICS, Floats
 from audit.tally import Tally
@@ -153,7 +151,7 @@ def age_calibration(tally: Tally, parts: Sequence[Feature] = ()) -> list[dict[st
     calibration: by true age even a perfect model reads the young too old and the old too young
     (regression to the mean). A bin of fewer than 10 people carries n alone.
     """
-    groups = _by_predicted_age(tally, parts)
+    groups = gather_predicted(tally, parts)
     n, people = groups.totals("age_n"), groups.people("age_n")
     sure = groups.independent("age_n")
     observed = groups.totals("age_years") / n / 100
@@ -191,15 +189,6 @@ def age_calibration(tally: Tally, parts: Sequence[Feature] = ()) -> list[dict[st
         }
         for i, words in enumerate(groups.levels)
     ]
-
-
-def _by_predicted_age(tally: Tally, parts: Sequence[Feature]) -> Groups:
-    """Groups of `parts` crossed with the predicted age group; faces without one left out."""
-    bins = Feature("age_group_pred", tally.age_groups, ordered=True)
-    cells = tally.cells[(tally.cells[bins.name] >= 0) & (tally.cells["age_n"] > 0)]
-    empty = {key: getattr(tally, key).iloc[:0] for key in FRAMES if key != "cells"}
-    none = {key: frame.assign(age_group_pred=0) for key, frame in empty.items()}
-    return gather(replace(tally, cells=cells, **none), [*parts, bins])
 
 
 def _mean(groups: Groups, key: str, people: Floats) -> tuple[Floats, Floats, Floats]:

@@ -5,6 +5,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from audit.config import OLDEST
 from audit.fairness import effective_errors
@@ -42,15 +44,18 @@ def gender_confusion(groups: Groups) -> list[dict[str, Any]]:
     ]
 
 
-def age_confusion(tally: Tally) -> list[dict[str, Any]]:
-    """True against predicted age group over the whole table; nothing where ages are not split."""
+def age_confusion(tally: Tally, *, edges: Sequence[int]) -> list[dict[str, Any]]:
+    """True against predicted age group over the whole table; nothing where ages are not split.
+
+    edges: the left edges of the age groups, whole years.
+    """
     if "age_group" not in {f.name for f in tally.features}:
         return []
-    cells = tally.cells[tally.cells["age_group_pred"] >= 0]
+    read = tally.years[tally.years["of_pred"] == 1]
     size = len(tally.age_groups)
-    key = cells["age_group"].to_numpy(np.int64) * size + cells["age_group_pred"].to_numpy(np.int64)
+    key = read["age_group"].to_numpy(np.int64) * size + _group_of(read["age_year"], edges)
     labels = next(f.levels for f in tally.features if f.name == "age_group")
-    n = np.bincount(key, weights=cells["age_n"].to_numpy(np.float64), minlength=len(labels) * size)
+    n = np.bincount(key, weights=read["n"].to_numpy(np.float64), minlength=len(labels) * size)
     return [
         {"head": "age", "feature": OVERALL, "group": OVERALL, "true": true, "predicted": pred}
         | {"n": n[i * size + j]}
@@ -63,15 +68,12 @@ def age_confusion(tally: Tally) -> list[dict[str, Any]]:
 def age_counts(tally: Tally, *, edges: Sequence[int]) -> list[dict[str, Any]]:
     """Faces per true and per predicted age group: kinds `age_true` and `age_pred`, in years."""
     records = []
-    for kind, column in (("age_true", "age_group"), ("age_pred", "age_group_pred")):
-        if column not in tally.cells or not (tally.cells["age_n"] > 0).any():
+    for of_pred, kind in enumerate(("age_true", "age_pred")):
+        years = tally.years[tally.years["of_pred"] == of_pred]
+        if years.empty or (kind == "age_true" and "age_group" not in tally.years):
             continue
-        cells = tally.cells[tally.cells[column].between(0, len(edges) - 1)]
-        n = np.bincount(
-            cells[column].to_numpy(np.int64),
-            weights=cells["age_n"].to_numpy(np.float64),
-            minlength=len(edges),
-        )
+        group, faces = _group_of(years["age_year"], edges), years["n"].to_numpy(np.float64)
+        n = np.bincount(group, weights=faces, minlength=len(edges))
         records += [
             _bin(kind, OVERALL, OVERALL, low, high) | {"n": n[i]}
             for i, (low, high) in enumerate(pairwise((*edges, OLDEST)))
@@ -139,6 +141,11 @@ def score_counts(groups: Groups) -> list[dict[str, Any]]:
             for i in range(SCORE_BINS)
         ]
     return records
+
+
+def _group_of(years: "pd.Series[int]", edges: Sequence[int]) -> NDArray[np.int64]:
+    """The age group of every whole year; edges are whole, so that no group parts a year."""
+    return np.searchsorted(edges[1:], years.to_numpy(), side="right").astype(np.int64)
 
 
 def _bin(kind: str, feature: str, group: str, low: float, high: float | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from audit.features import Feature
 from audit.intervals import effective
-from audit.metrics import BEYOND, SUMS, Floats
+from audit.metrics import BY_PREDICTED, SUMS, Floats
 from audit.rungs import told
 from audit.shards import SHARDS
 from audit.tally import Tally
@@ -102,31 +102,41 @@ def crossings(features: Sequence[Feature], *, depth: int) -> tuple[tuple[Feature
     return tuple(c for size in range(depth + 1) for c in combinations(features, size))
 
 
-def collapse(tally: Tally) -> Tally:
-    """The same tally without the predicted age group: fewer rows for everything that follows.
-
-    What `audit.rungs` tells of all faces stands in its cells, worked out once.
-    """
-    keys = [*(f.name for f in tally.features), "shard"]
-    cells = (
-        tally.cells.groupby(keys, sort=True, observed=True)[[*SUMS, *BEYOND]].sum().reset_index()
-    )
-    lean = replace(tally, cells=cells)
-    return replace(lean, cells=cells.assign(**told(lean)))
+def with_tails(tally: Tally) -> Tally:
+    """The same tally with what `audit.rungs` tells of all faces in its cells, worked out once."""
+    return replace(tally, cells=tally.cells.assign(**told(tally)))
 
 
 def gather(tally: Tally, parts: Sequence[Feature]) -> Groups:
     """Sum the tally over everything but the levels of `parts` (none: the whole table)."""
-    cells = _codes(tally.cells, parts)
+    columns = {name: tally.cells[name].to_numpy(np.float64) for name in SUMS}
+    return _gathered(tally, tally.cells, parts, columns | dict(told(tally)))
+
+
+def gather_predicted(tally: Tally, parts: Sequence[Feature]) -> Groups:
+    """Groups of `parts` crossed with the predicted age group: faces with an error, no histograms.
+
+    parts: any features but the true age group. Sums are those of metrics.BY_PREDICTED alone.
+    """
+    columns = {name: tally.predicted[name].to_numpy(np.float64) for name in BY_PREDICTED}
+    bins = Feature("age_group_pred", tally.age_groups, ordered=True)
+    none = {key: getattr(tally, key)[:0].assign(age_group_pred=0) for key in ("errors", "scores")}
+    bare = replace(tally, **none)
+    return _gathered(bare, tally.predicted, [*parts, bins], columns)
+
+
+def _gathered(
+    tally: Tally, frame: pd.DataFrame, parts: Sequence[Feature], columns: Mapping[str, Floats]
+) -> Groups:
+    """Groups of `parts`: `columns` of `frame` (its keys hold them and the shard) added up."""
+    cells = _codes(frame, parts)
     occupied = np.unique(cells)
     levels = tuple(
         tuple(f.levels[i] for f, i in zip(parts, position, strict=True))
         for position in _positions(occupied, parts)
     )
     size = len(occupied)
-    key = np.searchsorted(occupied, cells) * SHARDS + tally.cells["shard"].to_numpy(np.int64)
-    columns = {name: tally.cells[name].to_numpy(np.float64) for name in SUMS}
-    columns |= told(tally)
+    key = np.searchsorted(occupied, cells) * SHARDS + frame["shard"].to_numpy(np.int64)
     sums = {
         name: added(key, column, size * SHARDS).reshape(size, SHARDS)
         for name, column in columns.items()

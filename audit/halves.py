@@ -48,11 +48,11 @@ def kinds_of(tally: Tally) -> dict[str, Kind]:
 
 def _people_per_face(tally: Tally, kind: Kind) -> Floats:
     """Estimated people over faces of every group; 1 where a group has no face."""
-    cells = tally.cells
-    if kind.name == PREDICTED:
-        cells = cells[cells[PREDICTED] >= 0]
+    by_age = kind.name == PREDICTED
+    cells = tally.predicted if by_age else tally.cells
     place = kind.codes(cells) * SHARDS + cells["shard"].to_numpy(np.int64)
-    faces = cells[["age_n", "gender_n"]].max(axis=1).to_numpy(np.float64)
+    counts = cells["age_n"] if by_age else cells[["age_n", "gender_n"]].max(axis=1)
+    faces = counts.to_numpy(np.float64)
     rows = added(place, faces, len(kind.groups) * SHARDS).reshape(-1, SHARDS)
     audited = tally.rows_read - sum(tally.rows_left_out.values())
     people = counted_people(rows, tally.subjects / max(audited, 1))

@@ -209,7 +209,7 @@ def interval_head(tally: Tally, kinds: Mapping[str, Kind]) -> Head:
 
 def _widths(tally: Tally, kinds: Mapping[str, Kind]) -> dict[str, Floats]:
     """Sum of interval widths in years, and intervals, of every group in the judging half."""
-    cells = tally.cells
+    cells = tally.predicted
     judging = (cells["shard"].to_numpy() >= SHARDS // 2) & (cells["iv_n"].to_numpy() > 0)
     sums = [cells[c].to_numpy(np.float64)[judging] for c in ("iv_width", "iv_n")]
     widths = {}

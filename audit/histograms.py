@@ -25,7 +25,8 @@ Z_STEP, Z_END = 0.02, 100.0  # of z; further out lie hardly more than slips
 
 # The tables of a tally and their keys beside the features, in the order they are sorted by.
 FRAMES: Mapping[str, tuple[str, ...]] = {
-    "cells": ("age_group_pred", "shard"),
+    "cells": ("shard",),
+    "predicted": ("age_group_pred", "shard"),
     "errors": ("bin",),
     "scores": ("bin", "female", "half"),
     "years": ("of_pred", "age_year", "read_older"),
@@ -33,8 +34,8 @@ FRAMES: Mapping[str, tuple[str, ...]] = {
     "ages": ("half", "pred_year", "bin"),
     "misses": ("age_group_pred", "half", "iv", "bin"),
 }
-# A correction cannot depend on the true age, which nobody knows when it is applied.
-WITHOUT_AGE = ("ages", "misses")
+# What is asked of a prediction cannot depend on the true age, which nobody knows when it is made.
+WITHOUT_AGE = ("predicted", "ages", "misses")
 
 
 def frame_keys(name: str, features: Sequence[str]) -> list[str]:
@@ -49,9 +50,13 @@ def feature_keys(predictions: Predictions) -> list[Key]:
     return [Key(f.name, code, len(f.levels)) for f, code in pairs]
 
 
-def group_pred_key(predictions: Predictions) -> Key:
-    """The predicted age group; -1 without a predicted age."""
-    return Key("age_group_pred", "age_group_pred", len(predictions.age_groups) + 1, -1)
+def keys_without_age(predictions: Predictions) -> list[Key]:
+    """The codes of every feature but the true age group, then the predicted age group.
+
+    Only for rows with a predicted age.
+    """
+    features = [k for k in feature_keys(predictions) if k.name != "age_group"]
+    return [*features, Key("age_group_pred", "age_group_pred", len(predictions.age_groups))]
 
 
 def score_edges() -> NDArray[np.float64]:
@@ -65,7 +70,7 @@ def score_edges() -> NDArray[np.float64]:
 
 
 def histograms(predictions: Predictions) -> dict[str, pd.DataFrame]:
-    """Every table of FRAMES but the cells; one scan for those that read the same rows."""
+    """Every histogram of FRAMES; one scan for those that read the same rows."""
     return {
         **_errors_and_years(predictions),
         "scores": _scores(predictions),
@@ -137,8 +142,7 @@ def _ages_and_misses(predictions: Predictions) -> dict[str, pd.DataFrame]:
     tenths = 10 * FAR_OUT
     place = f"least(ceil(({hundredths}) / 10.0), {tenths})::INTEGER"
     misses = [
-        *features,
-        group_pred_key(predictions),
+        *keys_without_age(predictions),
         _HALF,
         Key("iv", "(age_low IS NOT NULL)::INTEGER", 2),
         Key("bin", place, 2 * tenths + 1, -tenths),

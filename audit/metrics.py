@@ -42,6 +42,9 @@ SUMS: Mapping[str, str] = {
     "score_var": "sum of f (1 - f), micro",
 }
 
+# The sums that are also kept by predicted age group.
+BY_PREDICTED = ("age_n", "age_abs", "age_err", "age_years", "iv_n", "iv_hit", "iv_width")
+
 # Two distributions, coarsely, with their shards, so that what is read off them can be tested as
 # people, not photos: rungs of |e| in 1/100 year (3 to 32 years, each 1.3 times the last) and
 # cuts of the logit of f. A group needs one rung only, and one mean of the cuts: see audit.rungs.

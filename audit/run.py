@@ -33,7 +33,7 @@ from audit.fairness import audited_metrics, disaggregate, metrics_of, subgroup_t
 from audit.features import Feature
 from audit.files import write_text
 from audit.findings import find
-from audit.groups import CROSS, Groups, collapse, crossings, gather
+from audit.groups import CROSS, Groups, crossings, gather, with_tails
 from audit.histograms import FRAMES
 from audit.metrics import METRICS
 from audit.notes import LEAKY
@@ -105,7 +105,7 @@ def _faces(predictions: Predictions, settings: AuditSettings, out: Path | None) 
 
 def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFrame]:
     """Every table that follows from sums alone (all but `worst`, `history` and `findings`)."""
-    lean = collapse(tally)
+    lean = with_tails(tally)
     keys = audited_metrics(gather(lean, ()))
     records: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
     asked, calibrated = [], []
@@ -131,7 +131,7 @@ def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFr
     adjusted = holm(np.array(family(records["disparities"], beside)))
     tell_calibration(records["scores"], calibrated, adjusted[len(adjusted) - len(beside) :])
     records["slices"] += slice_table(lean, settings=settings)
-    records["confusion"] += age_confusion(tally)
+    records["confusion"] += age_confusion(tally, edges=settings.age_groups)
     records["histograms"] += age_counts(tally, edges=settings.age_groups)
     records["proposals"] += propose(tally, settings=settings)[1]
     skip = ("worst", "history", "findings")

@@ -18,13 +18,13 @@ from audit.histograms import (
     SCORE_BINS,
     feature_keys,
     frame_keys,
-    group_pred_key,
     histograms,
+    keys_without_age,
     score_edges,
 )
 from audit.levels import sorted_levels
-from audit.metrics import BEYOND, LOGITS, RUNGS, SUMS
-from audit.packed import Key, grouped
+from audit.metrics import BEYOND, BY_PREDICTED, LOGITS, RUNGS, SUMS
+from audit.packed import Key, grouped, no_rows
 from audit.predictions import Predictions
 from audit.shards import SHARDS, sharded
 
@@ -46,11 +46,11 @@ class Tally:
     """Integer sums per cell; the tally of a whole is the sum of the tallies of its parts.
 
     A cell is one level of every feature. In each table a feature is a column of codes (int16,
-    positions in its `levels`), named as the feature; `age_group_pred` (codes into `age_groups`,
-    -1 where no age was predicted) stands beside them in `cells`. Rows are sorted by their keys.
+    positions in its `levels`), named as the feature. Rows are sorted by their keys.
 
-    cells: feature codes, age_group_pred, shard (0..SHARDS-1), then the columns of SUMS and BEYOND
-        (audit.metrics).
+    cells: feature codes, shard (0..SHARDS-1), then the columns of SUMS and BEYOND (audit.metrics).
+    predicted: feature codes but age_group's, age_group_pred (codes into `age_groups`), shard, then
+        the columns BY_PREDICTED of SUMS. Only faces with an error.
     errors: feature codes, bin, n. Bin b holds absolute errors above (b-1)/10 and up to b/10 years.
     scores: feature codes, bin (of P(female), see `score_edges`), female (0/1), half, n, score (sum
         of f, micro). Halves of the people are cut by shard: 0 below the middle, 1 above.
@@ -73,6 +73,7 @@ class Tally:
     features: tuple[Feature, ...]
     age_groups: tuple[str, ...]
     cells: pd.DataFrame
+    predicted: pd.DataFrame
     errors: pd.DataFrame
     scores: pd.DataFrame
     years: pd.DataFrame
@@ -94,18 +95,11 @@ def tally_predictions(predictions: Predictions, settings: AuditSettings) -> Tall
     rows nor threads nor chunks change a bit.
     """
     subjects, subjects_are_rows = _subjects(predictions, settings)
-    pred, shard = group_pred_key(predictions), Key("shard", "shard", SHARDS)
-    keys = [*feature_keys(predictions), pred, shard]
-    rows = sharded("faces", "person")
-    sums = {**_sum_sql(predictions.columns), **_PAIR_SQL}
-    [cells] = grouped(predictions.source, [keys], sums, rows)
-    derived = {name: of(cells) for name, of in _SUM_OF.items()}
-    names = [key.name for key in keys]
-    cells = cells.assign(**derived, **_unpaired(cells))[[*names, *SUMS, *BEYOND]]
     tally = Tally(
         features=predictions.features,
         age_groups=predictions.age_groups,
-        cells=cells,
+        cells=_cells(predictions),
+        predicted=_predicted(predictions),
         **histograms(predictions),
         rows_read=predictions.rows_read,
         rows_left_out=dict(predictions.rows_left_out),
@@ -115,6 +109,24 @@ def tally_predictions(predictions: Predictions, settings: AuditSettings) -> Tall
         fingerprint="",
     )
     return replace(tally, fingerprint=_fingerprint(tally))
+
+
+def _cells(predictions: Predictions) -> pd.DataFrame:
+    keys = [*feature_keys(predictions), _SHARD]
+    sums = {**_sum_sql(predictions.columns), **_PAIR_SQL}
+    [cells] = grouped(predictions.source, [keys], sums, sharded("faces", "person"))
+    derived = {name: of(cells) for name, of in _SUM_OF.items()}
+    names = [key.name for key in keys]
+    return cells.assign(**derived, **_unpaired(cells))[[*names, *SUMS, *BEYOND]]
+
+
+def _predicted(predictions: Predictions) -> pd.DataFrame:
+    keys = [*keys_without_age(predictions), _SHARD]
+    if "age" not in predictions.heads:
+        return no_rows(keys, BY_PREDICTED)
+    every = _sum_sql(predictions.columns)
+    rows = f"{sharded('faces', 'person')} WHERE error IS NOT NULL"
+    return grouped(predictions.source, [keys], {k: every[k] for k in BY_PREDICTED}, rows)[0]
 
 
 def merge_tallies(tallies: Sequence[Tally]) -> Tally:
@@ -144,6 +156,9 @@ def merge_tallies(tallies: Sequence[Tally]) -> Tally:
         fingerprint="",
     )
     return replace(merged, fingerprint=_fingerprint(merged))
+
+
+_SHARD = Key("shard", "shard", SHARDS)
 
 
 def _flag(condition: str) -> str:

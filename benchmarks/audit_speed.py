@@ -132,7 +132,7 @@ def scan(path: Path, out: Path, clock: Clock) -> dict[str, float]:
         worst_faces(predictions, settings)
     with clock.step("scan: write predictions.parquet"):
         write_normalised(predictions, out / "scan.parquet")
-    sums = tally.cells.drop(columns=[*FEATURES, "age_group_pred", "shard"]).sum()
+    sums = tally.cells.drop(columns=[*FEATURES, "shard"]).sum()
     return {
         "age_mae": sums["age_abs"] / sums["age_n"] / 100,
         "gender_accuracy": sums["gender_hit"] / sums["gender_n"],

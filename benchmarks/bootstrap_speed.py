@@ -23,7 +23,7 @@ from fairlearn.metrics import MetricFrame
 from audit.config import AuditSettings
 from audit.disparity import Asked, weigh_disparities
 from audit.fairness import audited_metrics, disaggregate, metrics_of
-from audit.groups import collapse, crossings, gather
+from audit.groups import crossings, gather, with_tails
 from audit.metrics import METRICS
 from audit.predictions import open_predictions
 from audit.resample import Ratios, replicate
@@ -52,7 +52,7 @@ def ours(faces: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
     """Percentile intervals of values, difference and ratio from one scan and shard replicates."""
     settings = AuditSettings(by=("site", "camera"))
     tally = tally_predictions(open_predictions(faces, settings), settings)
-    groups = gather(collapse(tally), tally.features)
+    groups = gather(with_tails(tally), tally.features)
     everyone = np.ones(len(groups.names), dtype=bool)
     records = []
     for key in KEYS:
@@ -147,7 +147,7 @@ def whole(rows: int) -> None:
         return result
 
     tally = step("tallies", lambda: tally_predictions(predictions, settings))
-    lean = step("one table for all that follows", lambda: collapse(tally))
+    lean = step("one table for all that follows", lambda: with_tails(tally))
     keys = audited_metrics(gather(lean, ()))
     age = next(f for f in tally.features if f.name == "age_group")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from audit.features import Feature
-from audit.metrics import BEYOND, LOGITS, RUNGS, SUMS
+from audit.metrics import BEYOND, BY_PREDICTED, LOGITS, RUNGS, SUMS
 from audit.tally import SHARDS, Tally
 
 EDGES = (0, 3, 10, 20, 30, 40, 50, 60, 70)
@@ -99,7 +99,9 @@ def tally_of(
     for feature in features:
         f[feature.name] = f[feature.name].map({v: i for i, v in enumerate(feature.levels)})
     f[[*SUMS, *BEYOND]] = f[[*SUMS, *BEYOND]].astype("int64")
-    cells = f.groupby([*names, "age_group_pred", "shard"], as_index=False)[[*SUMS, *BEYOND]].sum()
+    cells = f.groupby([*names, "shard"], as_index=False)[[*SUMS, *BEYOND]].sum()
+    lean = [name for name in names if name != "age_group"]
+    by_pred = f.groupby([*lean, "age_group_pred", "shard"], as_index=False)
     f["bin"] = (f["age_abs"] + 9) // 10
     errors = f.groupby([*names, "bin"], as_index=False).agg(n=("age_n", "sum"))
     inside = f["score"].clip(1e-6, 1 - 1e-6)
@@ -109,11 +111,11 @@ def tally_of(
     scores = f.groupby([*names, "bin", "female", "half"], as_index=False).agg(
         n=("score_n", "sum"), score=("micro", "sum")
     )
-    lean = [name for name in names if name != "age_group"]
     return Tally(
         features=tuple(features),
         age_groups=AGES,
         cells=cells,
+        predicted=by_pred[[*BY_PREDICTED]].sum(),
         errors=errors,
         scores=scores,
         years=_years(f, names),

@@ -41,7 +41,7 @@ def test_confusion_of_a_tiny_group_is_withheld(faces):
 
 
 def test_age_confusion_counts_every_face(faces, tally):
-    records = age_confusion(tally)
+    records = age_confusion(tally, edges=EDGES)
     rows = with_groups(faces)
     assert sum(r["n"] for r in records) == len(faces)
     for r in records:
@@ -50,7 +50,7 @@ def test_age_confusion_counts_every_face(faces, tally):
 
 
 def test_age_confusion_needs_the_true_age_group(faces):
-    assert age_confusion(tally_of(faces, FEATURES[:1])) == []
+    assert age_confusion(tally_of(faces, FEATURES[:1]), edges=EDGES) == []
 
 
 def test_ages_are_counted_by_true_and_predicted_group(faces, tally):

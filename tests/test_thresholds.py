@@ -7,7 +7,7 @@ from sklearn.metrics import roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
 from audit.config import AuditSettings
-from audit.groups import collapse, gather
+from audit.groups import gather, with_tails
 from audit.predictions import open_predictions
 from audit.synthetic import synthetic_predictions
 from audit.tally import tally_predictions
@@ -17,7 +17,7 @@ SETTINGS = AuditSettings(by=("race",))
 
 
 def groups_of(table, *, overall=False):
-    tally = collapse(tally_predictions(open_predictions(table, SETTINGS), SETTINGS))
+    tally = with_tails(tally_predictions(open_predictions(table, SETTINGS), SETTINGS))
     return gather(tally, () if overall else tally.features)
 
 
