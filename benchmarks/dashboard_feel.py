@@ -1,0 +1,245 @@
+"""How the dashboard feels: first paint, pages, filters and faces in a real browser, scripted.
+
+19,000 drawn faces with their pictures and made-up readings are audited and served by `faceaudit
+dashboard`; headless Chromium then clicks through it as a person would. Then the same over a
+million rows without pictures. Times run from the key or the click to the page at rest, thumbnails
+and figures included. Aims: first paint within 2 s, a change of page within 1 s, 95 of 100 filter
+actions within .5 s.
+
+    python -m benchmarks.dashboard_feel                        both tables
+    python -m benchmarks.dashboard_feel --keep DIR --rows 0    the first only; audits kept in DIR
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from audit.config import AuditSettings
+from audit.run import run_audit
+from audit.synthetic import synthetic_predictions
+from model.drawn_faces import write_drawn_faces
+from model.faces import read_faces
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from browser import (
+    console_errors,
+    open_browser,
+    open_dashboard,
+)
+
+PAGES = ("Subgroups", "Calibration", "Errors", "Slices", "Data", "Overview")
+BY = ("race", "gender_true", "age_group")
+AIMS = {"first paint": 2.0, "page": 1.0, "filter": 0.5}
+REST = (
+    "const app = document.querySelector('[data-testid=stApp]');"
+    "return !!app && app.dataset.testScriptState === 'notRunning' "
+    "&& !document.querySelector('[data-stale=true], [data-testid=stSkeleton]')"
+)
+CARDS = (
+    "return [...document.querySelectorAll('*')].filter(e => e.shadowRoot)"
+    ".flatMap(h => [...h.shadowRoot.querySelectorAll('.card')])"
+    ".map(c => c.dataset.id).join(' ')"
+)
+PICTURES = (
+    "return [...document.querySelectorAll('*')].filter(e => e.shadowRoot)"
+    ".flatMap(h => [...h.shadowRoot.querySelectorAll('.card img')])"
+    ".every(i => i.complete)"
+)
+
+
+def faces_with_readings(folder: Path, n: int) -> pd.DataFrame:
+    """A predictions table of drawn faces: readings made up from the labels and noise."""
+    if not (folder / "labels.csv").exists():
+        write_drawn_faces(folder, n=n, seed=0, progress=True)
+    faces = read_faces(folder, progress=False).faces
+    rng = np.random.default_rng(0)
+    age = faces["age"].to_numpy(np.float64)
+    read = np.clip(age + rng.standard_t(4, len(age)) * (2 + 0.05 * age), 0, 110)
+    female = (faces["gender"] == "female").to_numpy()
+    logit = np.where(female, 2.2, -2.2) + rng.normal(0, 1.6, len(age))
+    return pd.DataFrame(
+        {
+            "sample_id": faces["image"].astype(str),
+            "image": faces["image"].astype(str),
+            "age_true": age,
+            "gender_true": faces["gender"].astype(str),
+            "race": faces["race"].astype(str),
+            "age_pred": read.round(2),
+            "age_low": (read - 9).round(2),
+            "age_high": (read + 9).round(2),
+            "gender_score": 1 / (1 + np.exp(-logit)),
+        }
+    )
+
+
+class Person:
+    """Someone at the browser: does one thing at a time and waits until it is done."""
+
+    def __init__(self, browser: Chrome, url: str) -> None:
+        self.browser, self.url = browser, url
+        self.times: dict[str, list[float]] = {}
+
+    def timed(self, what: str, act: Callable[[], object], done: Callable[[], object]) -> None:
+        """Seconds from the start of `act` until `done` holds and the page is at rest."""
+        start = time.perf_counter()
+        act()
+        self.wait(lambda: done() and self.browser.execute_script(REST))
+        self.times.setdefault(what, []).append(time.perf_counter() - start)
+
+    def wait(self, question: Callable[[], object]) -> None:
+        """Ask every hundredth of a second; half a minute is long enough."""
+        end = time.monotonic() + 30
+        while True:
+            try:
+                if question():
+                    return
+            except Exception as error:  # noqa: BLE001 - a page that redraws meanwhile
+                last: Exception | None = error
+            else:
+                last = None
+            if time.monotonic() > end:
+                raise TimeoutError("the page never came to rest") from last
+            time.sleep(0.01)
+
+    def has(self, css: str, words: str = "") -> bool:
+        """Whether an element is seen that holds the words."""
+        found = self.browser.find_elements(By.CSS_SELECTOR, css)
+        return any(words in e.text for e in found)
+
+    def open(self, path: str = "") -> None:
+        """The first look: until the verdict (or the page's heading) is read."""
+        self.browser.get("about:blank")
+        css = "p.verdict" if not path else "h1"
+        self.timed(
+            f"first load {path or 'overview'}",
+            lambda: self.browser.get(f"{self.url}/{path}"),
+            lambda: self.has(css),
+        )
+        script = "return performance.getEntriesByName('first-contentful-paint')[0].startTime"
+        paint = float(self.browser.execute_script(script)) / 1000
+        self.times.setdefault("first paint", []).append(paint)
+
+    def go(self, page: str) -> None:
+        """Change the page by the side bar."""
+        path = f"//a[@data-testid='stSidebarNavLink'][contains(., '{page}')]"
+        link = self.browser.find_element(By.XPATH, path)
+        css = ("h1", page) if page != "Overview" else ("p.verdict", "")
+        self.timed(f"page {page}", link.click, lambda: self.has(*css))
+
+    def narrow(self, level: str, *, box: int, gallery: bool) -> None:
+        """Choose a level in a box of the filter bar, then clear the bar: two actions."""
+        before = self.cards() if gallery else ""
+        boxes = self.browser.find_elements(By.CSS_SELECTOR, "[data-testid=stMultiSelect] input")
+        self.timed(
+            "filter",
+            lambda: boxes[box].send_keys(level, Keys.ENTER),
+            lambda: " of " in self.remaining() and level in self.remaining() and self.new(before),
+        )
+        self.browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)
+        narrowed = self.cards() if gallery else ""
+        clear = self.browser.find_element(By.CSS_SELECTOR, ".st-key-clear_filters button")
+        self.timed("filter", clear.click, lambda: "All " in self.remaining() and self.new(narrowed))
+
+    def turn(self) -> None:
+        """The next page of the gallery."""
+        before = self.cards()
+        button = self.browser.find_element(By.CSS_SELECTOR, ".st-key-next_top button")
+        self.timed("next faces", button.click, lambda: self.new(before))
+
+    def remaining(self) -> str:
+        """The line under the filter bar."""
+        return self.browser.find_element(By.CSS_SELECTOR, "p.remain").text
+
+    def cards(self) -> str:
+        """The ids of the faces shown."""
+        return str(self.browser.execute_script(CARDS))
+
+    def new(self, before: str) -> bool:
+        """Whether other faces are shown than before, pictures and all; always, without any."""
+        if not before:
+            return True
+        now = self.cards()
+        return bool(now) and now != before and bool(self.browser.execute_script(PICTURES))
+
+
+def journey(person: Person, levels: Iterator[tuple[int, str]], actions: int) -> None:
+    """Three looks, every page three times, then filters on two pages."""
+    for _ in range(3):
+        person.open()
+    for page in PAGES * 3:
+        person.go(page)
+    for page, share in (("Errors", 0.8), ("Subgroups", 0.2)):
+        person.go(page)
+        for _ in range(round(actions * share / 2)):
+            box, level = next(levels)
+            person.narrow(level, box=box, gallery=page == "Errors")
+    person.go("Errors")
+    for _ in range(10):
+        person.turn()
+
+
+def show(title: str, times: dict[str, list[float]]) -> None:
+    """One table."""
+    print(
+        f"\n| {title} | n | median s | 95 of 100 s | longest s | aim |\n|---|---|---|---|---|---|"
+    )
+    for name, seconds in times.items():
+        aim = next((a for key, a in AIMS.items() if name.startswith(key)), None)
+        middle, most = np.quantile(seconds, [0.5, 0.95])
+        print(
+            f"| {name} | {len(seconds)} | {middle:.2f} | {most:.2f} | {max(seconds):.2f} | "
+            f"{'' if aim is None else f'{aim:g}'} |"
+        )
+
+
+def measure(title: str, folder: Path, actions: int) -> None:
+    """Serve an audit folder and walk through it."""
+    races = ("Black", "White", "Asian", "Indian")
+    levels = cycle([*((0, r) for r in races), (1, "female"), (2, "20-29"), (1, "male"), (2, "70+")])
+    with open_dashboard(folder) as url, open_browser() as browser:
+        person = Person(browser, url)
+        journey(person, levels, actions)
+        assert not (errors := console_errors(browser)), errors
+    show(title, person.times)
+
+
+def main() -> int:
+    """Measure and print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--faces", type=int, default=19_000)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the second table; 0: none")
+    parser.add_argument("--actions", type=int, default=50, help="filter actions")
+    parser.add_argument("--keep", type=Path, help="keep faces and audits here, or use them again")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        root = asked.keep or Path(scratch)
+        small, large = root / "audit", root / f"audit-{asked.rows}"
+        settings = AuditSettings(by=BY)
+        if not (small / "result.json").exists():
+            table = faces_with_readings(root / "faces", asked.faces)
+            run_audit(table, settings=settings, images=(root / "faces").resolve(), out=small)
+        if asked.rows and not (large / "result.json").exists():
+            run_audit(synthetic_predictions(asked.rows, seed=0), settings=settings, out=large)
+        print(
+            f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {datetime.now(UTC):%Y-%m-%d}"
+        )
+        measure(f"{asked.faces:,} faces with pictures", small, asked.actions)
+        if asked.rows:
+            measure(f"{asked.rows:,} rows, no pictures", large, asked.actions)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
