@@ -1,6 +1,6 @@
 """The dashboard's Calibration page: groups side by side, a threshold and an age limit to move."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -24,8 +24,9 @@ from reports.view import View
 PAGE = "calibration"
 SIDE_BY_SIDE = 5  # groups that lines on one figure still tell apart, beside all faces
 YOUNGEST, OLDEST = 5, 80  # age limits of the audit, years
-_BY, _GROUPS, _THRESHOLD, _LIMIT, _JUDGED = (
-    *("by calibration", "groups calibration", "threshold", "limit", "judged by"),
+_BY, _GROUPS, _PART, _THRESHOLD, _LIMIT, _JUDGED = (
+    *("by calibration", "groups calibration", "part of calibration"),
+    *("threshold", "limit", "judged by"),
 )
 _ADD = "Add them to the predictions table and run the audit again."
 
@@ -44,13 +45,7 @@ def calibration_page(view: View) -> None:
         return
     _take_over(result)
     feature, groups = _choose(result)
-    _scores(view, feature, groups)
-    if len(result.thresholds):
-        _threshold(view, feature, groups)
-    _intervals(view, feature, groups)
-    if len(result.age_thresholds):
-        _age_limit(view, feature, groups)
-    _corrections(view, feature, groups)
+    _parts(view, feature, groups)
     _remember(view)
 
 
@@ -68,6 +63,7 @@ def _take_over(result: AuditResult) -> None:
     usual: dict[str, Any] = {
         _BY: "",
         _GROUPS: [],
+        _PART: "",
         _THRESHOLD: in_force(result),
         _LIMIT: 18,
         _JUDGED: "",
@@ -75,6 +71,7 @@ def _take_over(result: AuditResult) -> None:
     if asked is not None:
         usual[_BY] = asked.get("by", [""])[-1]
         usual[_GROUPS] = asked.get("groups", [])
+        usual[_PART] = asked.get("part", [""])[-1]
         threshold = _number(asked.get("threshold"), usual[_THRESHOLD], 0.01, 0.99)
         usual[_THRESHOLD] = round(threshold, 2)
         usual[_LIMIT] = int(_number(asked.get("limit"), 18, YOUNGEST, OLDEST))
@@ -138,18 +135,36 @@ def _remember(view: View) -> None:
         url["by"] = [str(state[_BY])]
     if state[_GROUPS]:
         url["groups"] = list(state[_GROUPS])
+    if state[_PART] not in ("", _parts_of(view.result)[0]):
+        url["part"] = [str(state[_PART])]
     if state[_THRESHOLD] != in_force(view.result):
         url["threshold"] = [f"{state[_THRESHOLD]:.2f}"]
     if state[_LIMIT] != 18:
         url["limit"] = [str(state[_LIMIT])]
     mended = metrics_mended(view.result)
-    if mended and state[_JUDGED] not in ("", mended[0]):
+    if state[_JUDGED] in mended[1:]:
         url["judged"] = [str(state[_JUDGED])]
     keep_in_url(PAGE, url)
     write_url(view.filters, page=PAGE)
 
 
 # Parts ---------------------------------------------------------------------------------------
+
+
+def _parts_of(result: AuditResult) -> list[str]:
+    there = {"Threshold": len(result.thresholds), "Age limit": len(result.age_thresholds)}
+    return [part for part in _PARTS if there.get(part, True)]
+
+
+def _parts(view: View, feature: str, groups: list[str] | None) -> None:
+    """One part at a time: a page of twenty figures takes a browser two seconds to draw."""
+    named = _parts_of(view.result)
+    if st.session_state[_PART] not in named:
+        st.session_state[_PART] = named[0]
+    for part, tab in zip(named, st.tabs(named, key=_PART, on_change="rerun"), strict=True):
+        if tab.open:
+            with tab:
+                _PARTS[part](view, feature, groups)
 
 
 def _scores(view: View, feature: str, groups: list[str] | None) -> None:
@@ -325,6 +340,14 @@ def _corrections(view: View, feature: str, groups: list[str] | None) -> None:
     draw_section(view, "proposals", in_theme(drawn), headed=False)
     _remember(view)
 
+
+_PARTS: Mapping[str, Callable[[View, str, list[str] | None], None]] = {
+    "Gender scores": _scores,
+    "Threshold": _threshold,
+    "Age intervals": _intervals,
+    "Age limit": _age_limit,
+    "Corrections": _corrections,
+}
 
 # Words ---------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ HIDE = "hide pictures"
 _SEEN, _AT, _WANTED = "url as last written", "page as last drawn", "page asked for"
 _ASKED, _KEPT = "asked of a page", "kept for a page"
 # What pages with choices of their own keep in the URL; they read and write it themselves.
-_CHOICES = {"calibration": ("by", "groups", "threshold", "limit", "judged")}
+_CHOICES = {"calibration": ("by", "groups", "part", "threshold", "limit", "judged")}
 _RESERVED = {*_OWN, *_CHOICES["calibration"], "pictures", "embed", "embed_options"}
 
 

@@ -187,6 +187,10 @@ def test_groups_side_by_side_and_a_moved_threshold_change_the_counts_and_survive
         box.send_keys(group, Keys.ENTER)
         wait_until(lambda g=group: f"groups={g}" in browser.current_url, what=f"{group} in the URL")
         settle(browser)
+    tab = "//*[@role='tab'][contains(., 'Threshold')]"
+    browser.find_element(By.XPATH, tab).click()
+    wait_until(lambda: "part=Threshold" in browser.current_url, what="the part in the URL")
+    settle(browser)
     called = faces.gender_score >= 0.53
     females = faces.gender_true == "female"
     wanted = f"At 0.53, {(called & females).sum()} of {females.sum()} faces labelled female"
@@ -201,6 +205,9 @@ def test_groups_side_by_side_and_a_moved_threshold_change_the_counts_and_survive
     wait_until(lambda: "threshold=0.53" in browser.current_url, what="the threshold in the URL")
     browser.refresh()
     wait_until(lambda: wanted in text_of(browser), what="the same counts after a reload")
+    settle(browser)
+    browser.find_element(By.XPATH, "//*[@role='tab'][contains(., 'Gender scores')]").click()
+    wait_until(lambda: "part=" not in browser.current_url, what="the usual part")
     settle(browser)
     titles = [t.text for t in browser.find_elements(By.CSS_SELECTOR, ".figure-title")]
     groups = [t.split(",")[0] for t in titles if "faces: MCB" in t]
