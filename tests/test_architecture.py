@@ -10,12 +10,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [  # a module may import only modules of an earlier line
     {"audit.errors"},
-    {"audit.files", "audit.words", "audit.metrics", "audit.shards"},
+    {"audit.files", "audit.words", "audit.metrics", "audit.shards", "audit.lines"},
     {"audit.config", "audit.harm_words"},
     {"audit.result", "audit.synthetic", "audit.source", "audit.exact_sums", "audit.rows"},
     {"audit.intervals", "audit.standardise", "audit.levels", "audit.recalibration"},
     {"audit.evidence", "audit.resample", "audit.contract", "audit.conformal"},
     {"audit.features", "audit.slices", "audit.notes", "audit.corrections", "audit.paired"},
+    {"audit.marked"},
     {"audit.predictions", "audit.packed"},
     {"audit.histograms", "audit.worst", "audit.corrected"},
     {"audit.tally"},
