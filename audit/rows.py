@@ -4,6 +4,7 @@ Nothing is held: every question is one DuckDB query on the file, which reads onl
 the row groups it needs, so that a million faces cost what the page of 24 costs.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,6 +177,17 @@ def find_row(
         place = int(placed["place"].iloc[0])
         previous, following = (_text(placed[c].iloc[0]) for c in ("previous", "following"))
     return FacePlace(row, place, previous, following, _larger_than(rows, row.get("error")))
+
+
+def ask(rows: FaceRows, query: str, *wheres: Where) -> pd.DataFrame:
+    """The answer to a query on the view `faces` in which `{0}`, `{1}` ... stand for `wheres`.
+
+    Each once, in this order; each becomes a condition that is true, false or NULL of every face.
+    """
+    asked = [_condition(rows, where) for where in wheres]
+    values = [level for _, levels in asked for level in levels]
+    put = re.sub(r"\{(\d)\}", lambda found: f"({asked[int(found[1])][0]})", query)
+    return _ask(rows.path, put, values)
 
 
 def _larger_than(rows: FaceRows, error: float | None) -> float:
