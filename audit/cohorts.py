@@ -30,7 +30,7 @@ from audit.fairness import (
 )
 from audit.groups import FEW_BELOW, Groups, status
 from audit.metrics import METRICS, Floats
-from audit.rows import DERIVED, FaceRows, Where, ask
+from audit.rows import DERIVED, Cohort, FaceRows, ask
 from audit.shards import SHARDS, key_sql, sharded
 
 KEYS = (
@@ -46,23 +46,6 @@ _WORDS = {"disparity": FOUND, "no disparity found": "no difference found within 
 _PARTS = 3  # faces of the first cohort only, of both, of the second only
 _SIDES = np.array([[1, 1, 0], [0, 1, 1]], dtype=np.float64)
 _APART = np.array([[1, 0, 1]], dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """Faces that hold `where`; `inverted`: all other faces, those without a value included."""
-
-    name: str
-    where: Where
-    inverted: bool = False
-
-
-EVERYONE = Cohort("everyone", {})
-
-
-def rest_of(cohort: Cohort) -> Cohort:
-    """Everyone who is not in the cohort."""
-    return Cohort("everyone else", cohort.where, inverted=not cohort.inverted)
 
 
 @dataclass(frozen=True)

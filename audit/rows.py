@@ -20,6 +20,23 @@ Where = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
+class Cohort:
+    """Faces that hold `where`; `inverted`: all other faces, those without a value included."""
+
+    name: str
+    where: Where
+    inverted: bool = False
+
+
+EVERYONE = Cohort("everyone", {})
+
+
+def rest_of(cohort: Cohort) -> Cohort:
+    """Everyone who is not in the cohort."""
+    return Cohort("everyone else", cohort.where, inverted=not cohort.inverted)
+
+
+@dataclass(frozen=True)
 class FaceRows:
     """The rows of an audit folder: the file, its columns, and how many faces it holds."""
 
@@ -177,6 +194,12 @@ def find_row(
         place = int(placed["place"].iloc[0])
         previous, following = (_text(placed[c].iloc[0]) for c in ("previous", "following"))
     return FacePlace(row, place, previous, following, _larger_than(rows, row.get("error")))
+
+
+def faces_of(rows: FaceRows, cohort: Cohort) -> pd.DataFrame:
+    """All faces of a cohort with all their columns, by sample_id."""
+    held = f"{'NOT ' if cohort.inverted else ''}coalesce({{0}}, false)"
+    return ask(rows, f"SELECT * FROM faces WHERE {held} ORDER BY sample_id", cohort.where)
 
 
 def ask(rows: FaceRows, query: str, *wheres: Where) -> pd.DataFrame:

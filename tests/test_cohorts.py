@@ -7,10 +7,10 @@ from scipy import stats
 
 from audit import AuditSettings, InputError, run_audit
 from audit.apart import means_apart, quantiles_apart, rare_shares_apart
-from audit.cohorts import EVERYONE, FOUND, KEYS, Cohort, compare, rest_of
+from audit.cohorts import FOUND, KEYS, compare
 from audit.evidence import newcombe
 from audit.resample import Ratios, replicate
-from audit.rows import open_rows
+from audit.rows import EVERYONE, Cohort, faces_of, open_rows, rest_of
 from audit.shards import SHARDS, key_of, shard_of
 from audit.synthetic import Plant, synthetic_predictions
 
@@ -172,6 +172,16 @@ def test_faces_that_lack_a_value_belong_to_everyone_else(tmp_path):
     faces.to_parquet(rows.path)
     found = compare(open_rows(tmp_path), BLACK, rest_of(BLACK), info=result.info)
     assert sum(found.faces) == 300
+
+
+@pytest.mark.parametrize("cohort", [BLACK, rest_of(OLD), EVERYONE], ids=lambda c: c.name)
+def test_the_faces_of_a_cohort_are_listed_in_order(audit, cohort):
+    rows, _ = audit
+    wanted = rows_of(rows, cohort).sort_values("sample_id")
+    listed = faces_of(rows, cohort)
+    assert list(listed) == list(rows.columns)
+    for column in ("sample_id", "error", "race", "age_group"):
+        assert listed[column].tolist() == wanted[column].tolist()
 
 
 def test_a_folder_that_holds_a_part_of_the_faces_is_refused(audit):
