@@ -48,13 +48,18 @@ def mark_face(view: View, row: Mapping[str, Any]) -> None:
         st.popover("Mark this face", key="mark"),
         st.form(f"mark {sample_id}", border=False, clear_on_submit=True),
     ):
-        st.radio("It is", KINDS, key=_KIND)
-        st.text_input("Why", key=_WHY, max_chars=LONGEST, placeholder="what you see, in words")
+        st.radio("It is", KINDS, key=f"{_KIND} {sample_id}")
+        st.text_input(
+            "Why",
+            key=f"{_WHY} {sample_id}",
+            max_chars=LONGEST,
+            placeholder="what you see, in words",
+        )
         st.form_submit_button("Mark", on_click=_mark, args=(view, sample_id), type="primary")
 
 
 def _mark(view: View, sample_id: str) -> None:
-    kind, why = str(st.session_state[_KIND]), str(st.session_state[_WHY])
+    kind, why = (str(st.session_state[f"{name} {sample_id}"]) for name in (_KIND, _WHY))
     kept.keep(view.folder, FILE, new_mark(sample_id, kind, why).record())
 
 

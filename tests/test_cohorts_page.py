@@ -263,8 +263,9 @@ def open_face(visit, folder, face):
 
 
 def mark(app, kind, why):
-    app.radio(key="kind of mark").set_value(kind)
-    app.text_input(key="reason of mark").set_value(why)
+    """Mark the opened face."""
+    next(r for r in app.radio if r.label == "It is").set_value(kind)
+    next(t for t in app.text_input if t.label == "Why").set_value(why)
     next(b for b in app.button if b.label == "Mark").click()
     return app.run()
 
@@ -335,3 +336,14 @@ def test_a_cohort_of_an_age_only_audit_is_compared_on_age(tmp_path, visit):
     assert not app.exception
     assert "Mean absolute age error" in words(app)
     assert "Gender accuracy" not in words(app)
+
+
+def test_a_file_in_the_place_of_the_folder_loses_nothing(audit, visit):
+    folder, _ = audit
+    (folder / "user").write_text("not a folder")
+    app = mark(open_face(visit, folder, "s00003"), "mislabelled", "a boy")
+    assert "Marked <b>mislabelled</b>: a boy" in words(app)
+    assert "marks are kept in this session only" in words(app)
+    app = name(visit(folder, page="", race="Black"), "Black faces")
+    assert not app.exception
+    assert json.loads(app.query_params["cohort"]) == BLACK
