@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from audit.cohorts import FOUND, Compared
+from audit.groups import FEW_BELOW
 from audit.metrics import METRICS
 from audit.words import MINUS, count, in_unit, interval, score, years
 from reports import lookup
@@ -28,9 +29,11 @@ _METHOD = (
 
 def title(found: Compared) -> str:
     """What was found, in a sentence."""
-    for side, n in zip(("first", "second"), found.faces, strict=True):
+    for side, n, people in zip(("first", "second"), found.faces, found.people, strict=True):
         if not n:
             return f"Nobody is in the {side} cohort"
+        if people < FEW_BELOW:
+            return f"Fewer than {FEW_BELOW} people in the {side} cohort: no difference is decided"
     if not found.unshared:
         return "Both cohorts hold the same faces"
     table = found.table
@@ -76,7 +79,7 @@ def notes(found: Compared, chosen_by: Sequence[str]) -> list[str]:
             f"{count(found.shared)} faces are in both cohorts: they count in both, and the "
             "intervals of the differences allow for it."
         )
-    if 0 < found.unshared < 30:
+    if 0 < found.unshared < FEW_BELOW:
         lines.append(
             f"Only {count(found.unshared)} people are not in both: too few to tell the cohorts "
             "apart."

@@ -150,7 +150,12 @@ def write_url(filters: tuple[Filter, ...], *, page: str) -> None:
 
 
 def hand_over(filters: tuple[Filter, ...], *, page: str) -> dict[str, list[str]]:
-    """The URL to take along to `page`, which will find there what it expects."""
+    """The URL to take along to `page`, which will find there what it expects.
+
+    What the bar holds is set anew: Streamlit drops what a widget holds that a run did not draw.
+    """
+    for one in filters:
+        st.session_state[one.key] = list(st.session_state.get(one.key, ()))
     url = url_of(filters, page=page)
     st.session_state[_SEEN] = url
     return url

@@ -136,6 +136,24 @@ def test_faces_chosen_by_what_the_model_did_are_not_tested_and_it_is_said(audit,
     assert "difference found" not in text
 
 
+@pytest.mark.parametrize(
+    ("where", "second", "said"),
+    [
+        ({"race": ["unknown"]}, "everyone else", "Fewer than 30 people in the first cohort"),
+        ({"race": ["Martian"]}, "everyone else", "Nobody is in the first cohort"),
+        ({"race": ["Black"]}, "odd", "Both cohorts hold the same faces"),
+        ({"race": ["Black", "White", "Asian", "Indian", "Other"]}, "everyone", "too few to tell"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(audit, visit, where, second, said):
+    folder, _ = audit
+    keep(folder, {"name": "odd", "where": where})
+    app = visit(folder, first="odd", second=second)
+    assert not app.exception
+    assert said in words(app)
+    assert "<b>difference found" not in words(app)
+
+
 def test_a_cohort_can_be_set_as_filter_seen_and_forgotten(audit, visit):
     folder, faces = audit
     keep(folder, BLACK, WOMEN)
