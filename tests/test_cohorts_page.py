@@ -141,6 +141,7 @@ def test_faces_chosen_by_what_the_model_did_are_not_tested_and_it_is_said(audit,
     [
         ({"race": ["unknown"]}, "everyone else", "Fewer than 30 people in the first cohort"),
         ({"race": ["Martian"]}, "everyone else", "Nobody is in the first cohort"),
+        ({"race": ["Martian"]}, "odd", "Nobody is in the first cohort"),
         ({"race": ["Black"]}, "odd", "Both cohorts hold the same faces"),
         ({"race": ["Black", "White", "Asian", "Indian", "Other"]}, "everyone", "too few to tell"),
     ],
