@@ -5,6 +5,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -13,7 +14,7 @@ from streamlit.navigation.page import Page as StreamlitPage
 from audit.errors import InputError
 from audit.result import AuditResult
 from audit.rows import FaceRows, open_rows
-from reports import frame, pages
+from reports import cohort_names, frame, pages
 from reports.filters import (
     HIDE,
     chosen,
@@ -32,6 +33,7 @@ PAGES: Mapping[str, tuple[str, Callable[[View], None]]] = {
     "calibration": ("Calibration", pages.calibration_page),
     "errors": ("Errors", pages.errors_page),
     "slices": ("Slices", pages.slices_page),
+    "cohorts": ("Cohorts", pages.cohorts_page),
     "data": ("Data", pages.data_page),
 }
 
@@ -66,7 +68,10 @@ def main(folder: Path) -> None:
         read_url(filters, rows, page=at)
         if (wanted := pop_wanted()) and wanted != at:
             st.switch_page(shown[wanted], query_params=hand_over(filters, page=wanted))
-        remaining = filter_bar(filters, rows) if rows else 0
+        where = chosen(filters)
+        name = partial(cohort_names.naming, folder, filters, where)
+        remaining = filter_bar(filters, rows, beside=name) if rows else 0
+        cohort_names.said(page=at)
         look["view"] = View(
             folder=folder,
             stamp=written,
@@ -74,7 +79,7 @@ def main(folder: Path) -> None:
             rows=rows,
             why_no_rows=why,
             filters=filters,
-            where=chosen(filters),
+            where=where,
             remaining=remaining,
             images=images_folder(result, folder),
             hide_pictures=bool(st.session_state.get(HIDE)),

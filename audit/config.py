@@ -45,6 +45,7 @@ class AuditSettings:
     margins: metric key -> difference of practical importance, in the metric's unit.
     model: the model's name, for titles.
     threads: threads of the scan; None: all cores. Never changes a figure.
+    without_marked: file of marks (`audit.marked`) whose faces are left out; None: none are.
     """
 
     by: tuple[str, ...] | None = None
@@ -63,6 +64,7 @@ class AuditSettings:
     margins: Mapping[str, float] = field(default_factory=dict)
     model: str | None = None
     threads: int | None = None
+    without_marked: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no audit could be run with."""
@@ -111,9 +113,13 @@ class AuditSettings:
         return dataclasses.replace(self, **changes)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values of every field that can change a figure or a word (not `threads`)."""
+        """Plain values of every field that can change a figure or a word, but for paths.
+
+        Not `threads`; nor `without_marked`, of which the result says what it did, row by row.
+        """
         plain = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
-        return {name: value for name, value in plain.items() if name != "threads"}
+        own = ("threads", "without_marked")
+        return {name: value for name, value in plain.items() if name not in own}
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -150,6 +156,7 @@ _KINDS: Mapping[str, tuple[type, str]] = {
     "strict": (bool, "true or false"),
     "split": (str, "text"),
     "model": (str, "text"),
+    "without_marked": (str, "text"),
 }
 
 

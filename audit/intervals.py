@@ -12,15 +12,15 @@ LEVEL = 0.95
 Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
 
 
-def wilson(share: Floats, n: Floats) -> tuple[Floats, Floats]:
-    """Wilson's score interval (1927) of a share of `n` (effective) trials, at 95 %.
+def wilson(share: Floats, n: Floats, *, z: float = Z) -> tuple[Floats, Floats]:
+    """Wilson's score interval (1927) of a share of `n` (effective) trials, at 95 % unless `z` says.
 
     NaN where n is 0. Shares outside 0..1 are read as the nearest end.
     """
     p = np.clip(share, 0, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
-        half = Z / (1 + Z**2 / n) * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+        centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 

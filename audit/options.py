@@ -103,6 +103,9 @@ def _audit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--history", type=Path, help="history.csv of a training, for its curves")
     parser.add_argument("--seed", type=int, help="seed of everything drawn by lot (0)")
     parser.add_argument("--strict", action="store_true", default=None, help="left-out rows fail")
+    parser.add_argument(
+        "--without-marked", metavar="MARKS", help="leave out the faces marked in this marks.jsonl"
+    )
     _audit_options(parser)
 
 
@@ -218,7 +221,8 @@ def audit_settings(args: argparse.Namespace) -> AuditSettings:
         "age_groups": _numbers(args.age_groups, "--age-groups", int) if args.age_groups else None,
     }
     plain = ("depth", "split", "threshold", "max_groups", "check_ids", "model", "threads")
-    given |= {name: getattr(args, name, None) for name in (*plain, "seed", "strict")}
+    own = ("seed", "strict", "without_marked")
+    given |= {name: getattr(args, name, None) for name in (*plain, *own)}
     return base.replace(**{k: v for k, v in given.items() if v is not None})
 
 

@@ -27,6 +27,7 @@ from audit.errors import InputError
 from audit.features import Feature, choose_features
 from audit.files import write_atomic
 from audit.levels import UNKNOWN, cut_sql
+from audit.marked import LEFT_OUT, Mark, notes_of, read_marks, reasons_of
 from audit.notes import FAR, LEAKY, leaky_rows, table_notes
 from audit.shards import SHARDS, sharded
 from audit.source import Source, open_source
@@ -106,7 +107,8 @@ def open_predictions(source: Path | pd.DataFrame, settings: AuditSettings) -> Pr
         raise InputError(f"{opened.label} has no rows")
     table = read_words_of(table)
     lay_typed(table)
-    why = reasons(table)
+    marks = read_marks(Path(settings.without_marked)) if settings.without_marked else {}
+    why = [*reasons(table), *reasons_of(marks, _name(table))]
     left_out, counts, constants = _count(table, why)
     for name in breaches(table):
         if broken := counts.pop(f"bad_{name}"):
@@ -132,7 +134,11 @@ def open_predictions(source: Path | pd.DataFrame, settings: AuditSettings) -> Pr
         rows_audited=audited,
         rows_left_out=left_out,
         counts=counts,
-        notes=(*table_notes(table, counts, left_out, why, constants), *notes),
+        notes=(
+            *table_notes(table, counts, left_out, why, constants),
+            *notes_of(marks, left_out, _marked_rows(table, marks)),
+            *notes,
+        ),
         ids_checked=ids_checked,
         table=table,
         kept=kept,
@@ -206,7 +212,8 @@ def _flags(table: Table) -> dict[str, str]:
 def _hold(table: Table, left_out: Mapping[str, int], audited: int, rows: int) -> None:
     """Refuse a table of which nothing is left or, with --strict, something is left out."""
     label = table.source.label
-    chosen = {why: n for why, n in left_out.items() if not why.startswith("split is")}
+    asked_for = ("split is", LEFT_OUT)
+    chosen = {why: n for why, n in left_out.items() if not why.startswith(asked_for)}
     if not audited:
         listed = "; ".join(f"{why}: {n:,}" for why, n in left_out.items())
         raise InputError(f"{label}: none of the {rows:,} rows can be audited ({listed})")
@@ -221,7 +228,7 @@ def _lay_faces(table: Table, kept: str, codes: Mapping[str, str]) -> None:
     """Create the view `faces`; each expression is computed only where it is asked for."""
     edges = table.settings.age_groups[1:]
     bounded = "isfinite(age_low) AND isfinite(age_high) AND isfinite(age_pred)"
-    sample = "sample_id" if table.has("sample_id") else _row_name(table.source)
+    sample = _name(table)
     coded = "".join(f", {sql} AS {name}" for name, sql in codes.items())
     near = f"greatest(least(age_pred - age_true, {FAR}), -{FAR})"
     # `least` passes over NULL, so a missing reading must be told apart first.
@@ -247,6 +254,18 @@ def _lay_faces(table: Table, kept: str, codes: Mapping[str, str]) -> None:
         )
         """
     )
+
+
+def _name(table: Table) -> str:
+    """SQL on `typed` of a row's sample_id, given or made."""
+    return "sample_id" if table.has("sample_id") else _row_name(table.source)
+
+
+def _marked_rows(table: Table, marks: Mapping[str, Mark]) -> int:
+    """How many of the marked faces the table holds, whether audited or left out for any reason."""
+    here = " OR ".join(sql for _, sql in reasons_of(marks, _name(table)))
+    sql = f"SELECT count(DISTINCT {_name(table)}) AS n FROM typed WHERE {here}"
+    return int(table.source.one(sql)["n"]) if here else 0
 
 
 def _row_name(source: Source) -> str:

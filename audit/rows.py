@@ -4,6 +4,7 @@ Nothing is held: every question is one DuckDB query on the file, which reads onl
 the row groups it needs, so that a million faces cost what the page of 24 costs.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,23 @@ from audit.errors import InputError
 
 # What is asked for: column -> levels, any of which will do; all columns must hold.
 Where = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Faces that hold `where`; `inverted`: all other faces, those without a value included."""
+
+    name: str
+    where: Where
+    inverted: bool = False
+
+
+EVERYONE = Cohort("everyone", {})
+
+
+def rest_of(cohort: Cohort) -> Cohort:
+    """Everyone who is not in the cohort."""
+    return Cohort("everyone else", cohort.where, inverted=not cohort.inverted)
 
 
 @dataclass(frozen=True)
@@ -176,6 +194,23 @@ def find_row(
         place = int(placed["place"].iloc[0])
         previous, following = (_text(placed[c].iloc[0]) for c in ("previous", "following"))
     return FacePlace(row, place, previous, following, _larger_than(rows, row.get("error")))
+
+
+def faces_of(rows: FaceRows, cohort: Cohort) -> pd.DataFrame:
+    """All faces of a cohort with all their columns, by sample_id."""
+    held = f"{'NOT ' if cohort.inverted else ''}coalesce({{0}}, false)"
+    return ask(rows, f"SELECT * FROM faces WHERE {held} ORDER BY sample_id", cohort.where)
+
+
+def ask(rows: FaceRows, query: str, *wheres: Where) -> pd.DataFrame:
+    """The answer to a query on the view `faces` in which `{0}`, `{1}` ... stand for `wheres`.
+
+    Each once, in this order; each becomes a condition that is true, false or NULL of every face.
+    """
+    asked = [_condition(rows, where) for where in wheres]
+    values = [level for _, levels in asked for level in levels]
+    put = re.sub(r"\{(\d)\}", lambda found: f"({asked[int(found[1])][0]})", query)
+    return _ask(rows.path, put, values)
 
 
 def _larger_than(rows: FaceRows, error: float | None) -> float:

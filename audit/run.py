@@ -294,6 +294,7 @@ def _this_run(scanned: Scan, *, images: Path | None) -> dict[str, Any]:
     """What may differ between equal audits. SOURCE_DATE_EPOCH sets the time, as for builds."""
     epoch = float(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
     path = scanned.source if isinstance(scanned.source, Path) else None
+    marks = scanned.settings.without_marked
     return {
         "created": datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - scanned.started, 2),
@@ -302,6 +303,7 @@ def _this_run(scanned: Scan, *, images: Path | None) -> dict[str, Any]:
         "paths": {
             "source": None if path is None else str(path),
             "images": None if images is None else str(images),
+            **({"marks": str(marks)} if marks else {}),
         },
         "source_sha256": _file_hash(path),
         "packages": {name: version(name) for name in PACKAGES},

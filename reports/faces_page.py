@@ -11,6 +11,7 @@ from audit.rows import SORTS, FacePlace, count_rows, find_row, page_of_rows, sor
 from audit.words import count, percent, score, years
 from reports.filters import ask_for, clear, first_page, label_of, narrow
 from reports.gallery import age_words, error_words, gallery, gender_words, opened
+from reports.marking import mark_face
 from reports.thumbnails import LARGE_SIDE, thumbnails
 from reports.view import View
 
@@ -193,6 +194,7 @@ def _one_face(view: View, place: FacePlace) -> None:
             key="face_group",
             disabled=not group,
         )
+        mark_face(view, row)
 
 
 def _place_words(view: View, place: FacePlace) -> str:

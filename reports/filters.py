@@ -4,7 +4,7 @@ Streamlit drops the URL's query when the page changes, and offers no way to swit
 widget is bound to it; so the state lives in the session and is written to the URL in one place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -22,8 +22,15 @@ HIDE = "hide pictures"
 _SEEN, _AT, _WANTED = "url as last written", "page as last drawn", "page asked for"
 _ASKED, _KEPT = "asked of a page", "kept for a page"
 # What pages with choices of their own keep in the URL; they read and write it themselves.
-_CHOICES = {"calibration": ("by", "groups", "part", "threshold", "limit", "judged")}
-_RESERVED = {*_OWN, *_CHOICES["calibration"], "pictures", "embed", "embed_options"}
+_CHOICES = {
+    "calibration": ("by", "groups", "part", "threshold", "limit", "judged"),
+    "cohorts": ("first", "second"),
+}
+COHORTS = "cohort"  # on every page: the cohorts that are kept nowhere else, one value each
+_RESERVED = {
+    *(*_OWN, *(name for names in _CHOICES.values() for name in names)),
+    *(COHORTS, "pictures", "embed", "embed_options"),
+}
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,7 @@ def read_url(filters: tuple[Filter, ...], rows: FaceRows | None, *, page: str) -
     for name, usual in _OWN.items():
         st.session_state[name] = url.get(name, [usual])[-1]
     st.session_state[HIDE] = url.get("pictures") == ["hidden"]
+    st.session_state[COHORTS] = url.get(COHORTS, [])
     choices = {n: url[n] for names in _CHOICES.values() for n in names if n in url}
     if choices or page in _CHOICES:
         st.session_state[_ASKED] = choices
@@ -113,7 +121,9 @@ def url_of(filters: tuple[Filter, ...], *, page: str) -> dict[str, list[str]]:
         value = str(st.session_state.get(name, usual))
         if value != usual:
             url[name] = [value]
-    url |= st.session_state.get(_KEPT, {}) if page in _CHOICES else {}
+    url |= st.session_state.get(_KEPT, {}).get(page, {})
+    if kept := st.session_state.get(COHORTS):
+        url[COHORTS] = kept
     if st.session_state.get(HIDE):
         url["pictures"] = ["hidden"]
     return {name: [str(v) for v in values] for name, values in url.items()}
@@ -128,7 +138,7 @@ def asked_of(page: str) -> Mapping[str, list[str]] | None:
 def keep_in_url(page: str, choices: Mapping[str, list[str]]) -> None:
     """Remember what `page` wants to find again in the URL."""
     assert set(choices) <= set(_CHOICES[page])
-    st.session_state[_KEPT] = dict(choices)
+    st.session_state[_KEPT] = {**st.session_state.get(_KEPT, {}), page: dict(choices)}
 
 
 def write_url(filters: tuple[Filter, ...], *, page: str) -> None:
@@ -140,7 +150,12 @@ def write_url(filters: tuple[Filter, ...], *, page: str) -> None:
 
 
 def hand_over(filters: tuple[Filter, ...], *, page: str) -> dict[str, list[str]]:
-    """The URL to take along to `page`, which will find there what it expects."""
+    """The URL to take along to `page`, which will find there what it expects.
+
+    What the bar holds is set anew: Streamlit drops what a widget holds that a run did not draw.
+    """
+    for one in filters:
+        st.session_state[one.key] = list(st.session_state.get(one.key, ()))
     url = url_of(filters, page=page)
     st.session_state[_SEEN] = url
     return url
@@ -171,8 +186,14 @@ def narrow(filters: tuple[Filter, ...], levels: Mapping[str, str], *, source: st
 
     To be called in a widget's callback or before the bar is drawn.
     """
+    show(filters, {column: (level,) for column, level in levels.items()}, source=source)
+
+
+def show(filters: tuple[Filter, ...], where: Where, *, source: str) -> None:
+    """Ask for exactly `where`, as `narrow` does."""
     for one in filters:
-        st.session_state[one.key] = [levels[one.column]] if one.column in levels else []
+        asked = where.get(one.column, ())
+        st.session_state[one.key] = [level for level in one.levels if level in asked]
     st.session_state["from"] = source
     first_page()
 
@@ -225,8 +246,13 @@ def _match(
 # The bar -------------------------------------------------------------------------------------
 
 
-def filter_bar(filters: tuple[Filter, ...], rows: FaceRows) -> int:
-    """Draw the bar and the line that says how many faces remain; return that number."""
+def filter_bar(
+    filters: tuple[Filter, ...], rows: FaceRows, *, beside: Callable[[], None] | None = None
+) -> int:
+    """Draw the bar and the line that says how many faces remain; return that number.
+
+    `beside` draws what stands at the bar's end.
+    """
     where = chosen(filters)
     hidden = sum(one.column in where for one in filters[SHOWN:])
     with st.container(key="filter_bar", horizontal=True, vertical_alignment="center", gap="small"):
@@ -238,6 +264,8 @@ def filter_bar(filters: tuple[Filter, ...], rows: FaceRows) -> int:
                 for one in filters[SHOWN:]:
                     _levels(one, width="stretch", label="visible")
         st.button("Clear", on_click=clear, args=(filters,), disabled=not where, key="clear_filters")
+        if beside is not None:
+            beside()
     remaining = count_rows(rows, where=where) if where else rows.total
     st.html(
         f'<p class="remain" role="status">{remaining_words(filters, where, remaining, rows)}</p>'
@@ -265,12 +293,18 @@ def remaining_words(
     """`3 105 of 18 911 faces: race Black; gender female`, as HTML."""
     if not where:
         return f"All {count(rows.total)} faces"
+    words = where_words(filters, where)
+    return f"<b>{count(remaining)}</b> of {count(rows.total)} faces: {words}"
+
+
+def where_words(filters: tuple[Filter, ...], where: Where) -> str:
+    """`race Black; labelled gender female`, as HTML."""
     parts = [
         f"{escape(one.label)} <b>{escape(' or '.join(map(one.word, where[one.column])))}</b>"
         for one in filters
-        if one.column in where
+        if where.get(one.column)
     ]
-    return f"<b>{count(remaining)}</b> of {count(rows.total)} faces: {'; '.join(parts)}"
+    return "; ".join(parts)
 
 
 def sort_words(key: str) -> str:

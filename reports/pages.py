@@ -23,6 +23,7 @@ from reports.charts import (
 )
 from reports.faces_page import draw_faces, empty, errors_page
 from reports.filters import label_of
+from reports.marking import marks_section
 from reports.opening import Finding, Tile, opening
 from reports.tables import metric_words
 from reports.theme import Drawn
@@ -31,6 +32,7 @@ from reports.view import View
 __all__ = [
     "PAGE_SECTIONS",
     "calibration_page",
+    "cohorts_page",
     "data_page",
     "errors_page",
     "overview_page",
@@ -146,6 +148,13 @@ def _slice(view: View, row: dict[str, Any], *, place: int) -> None:
             _faces_button(view, found, key=f"slice {place}")
 
 
+def cohorts_page(view: View) -> None:
+    """Two cohorts side by side."""
+    from reports.cohorts_page import cohorts_page as draw  # noqa: PLC0415  (brings fairlearn, 1 s)
+
+    draw(view)
+
+
 def data_page(view: View) -> None:
     """What was audited and what was left out; labels against calls; training; some faces."""
     st.html("<h1>Data</h1>")
@@ -155,6 +164,7 @@ def data_page(view: View) -> None:
     draw_section(view, "confusion")
     draw_section(view, "training")
     _sample(view)
+    marks_section(view)
 
 
 # Parts ---------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Two walls stand against a hostile web page that points its own name at 127.0.0.1
 other request whose Host is not ours, which Streamlit alone would answer.
 """
 
+import importlib
 import importlib.util
 import os
 import re
@@ -123,10 +124,14 @@ def serve(folder: Path, *, port: int | None = None, browser: bool = True) -> int
 
     stamp = stamp_of(folder / "result.json")
 
+    def get_ready() -> None:
+        draw_ahead(folder, stamp, result)
+        importlib.import_module("reports.cohorts_page")
+
     @asynccontextmanager
     async def started(_app: App) -> AsyncIterator[None]:
         print(url, flush=True)
-        ahead = threading.Timer(_AHEAD, draw_ahead, args=(folder, stamp, result))
+        ahead = threading.Timer(_AHEAD, get_ready)
         ahead.daemon = True
         ahead.start()
         if browser:

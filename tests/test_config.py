@@ -32,6 +32,7 @@ def test_every_field_can_be_set_from_toml(tmp_path):
         alpha = 0.1
         model = "one"
         threads = 2
+        without_marked = "marks.jsonl"
         cuts = { ita = [-30, 10.5] }
         columns = { age_pred = "years" }
         margins = { age_mae = 2 }
@@ -98,10 +99,11 @@ def test_age_labels_cover_all_ages_and_name_single_years():
     assert AuditSettings(age_groups=(0, 1, 18)).age_labels == ("0", "1-17", "18+")
 
 
-def test_threads_never_enter_the_result():
+def test_threads_and_the_path_of_marks_never_enter_the_result():
     assert AuditSettings(threads=1).as_json() == AuditSettings(threads=8).as_json()
     assert set(AuditSettings().as_json()) == {f.name for f in dataclasses.fields(AuditSettings)} - {
-        "threads"
+        "threads",
+        "without_marked",
     }
 
 

@@ -1,0 +1,157 @@
+"""Two cohorts side by side, in words: the title that says the finding, the table, what to know."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from audit.cohorts import FOUND, Compared
+from audit.groups import FEW_BELOW
+from audit.metrics import METRICS
+from audit.words import MINUS, count, in_unit, interval, score, years
+from reports import lookup
+from reports.tables import metric_words
+
+_UNITS = {"years": "years", "share": "points", "score": ""}
+_STATES = {"suppressed": "fewer than 10 people", "undefined": "no such face"}
+_CHOSEN = (
+    "These faces were chosen by what the model did ({}), so their figures follow from the choice: "
+    "no difference is tested."
+)
+_METHOD = (
+    "Differences are the first less the second; their 95 % intervals, each on its own, are from "
+    "replicates of people. Verdicts are corrected (Holm) over the metrics of this table, so one "
+    "interval may leave out 0 where evidence is insufficient; not over all cohorts that one may "
+    "try: what many looks have found, other faces must confirm."
+)
+
+
+def title(found: Compared) -> str:
+    """What was found, in a sentence."""
+    for side, n, people in zip(("first", "second"), found.faces, found.people, strict=True):
+        if not n:
+            return f"Nobody is in the {side} cohort"
+        if people < FEW_BELOW:
+            return f"Fewer than {FEW_BELOW} people in the {side} cohort: no difference is decided"
+    if not found.unshared:
+        return "Both cohorts hold the same faces"
+    table = found.table
+    verdicts = table.verdict.dropna()
+    if verdicts.empty:
+        return "Side by side; no difference is tested"
+    apart = table[table.verdict == FOUND]
+    if apart.empty:
+        undecided = int((verdicts == "insufficient evidence").sum())
+        return (
+            f"No difference found; {undecided} of {len(verdicts)} metrics cannot be decided"
+            if undecided
+            else f"No difference found within the margins of {len(verdicts)} metrics"
+        )
+    named = ", ".join(
+        f"{metric_words(r.metric).lower()} {_gap(r.difference, r.metric)}"
+        for r in lookup.each(apart)
+    )
+    return f"A difference was found in {len(apart)} of {len(verdicts)} metrics: {named}"
+
+
+def table_html(found: Compared, first: str, second: str) -> str:
+    """The table as HTML, every word escaped: a value with its interval, its n beneath."""
+    sides = zip((first, second), found.faces, found.people, strict=True)
+    heads = [
+        f'<th scope="col">{escape(name)}<br><span class="range">{_many(n, people)}</span></th>'
+        for name, n, people in sides
+    ]
+    head = '<th scope="col">Metric</th>' + "".join(heads)
+    head += '<th scope="col">Difference</th><th scope="col" class="words">Verdict</th>'
+    body = "".join(map(_row, lookup.records(found.table)))
+    return (
+        '<div class="counts cohorts" tabindex="0" role="region" aria-label="Two cohorts side by '
+        f'side"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def notes(found: Compared, chosen_by: Sequence[str]) -> list[str]:
+    """What a reader must know of the comparison. chosen_by: outcomes in words."""
+    lines = [_CHOSEN.format(", ".join(chosen_by))] if chosen_by else []
+    if found.shared:
+        lines.append(
+            f"{count(found.shared)} faces are in both cohorts: they count in both, and the "
+            "intervals of the differences allow for it."
+        )
+    if 0 < found.unshared < FEW_BELOW:
+        lines.append(
+            f"Only {count(found.unshared)} people are not in both: too few to tell the cohorts "
+            "apart."
+        )
+    return [*lines, _METHOD]
+
+
+def _many(faces: int, people: int) -> str:
+    words = f"{count(faces)} faces"
+    return words if faces == people else f"{words}, {count(people)} people"
+
+
+def _row(row: dict[str, Any]) -> str:
+    key = str(row["metric"])
+    cells = [_value(row, side) for side in ("first", "second")]
+    return (
+        f'<tr><th scope="row">{escape(metric_words(key))}</th>'
+        + "".join(f"<td>{value}<br><span class=range>{n}</span></td>" for value, n in cells)
+        + f'<td>{_apart(row)}</td><td class="words">{_verdict(row)}</td></tr>'
+    )
+
+
+def _value(row: dict[str, Any], side: str) -> tuple[str, str]:
+    """(value with its interval, n) of one cohort; why there is no value where there is none."""
+    metric, state = METRICS[str(row["metric"])], str(row[f"{side}_status"])
+    n = f"n {count(row[f'{side}_n'])}" + (", few people" if state == "few" else "")
+    value, low, high = (row[f"{side}_{name}"] for name in ("value", "low", "high"))
+    if pd.isna(value):
+        return "–", _STATES.get(state, n)
+    signed = metric.better == "zero"
+    unit = "\u2009years" if metric.unit == "years" else ""
+    words = f"<b>{in_unit(value, metric.unit, signed=signed)}</b>{unit}"
+    return f"{words} {interval(low, high, metric.unit, signed=signed)}", n
+
+
+def _apart(row: dict[str, Any]) -> str:
+    if pd.isna(row["difference"]):
+        return "–"
+    key = str(row["metric"])
+    ends = ", ".join(_signed(row[f"difference_{end}"], key) for end in ("low", "high"))
+    return f'<b>{_gap(row["difference"], key)}</b><br><span class="range">[{ends}]</span>'
+
+
+def _gap(x: float, key: str) -> str:
+    """A difference with its sign and unit: shares differ by points."""
+    unit = _UNITS[METRICS[key].unit]
+    return f"{_signed(x, key)} {unit}".strip()
+
+
+def _signed(x: float, key: str) -> str:
+    unit = METRICS[key].unit
+    if unit == "years":
+        return years(x, signed=True)
+    if unit == "share":
+        return f"{round(100 * x, 1) + 0.0:+.1f}".replace("-", MINUS)
+    sign = MINUS if round(x, 3) < 0 else "+"
+    return sign + score(abs(x))
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    said = row["verdict"]
+    if said is None or pd.isna(said):
+        return "not tested"
+    if said == FOUND:
+        return f"<b>{FOUND}</b>"
+    if str(said).endswith("within margin"):
+        return f"{escape(str(said))} of {_margin(row['margin'], str(row['metric']))}"
+    return escape(str(said))
+
+
+def _margin(margin: float, key: str) -> str:
+    unit = METRICS[key].unit
+    if unit == "years":
+        return f"{years(margin)} years"
+    return f"{100 * margin:.1f} points" if unit == "share" else score(margin)
