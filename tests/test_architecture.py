@@ -19,6 +19,8 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"audit.predictions", "audit.packed"},
     {"audit.histograms", "audit.worst", "audit.corrected"},
     {"audit.tally"},
+    {"audit.sites"},
+    {"audit.tally_file"},
     {"audit.scan", "audit.rungs"},
     {"audit.groups"},
     {"audit.halves", "audit.readings"},
