@@ -35,7 +35,7 @@ _OWN = {
     "check_ids": "--check-ids",
     "strict": "--strict",
 }
-_LATER = ("depth", "seed", "alpha", "margins", "model")  # may be chosen when counts are audited
+_LATER = ("depth", "seed", "alpha", "margins")  # settled when the counts are audited
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Site:
 class SiteTally:
     """The counts of one site, or of several: a tally and all that an audit says beside it.
 
-    settings: those that shaped the counts, and what the site chose of the others. faces: the lists
+    settings: those that shaped the counts, and the model; the rest are defaults. faces: the lists
     of `audit.worst.ranked_faces`, where a site gave them along. sites: sorted by fingerprint.
     """
 
@@ -98,7 +98,7 @@ def tally_site(
     return SiteTally(
         tally=tally,
         facts=replace(predictions.facts, places={}),  # line numbers are of use at the site only
-        settings=settings.replace(threads=None),
+        settings=settings.replace(**{n: getattr(AuditSettings(), n) for n in (*_LATER, "threads")}),
         sites=(site,),
         faces=ranked_faces(predictions, settings) if faces else None,
     )
@@ -133,7 +133,7 @@ def merge_sites(parts: Mapping[str, SiteTally]) -> SiteTally:
 def settle(site: SiteTally, asked: AuditSettings, *, label: str) -> SiteTally:
     """The tally as an audit under `asked` needs it: its settings joined, its features narrowed.
 
-    What shaped the counts stays; `by` and `control` may name fewer features than were counted.
+    What shaped the counts stays as it was, but that `by` and `control` may name fewer features.
     Raises InputError for a setting that is not the default and not the tally's, and for a feature
     that was not counted.
     """
@@ -146,10 +146,11 @@ def settle(site: SiteTally, asked: AuditSettings, *, label: str) -> SiteTally:
             f"{option} is settled when rows are counted ({label}: {_shown(getattr(made, name))}); "
             "leave it out here, or make the tallies again with it"
         )
-    later = {n: getattr(asked, n) for n in _LATER if getattr(asked, n) != getattr(default, n)}
+    later = {name: getattr(asked, name) for name in (*_LATER, "threads")}
     by = asked.by or made.by
     control = asked.control if asked.by else asked.control or made.control
-    settings = made.replace(**later, by=by, control=control, threads=asked.threads)
+    model = asked.model or made.model
+    settings = made.replace(**later, by=by, control=control, model=model)
     counted = [f.name for f in site.tally.features]
     names = list(dict.fromkeys((*(by or counted), *control)))
     for name in names:
@@ -267,9 +268,8 @@ def _one_settings(parts: Mapping[str, SiteTally]) -> AuditSettings:
     default = AuditSettings()
     loose = {
         name: getattr(default, name)
-        for name in (*_OWN, *_LATER)
-        if name != "model"
-        and any(getattr(p.settings, name) != getattr(settings, name) for p in parts.values())
+        for name in _OWN
+        if any(getattr(p.settings, name) != getattr(settings, name) for p in parts.values())
     }
     return settings.replace(**loose)
 
