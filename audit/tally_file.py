@@ -29,7 +29,7 @@ from audit.notes import FAR, Facts
 from audit.result import plain_records, table
 from audit.shards import SHARDS
 from audit.sites import Site, SiteTally
-from audit.tally import Tally, merge_tallies
+from audit.tally import Tally, fingerprint_of
 
 SCHEMA = 1
 _TABLE, _FEATURE = "table", "feature:"
@@ -99,8 +99,9 @@ def read_tally(path: Path) -> SiteTally:
     if not whole:
         raise _damaged(path)
     try:
-        site = _site(about, pq.read_table(path, page_checksum_verification=True))
-        same = merge_tallies([site.tally]).fingerprint == site.tally.fingerprint
+        with pq.ParquetFile(path, page_checksum_verification=True) as stacked:
+            site = _site(about, stacked)
+        same = fingerprint_of(site.tally) == site.tally.fingerprint
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, IndexError) as error:
         raise _damaged(path) from error
     if not same:
@@ -183,15 +184,21 @@ def _tool_version() -> str:
 # In -------------------------------------------------------------------------------------------
 
 
-def _site(about: Mapping[str, Any], stacked: pa.Table) -> SiteTally:
+def _site(about: Mapping[str, Any], stacked: pq.ParquetFile) -> SiteTally:
     features = tuple(Feature(**_fields(one)) for one in about["features"])
-    groups = len(about["age_groups"])
-    frames = {name: _frame(stacked, name, about["tables"][name], features) for name in FRAMES}
+    holds = [
+        stacked.read_row_group(i, columns=[_TABLE])[_TABLE].unique().to_pylist()
+        for i in range(stacked.num_row_groups)
+    ]
+    frames = {}
+    for name in FRAMES:  # a group holds rows of one table, so that no other's columns are read
+        groups = [i for i, names in enumerate(holds) if names == [name]]
+        frames[name] = _frame(stacked, groups, name, about["tables"][name], features)
     for frame in frames.values():
         for feature in (f for f in features if f.name in frame):
             _check_range(frame[feature.name], 0, len(feature.levels))
         if "age_group_pred" in frame:
-            _check_range(frame["age_group_pred"], -1, groups)
+            _check_range(frame["age_group_pred"], -1, len(about["age_groups"]))
         if "shard" in frame:
             _check_range(frame["shard"], 0, SHARDS)
     plain: dict[str, Any] = _fields({name: about[name] for name in _PLAIN})
@@ -206,17 +213,23 @@ def _site(about: Mapping[str, Any], stacked: pa.Table) -> SiteTally:
 
 
 def _frame(
-    stacked: pa.Table, name: str, dtypes: Mapping[str, str], features: tuple[Feature, ...]
+    stacked: pq.ParquetFile,
+    groups: list[int],
+    name: str,
+    dtypes: Mapping[str, str],
+    features: tuple[Feature, ...],
 ) -> pd.DataFrame:
     names = {f.name for f in features}
-    rows = stacked.filter(pa.compute.equal(stacked[_TABLE], name))
     if not {*frame_keys(name, [f.name for f in features])} <= {*dtypes}:
         raise ValueError(name)
-    columns = {}
-    for column, dtype in dtypes.items():
-        values = rows[f"{_FEATURE}{column}" if column in names else column]
-        columns[column] = values.to_numpy().astype(np.dtype(dtype), casting="same_kind")
-    return pd.DataFrame(columns)
+    held = [f"{_FEATURE}{c}" if c in names else c for c in dtypes]
+    rows = stacked.read_row_groups(groups, columns=held)
+    return pd.DataFrame(
+        {
+            column: rows[there].to_numpy().astype(np.dtype(dtype), casting="same_kind")
+            for there, (column, dtype) in zip(held, dtypes.items(), strict=True)
+        }
+    )
 
 
 def _check_range(values: "pd.Series[int]", least: int, end: int) -> None:
