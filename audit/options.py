@@ -129,7 +129,9 @@ def _tally_arguments(parser: argparse.ArgumentParser) -> None:
         help="withhold the rows of a cell (one level of every feature) of fewer than N people",
     )
     parser.add_argument(
-        "--faces", action="store_true", help="give lists of the worst faces along: rows, no counts"
+        "--faces",
+        action="store_true",
+        help="give the lists of the worst faces along, which are rows",
     )
     parser.add_argument("--strict", action="store_true", default=None, help="left-out rows fail")
     _reading_options(parser)

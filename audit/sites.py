@@ -178,9 +178,9 @@ def about_sites(site: SiteTally) -> dict[str, Any]:
         notes.append(f"The lists of the worst faces are those that {whose} gave along.")
     if n > 1:
         notes.append(
-            "People are counted at each site: who has photos at several counts there too, so the "
-            "number of people is an upper limit, and intervals may be too narrow for such people. "
-            "A face that two sites hold counts twice."
+            "People are counted at each site: who has photos at several counts at each, so the "
+            "number of people is an upper limit; intervals allow for such people only where sites "
+            "give them one subject_id. A face that two sites hold counts twice."
         )
     return {"notes": notes, "parts": [asdict(s) for s in site.sites]}
 

@@ -42,11 +42,12 @@ def is_tally(path: Path) -> bool:
     return path.is_file() and _metadata_of(path) is not None
 
 
-def write_tally(site: SiteTally, path: Path) -> Path:
+def write_tally(site: SiteTally, path: Path | str) -> Path:
     """Write a tally atomically; equal counts give equal bytes. Returns the path.
 
     Raises InputError where `path` is a folder, else as `write_atomic` does.
     """
+    path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file in it, such as {path / 'tally.parquet'}")
     tables = {name: _stacked(getattr(site.tally, name), name, site.tally) for name in FRAMES}
@@ -69,12 +70,13 @@ def write_tally(site: SiteTally, path: Path) -> Path:
     return write_atomic(path, write)
 
 
-def read_tally(path: Path) -> SiteTally:
+def read_tally(path: Path | str) -> SiteTally:
     """Read what `write_tally` wrote, and check it.
 
     Raises InputError, naming the file, for one that is no tally, is cut short or damaged, or was
     made by a version that counted otherwise.
     """
+    path = Path(path)
     if not path.is_file():
         if path.is_dir():
             raise InputError(f"{path} is a folder; name its tallies: {path / '*.parquet'}")
