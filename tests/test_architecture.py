@@ -13,6 +13,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"audit.files", "audit.words", "audit.metrics", "audit.shards"},
     {"audit.config", "audit.harm_words"},
     {"audit.result", "audit.synthetic", "audit.source", "audit.exact_sums", "audit.rows"},
+    {"audit.age_bins"},
     {"audit.intervals", "audit.standardise", "audit.levels", "audit.recalibration"},
     {"audit.evidence", "audit.resample", "audit.contract", "audit.conformal"},
     {"audit.features", "audit.slices", "audit.notes", "audit.corrections", "audit.paired"},
