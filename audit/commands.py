@@ -198,7 +198,7 @@ def tally(args: argparse.Namespace) -> int:
 
 def merge(args: argparse.Namespace) -> int:
     """Add the tallies of several sites to one, which `faceaudit audit` reads."""
-    from audit.sites import merge_sites
+    from audit.merging import merge_sites
     from audit.tally_file import read_tally, write_tally
 
     _refuse_overwriting(args.out, args.tallies)

@@ -21,7 +21,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"audit.histograms", "audit.worst", "audit.corrected"},
     {"audit.tally"},
     {"audit.sites"},
-    {"audit.tally_file"},
+    {"audit.merging", "audit.tally_file"},
     {"audit.scan", "audit.rungs"},
     {"audit.groups"},
     {"audit.halves", "audit.readings"},

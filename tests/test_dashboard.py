@@ -20,8 +20,9 @@ from streamlit.testing.v1 import AppTest
 
 from audit import AuditSettings, run_audit
 from audit.errors import InputError
+from audit.merging import merge_sites
 from audit.rows import open_rows
-from audit.sites import merge_sites, tally_site
+from audit.sites import tally_site
 from audit.synthetic import synthetic_predictions
 from audit.tally_file import write_tally
 from audit.words import count

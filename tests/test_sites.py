@@ -13,8 +13,9 @@ import pytest
 from audit import AuditSettings, InputError, cli, run_audit
 from audit.contract import TALLY_KEY
 from audit.histograms import FRAMES
+from audit.merging import merge_sites
 from audit.notes import WITHHELD
-from audit.sites import merge_sites, tally_site
+from audit.sites import tally_site
 from audit.synthetic import Plant, synthetic_predictions
 from audit.tally_file import _digest, is_tally, read_tally, write_tally
 from reports.html import write_report
