@@ -48,6 +48,7 @@ from audit.score_tests import score_table
 from audit.signed_calibration import tell_calibration, weigh_calibration
 from audit.sites import about_sites
 from audit.tally import Tally
+from audit.tally_file import is_tally
 from audit.thresholds import threshold_table
 from audit.weakness import slice_table
 from audit.worst import worst_faces
@@ -107,7 +108,7 @@ def _faces(scanned: Scan, out: Path | None) -> pd.DataFrame:
     """
     rows = None if out is None else out / "predictions.parquet"
     if scanned.predictions is None:
-        if rows is not None:
+        if rows is not None and not is_tally(rows):  # it may be the tally that is audited
             rows.unlink(missing_ok=True)
         given = None if scanned.site is None else scanned.site.faces
         return table("worst", []) if given is None else given[list(COLUMNS["worst"])]

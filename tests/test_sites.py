@@ -388,6 +388,12 @@ def test_an_audit_without_rows_leaves_no_rows_of_an_earlier_one_and_says_where_f
     assert result.info["run"]["sites"]["parts"][0]["rows_read"] == len(table)
 
 
+def test_a_tally_in_the_folder_of_its_audit_stays_whatever_it_is_called(site, tmp_path):
+    path = write_tally(site, tmp_path / "predictions.parquet")
+    run_audit(path, settings=LATER, out=tmp_path)
+    same(read_tally(path), site)
+
+
 def test_a_tally_holds_no_id_and_no_line_of_a_table(table, tmp_path):
     marked = table.assign(
         sample_id=[f"id-{i}" for i in range(len(table))], image="secret.jpg", subject_id="somebody"
