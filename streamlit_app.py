@@ -25,6 +25,7 @@ from reports.filters import (
     read_url,
     write_url,
 )
+from reports.opening import site_notes
 from reports.view import View, images_folder, stamp_of
 
 PAGES: Mapping[str, tuple[str, Callable[[View], None]]] = {
@@ -58,7 +59,7 @@ def main(folder: Path) -> None:
     try:
         written = stamp_of(folder / "result.json")
         result = load_result(folder, written)
-        rows, why = _rows(folder)
+        rows, why = _rows(folder, result)
         filters = filters_of(result, rows) if rows else ()
         look: dict[str, View] = {}  # filled below: Streamlit wants its pages before the bar
         shown = {key: _page(key, look) for key in PAGES if key != "slices" or len(result.slices)}
@@ -91,8 +92,10 @@ def main(folder: Path) -> None:
         frame.lost(folder, error)
 
 
-def _rows(folder: Path) -> tuple[FaceRows | None, str]:
+def _rows(folder: Path, result: AuditResult) -> tuple[FaceRows | None, str]:
     """The faces of the audit, or why there are none: its figures can be read without them."""
+    if counted := site_notes(result):
+        return None, " ".join(counted[:2])
     try:
         return load_rows(folder, stamp_of(folder / "predictions.parquet")), ""
     except InputError as error:

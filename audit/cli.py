@@ -98,14 +98,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise Terminated
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; only a bug leaves with a traceback."""
     argv = sys.argv[1:] if argv is None else argv
-    before = signal.signal(signal.SIGTERM, _terminate)
+    stopped: type[KeyboardInterrupt] = KeyboardInterrupt
+
+    def terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+        nonlocal stopped
+        stopped = Terminated
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         args = parse(argv)
         if args.command is None:
@@ -115,6 +118,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except EXPECTED as failure:
         return _exit_code(failure)
+    except RuntimeError as failure:  # what DuckDB makes of a signal in the midst of a query
+        if str(failure) != "Query interrupted":
+            raise
+        return _exit_code(stopped())
     finally:  # a program that calls `main` keeps its own way with signals
         signal.signal(signal.SIGTERM, before)
     return code

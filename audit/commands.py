@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from audit.result import AuditResult
+    from audit.sites import SiteTally
     from model.faces import FaceTable
     from model.settings import TrainSettings
 
@@ -181,6 +182,36 @@ def audit(args: argparse.Namespace) -> int:
     return 0
 
 
+def tally(args: argparse.Namespace) -> int:
+    """Count a site's rows into one file, for an audit across sites: only counts leave."""
+    from audit.sites import tally_site
+    from audit.tally_file import write_tally
+
+    _refuse_overwriting(args.out, [args.predictions])
+    settings = audit_settings(args)
+    site = tally_site(args.predictions, settings, min_cell=args.min_cell, faces=args.faces)
+    write_tally(site, args.out)
+    print(_site_words(site))
+    print(args.out)
+    return 0
+
+
+def merge(args: argparse.Namespace) -> int:
+    """Add the tallies of several sites to one, which `faceaudit audit` reads."""
+    from audit.merging import merge_sites
+    from audit.tally_file import read_tally, write_tally
+
+    _refuse_overwriting(args.out, args.tallies)
+    twice = [path for path in args.tallies if args.tallies.count(path) > 1]
+    if twice:
+        raise InputError(f"{twice[0]} is named twice; name each site once")
+    site = merge_sites({str(path): read_tally(path) for path in args.tallies})
+    write_tally(site, args.out)
+    print(_site_words(site))
+    print(args.out)
+    return 0
+
+
 def recalibrate(args: argparse.Namespace) -> int:
     """Fit maps that correct gender scores, ages and intervals, and judge them on other people."""
     from audit.corrections import FILE, HEADS, write_recalibration
@@ -316,6 +347,23 @@ def _report(result: "AuditResult", out: Path, *, images: Path | None, thumbnails
     from reports.html import write_report
 
     return write_report(result, out, images=images, thumbnails=thumbnails)
+
+
+def _refuse_overwriting(out: Path, sources: list[Path]) -> None:
+    for source in sources:
+        if out.exists() and source.exists() and out.samefile(source):
+            raise InputError(f"--out {out} is what is read; choose another file")
+
+
+def _site_words(site: "SiteTally") -> str:
+    """What a tally holds, in one line."""
+    rows = site.tally.rows_read
+    audited = rows - sum(site.tally.rows_left_out.values())
+    sites = len(site.sites)
+    words = [f"{sites} site{'s' * (sites > 1)}: {count(rows)} rows read"]
+    words.append(f"{count(audited)} counted")
+    words += [f"{count(n)} left out ({why})" for why, n in site.tally.rows_left_out.items()]
+    return ", ".join(words)
 
 
 def _print_result(result: "AuditResult") -> None:

@@ -137,9 +137,15 @@ class AuditSettings:
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"{path} is not TOML: {error}") from error
         try:
-            return cls().replace(**{name: _typed(name, value) for name, value in raw.items()})
+            return cls.from_plain(raw)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_plain(cls, raw: Mapping[str, Any]) -> Self:
+        """Settings from plain values by field, as `as_json` gives them; null is the default."""
+        given = {name: value for name, value in raw.items() if value is not None}
+        return cls().replace(**{name: _typed(name, value) for name, value in given.items()})
 
 
 _FIELDS = tuple(f.name for f in fields(AuditSettings))

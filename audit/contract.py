@@ -34,6 +34,7 @@ CONDITIONS = (
     *("picture_ita", "picture_skin_tone", "picture_side", "picture_bits_per_pixel"),
     "picture_copy",
 )
+TALLY_KEY = "faceaudit.tally"  # in the metadata of a Parquet: it holds counts, not rows
 FEMALE = frozenset({"1", "f", "female", "woman"})
 MALE = frozenset({"0", "m", "male", "man"})
 EXACT_ROWS = 5_000_000  # up to here ids and persons are counted exactly without being asked to
@@ -74,6 +75,11 @@ def map_names(source: Source, settings: AuditSettings) -> Table:
     either side that is wrong, with the nearest right one, and for a table of which neither head
     can be read.
     """
+    if TALLY_KEY in source.metadata:
+        raise InputError(
+            f"{source.label} holds a tally, counts without rows: `faceaudit merge` adds tallies "
+            "up, `faceaudit audit FILE` audits one"
+        )
     theirs = {c.name: c for c in source.columns}
     for name, their in settings.columns.items():
         _check_pair(name, their, source)

@@ -96,10 +96,10 @@ def reasons_of(marks: Mapping[str, Mark], name: str) -> list[tuple[str, str]]:
     return found
 
 
-def notes_of(marks: Mapping[str, Mark], left_out: Mapping[str, int], seen: int) -> Sequence[str]:
+def marked_notes(left_out: Mapping[str, int], missing: int) -> Sequence[str]:
     """What a reader must know of an audit without marked faces.
 
-    left_out: rows by reason. seen: how many of the marked faces the table holds.
+    left_out: rows by reason. missing: how many of the marked faces the table does not hold.
     """
     rows = {why: n for why, n in left_out.items() if why.startswith(LEFT_OUT)}
     notes = []
@@ -109,7 +109,7 @@ def notes_of(marks: Mapping[str, Mark], left_out: Mapping[str, int], seen: int) 
             f"Faces were left out by hand: {listed}. Faces are looked at where a model errs most, "
             "so its errors are smaller without them for that reason alone."
         )
-    if missing := len(marks) - seen:
+    if missing:
         are = "marked face is" if missing == 1 else "marked faces are"
         notes.append(f"{missing:,} {are} not in this table.")
     return notes

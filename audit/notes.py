@@ -1,11 +1,15 @@
 """What a reader must know of a table before its figures: what was assumed, passed over, is odd."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from audit.contract import CONTRACT, Table
+from audit.marked import marked_notes
 
 FAR = 10_000  # years; a reading further off counts as this far off (so that sums stay in 63 bits)
 LEAKY = "subject_also_in_training"  # counted by `leaky_rows`
+UNMET = "marks_of_no_row"  # marked faces that the table does not hold
+WITHHELD = "cells_withheld"  # counted by `audit.predictions.open_predictions`, with `min_cell`
 
 _COUNTED = {
     "age_pred_not_finite": "rows have no finite age_pred: not in the age figures.",
@@ -18,43 +22,102 @@ _COUNTED = {
     "score_and_pred_disagree": "rows have a gender_pred that differs from the score's call: the "
     "score decides.",
     "subject_missing": "rows have no subject_id: each is taken as a person of its own.",
+    WITHHELD: "cells (one level of every feature) held too few people to be handed over: their "
+    "rows were withheld where they were read.",
     LEAKY: "audited rows show people who are among the training rows too: this audit is leaky, "
     "strangers may be read worse than its figures say.",
 }
 
 
-def table_notes(
-    table: Table,
-    counts: Mapping[str, int],
-    left_out: Mapping[str, int],
-    why: Sequence[tuple[str, str]],
-    constants: Mapping[str, float],
-) -> list[str]:
-    """What was assumed and what was passed over, in sentences.
+@dataclass(frozen=True)
+class Facts:
+    """What a reader must know of a table, as counts that add up over tables (see audit.sites).
 
-    counts: of audited rows by name (see _COUNTED); left_out: rows by reason; why: reasons and their
-    SQL on `typed`; constants: columns of the model with one value in all rows, and that value.
+    unread: columns that were not read, in sentences. unfit: columns that are no feature, likewise.
+    counts: of audited rows by name (see _COUNTED), and the rows of each head. constants: columns of
+    the model with one value in all rows, and that value. places: reason -> its first rows.
     """
-    notes = [f"{what} was not read." for what in table.source.skipped]
+
+    unread: tuple[str, ...]
+    unfit: tuple[str, ...]
+    ids_made: bool
+    ids_checked: bool
+    subjects_assumed: bool
+    left_out: Mapping[str, int]
+    counts: Mapping[str, int]
+    constants: Mapping[str, float]
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Of `age`, `interval`, `gender`, `score`: those with rows."""
+        return tuple(head for head in _HEADS if self.counts.get(f"{head}_rows"))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed and what was passed over, in sentences."""
+        notes = [*self.unread]
+        if self.ids_made:
+            notes.append(
+                "There is no sample_id: rows are named by file and number, so equal results need "
+                "an equal order."
+            )
+        if self.subjects_assumed:
+            notes.append("There is no subject_id: one photo per person is assumed.")
+        counts = self.counts
+        notes += [
+            self._left_out(why) for why in sorted(self.left_out) if why.startswith("age_true")
+        ]
+        notes += [f"{counts[key]:,} {words}" for key, words in _COUNTED.items() if counts.get(key)]
+        if 2 * counts.get("gender_right", 0) < counts.get("gender_rows", 0):
+            notes.append(
+                "Fewer than half of the gender calls agree with the label: is one of the two coded "
+                "the other way round? 1 is read as female, 0 as male; gender_score is P(female)."
+            )
+        notes += _constant(counts, self.constants)
+        notes += marked_notes(self.left_out, counts.get(UNMET, 0))
+        return (*notes, *self.unfit)
+
+    def _left_out(self, why: str) -> str:
+        at = f" (first: {self.places[why]})." if why in self.places else ""
+        return f"Left out, {why}: {self.left_out[why]:,} rows{at}"
+
+
+_HEADS = ("age", "interval", "gender", "score")
+
+
+def without_lines(note: str) -> str:
+    """A note without the lines it points to: those depend on the order of the rows."""
+    return note.partition(" (first: ")[0]
+
+
+def table_facts(
+    table: Table,
+    *,
+    left_out: Mapping[str, int],
+    counts: Mapping[str, int],
+    constants: Mapping[str, float],
+    why: Sequence[tuple[str, str]],
+    unfit: Sequence[str],
+    ids_checked: bool,
+) -> Facts:
+    """The facts of a table. why: reasons for which rows are left out, and their SQL on `typed`."""
+    unread = [f"{what} was not read." for what in table.source.skipped]
     for ours, theirs in table.settings.columns.items():
         own = {c.name for c in table.source.columns}
         if ours in CONTRACT and ours != theirs and ours in own:
-            notes.append(f"The table's own {ours!r} was not read: {ours} is its {theirs!r}.")
-    if not table.has("sample_id"):
-        notes.append(
-            "There is no sample_id: rows are named by file and number, so equal results need "
-            "an equal order."
-        )
-    if not table.has("subject_id"):
-        notes.append("There is no subject_id: one photo per person is assumed.")
-    notes += _out_of_range(table, left_out, why)
-    notes += [f"{counts[key]:,} {words}" for key, words in _COUNTED.items() if counts.get(key)]
-    if 2 * counts.get("gender_right", 0) < counts.get("gender_rows", 0):
-        notes.append(
-            "Fewer than half of the gender calls agree with the label: is one of the two coded the "
-            "other way round? 1 is read as female, 0 as male; gender_score is P(female)."
-        )
-    return notes + _constant(counts, constants)
+            unread.append(f"The table's own {ours!r} was not read: {ours} is its {theirs!r}.")
+    return Facts(
+        unread=tuple(unread),
+        unfit=tuple(unfit),
+        ids_made=not table.has("sample_id"),
+        ids_checked=ids_checked,
+        subjects_assumed=not table.has("subject_id"),
+        left_out=left_out,
+        counts=counts,
+        constants=constants,
+        places=_places(table, left_out, why),
+    )
 
 
 def leaky_rows(table: Table, why: Sequence[tuple[str, str]]) -> int:
@@ -73,19 +136,19 @@ def leaky_rows(table: Table, why: Sequence[tuple[str, str]]) -> int:
     )
 
 
-def _out_of_range(
+def _places(
     table: Table, left_out: Mapping[str, int], why: Sequence[tuple[str, str]]
-) -> list[str]:
-    notes, before = [], ""
+) -> dict[str, str]:
+    """The first rows left out for a true age that is none: where to look."""
+    places, before = {}, ""
     for reason, sql in why:
         if reason in left_out and reason.startswith("age_true"):
             first = table.source.rows(
                 f"SELECT row_at FROM typed WHERE {before} {sql} ORDER BY row_at LIMIT 3"
             )
-            places = ", ".join(table.source.place(at) for (at,) in first)
-            notes.append(f"Left out, {reason}: {left_out[reason]:,} rows (first: {places}).")
+            places[reason] = ", ".join(table.source.place(at) for (at,) in first)
         before += f"NOT coalesce({sql}, false) AND "
-    return notes
+    return places
 
 
 def _constant(counts: Mapping[str, int], constants: Mapping[str, float]) -> list[str]:

@@ -20,6 +20,8 @@ EXAMPLES: Mapping[str, str] = {
     "export": "faceaudit export run/ --to model.onnx",
     "audit": "faceaudit audit predictions.csv --out audit/ --by race gender_true "
     "--column age_pred=their_age",
+    "tally": "faceaudit tally predictions.csv --out site.parquet --by race gender_true age_group",
+    "merge": "faceaudit merge north.parquet south.parquet --out all.parquet",
     "recalibrate": "faceaudit recalibrate predictions.csv --out recalibrated/ --per race",
     "report": "faceaudit report audit/",
     "stress": "faceaudit stress audit/run/ faces/ --out audit/ --by race gender_true",
@@ -87,17 +89,17 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _predictions_argument(parser: argparse.ArgumentParser) -> None:
+def _predictions_argument(parser: argparse.ArgumentParser, *, also: str = "") -> None:
     parser.add_argument(
         "predictions",
         type=Path,
         metavar="PREDICTIONS",
-        help="table of predictions: CSV or Parquet, a file, a glob or a folder of Parquet",
+        help=f"table of predictions: CSV or Parquet, a file, a glob or a folder of Parquet{also}",
     )
 
 
 def _audit_arguments(parser: argparse.ArgumentParser) -> None:
-    _predictions_argument(parser)
+    _predictions_argument(parser, also="; or a tally")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument("--images", type=Path, help="folder that `image` is relative to")
     parser.add_argument("--history", type=Path, help="history.csv of a training, for its curves")
@@ -111,7 +113,7 @@ def _audit_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _audit_options(parser: argparse.ArgumentParser, *, threads: str = SCAN_THREADS) -> None:
     _reading_options(parser, threads=threads)
-    parser.add_argument("--control", **_SEVERAL, metavar="FEATURE", help="compare within these")
+    _control_option(parser)
     parser.add_argument("--depth", type=int, help="cross up to this many features (2)")
     parser.add_argument("--engine", choices=("duckdb",), default="duckdb", help="(duckdb)")
     parser.add_argument(
@@ -119,7 +121,36 @@ def _audit_options(parser: argparse.ArgumentParser, *, threads: str = SCAN_THREA
     )
 
 
+def _tally_arguments(parser: argparse.ArgumentParser) -> None:
+    _predictions_argument(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="site.parquet")
+    parser.add_argument(
+        "--min-cell",
+        type=int,
+        default=1,
+        metavar="N",
+        help="withhold the rows of a cell (one level of every feature) of fewer than N people",
+    )
+    parser.add_argument(
+        "--faces",
+        action="store_true",
+        help="give the lists of the worst faces along, which are rows",
+    )
+    parser.add_argument("--strict", action="store_true", default=None, help="left-out rows fail")
+    _reading_options(parser)
+    _control_option(parser)
+
+
+def _merge_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tallies", type=Path, nargs="+", metavar="TALLY", help="one of each site")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="all.parquet")
+
+
 _SEVERAL: Mapping[str, Any] = {"nargs": "+", "action": "extend"}
+
+
+def _control_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--control", **_SEVERAL, metavar="FEATURE", help="compare within these")
 
 
 def _reading_options(parser: argparse.ArgumentParser, *, threads: str = SCAN_THREADS) -> None:
@@ -198,6 +229,8 @@ ARGUMENTS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "predict": _predict_arguments,
     "export": _export_arguments,
     "audit": _audit_arguments,
+    "tally": _tally_arguments,
+    "merge": _merge_arguments,
     "recalibrate": _recalibrate_arguments,
     "report": _report_arguments,
     "stress": _stress_arguments,

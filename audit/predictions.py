@@ -27,8 +27,8 @@ from audit.errors import InputError
 from audit.features import Feature, choose_features
 from audit.files import write_atomic
 from audit.levels import UNKNOWN, cut_sql
-from audit.marked import LEFT_OUT, Mark, notes_of, read_marks, reasons_of
-from audit.notes import FAR, LEAKY, leaky_rows, table_notes
+from audit.marked import LEFT_OUT, Mark, read_marks, reasons_of
+from audit.notes import FAR, LEAKY, UNMET, WITHHELD, Facts, leaky_rows, table_facts
 from audit.shards import SHARDS, sharded
 from audit.source import Source, open_source
 
@@ -39,11 +39,9 @@ _ROW_GROUP = 100_000
 class Predictions:
     """A checked table, laid out as the view `faces` of `con`; no row of a Parquet is held.
 
-    columns: names of the contract that the table has. heads: of `age`, `interval`, `gender`,
-    `score`, those with rows. codes: for each feature the column of `faces` with its level codes.
-    `rows_left_out` (reason -> rows) and `rows_audited` add up to `rows_read`. counts: what else was
-    counted (readings passed over, other gender words ...). notes: the same and what was assumed,
-    in sentences. ids_checked: sample_id is known to be unique. metadata: of the (first) Parquet.
+    columns: names of the contract that the table has. codes: for each feature the column of `faces`
+    with its level codes. `rows_left_out` (reason -> rows) and `rows_audited` add up to `rows_read`.
+    facts: what else was counted, assumed and passed over. metadata: of the (first) Parquet.
     table: the source with its names mapped, of which `typed` holds every row; kept: SQL on `typed`,
     whether a row is audited.
 
@@ -59,15 +57,12 @@ class Predictions:
     columns: tuple[str, ...]
     features: tuple[Feature, ...]
     codes: tuple[str, ...]
-    heads: tuple[str, ...]
     age_groups: tuple[str, ...]
     gender_levels: tuple[str, ...]
     rows_read: int
     rows_audited: int
     rows_left_out: Mapping[str, int]
-    counts: Mapping[str, int]
-    notes: tuple[str, ...]
-    ids_checked: bool
+    facts: Facts
     table: Table
     kept: str
 
@@ -82,20 +77,43 @@ class Predictions:
         return self.source.metadata
 
     @property
+    def heads(self) -> tuple[str, ...]:
+        """Of `age`, `interval`, `gender`, `score`: those with rows."""
+        return self.facts.heads
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What was counted: readings passed over, other gender words ..."""
+        return self.facts.counts
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was counted and what was assumed, in sentences."""
+        return self.facts.notes
+
+    @property
+    def ids_checked(self) -> bool:
+        """Whether sample_id is known to be unique."""
+        return self.facts.ids_checked
+
+    @property
     def ids_made(self) -> bool:
         """Whether rows are named by their number, for want of a sample_id."""
-        return "sample_id" not in self.columns
+        return self.facts.ids_made
 
     @property
     def subjects_assumed(self) -> bool:
         """Whether one photo per person is assumed, for want of a subject_id."""
-        return "subject_id" not in self.columns
+        return self.facts.subjects_assumed
 
 
-def open_predictions(source: Path | pd.DataFrame, settings: AuditSettings) -> Predictions:
+def open_predictions(
+    source: Path | pd.DataFrame, settings: AuditSettings, *, min_cell: int = 1
+) -> Predictions:
     """Read, map and check a predictions table; `docs/predictions.md` is its contract.
 
-    source: a path (CSV, also .gz; Parquet; a glob; a folder of Parquet) or a DataFrame.
+    source: a path (CSV, also .gz; Parquet; a glob; a folder of Parquet) or a DataFrame. min_cell:
+    rows of a cell (one level of every feature) with fewer people than this are left out.
 
     Raises InputError where the table breaks the contract, naming the column, how many rows and the
     first of them; with `settings.strict` also where a row would be left out.
@@ -109,6 +127,8 @@ def open_predictions(source: Path | pd.DataFrame, settings: AuditSettings) -> Pr
     lay_typed(table)
     marks = read_marks(Path(settings.without_marked)) if settings.without_marked else {}
     why = [*reasons(table), *reasons_of(marks, _name(table))]
+    cells, small = _small_cells(table, why, min_cell) if min_cell > 1 else (0, [])
+    why += small
     left_out, counts, constants = _count(table, why)
     for name in breaches(table):
         if broken := counts.pop(f"bad_{name}"):
@@ -117,35 +137,37 @@ def open_predictions(source: Path | pd.DataFrame, settings: AuditSettings) -> Pr
     _hold(table, left_out, audited, rows)
     ids_checked = check_ids(table, rows)
     # Conditions that held for no row need not be asked again in every scan.
-    kept = " AND ".join(f"NOT coalesce({sql}, false)" for r, sql in why if r in left_out) or "true"
+    kept = _none_of([(r, sql) for r, sql in why if r in left_out])
     coded, notes = choose_features(table, f"typed WHERE {kept}")
     codes = tuple(f"f{i}" for i in range(len(coded)))
     _lay_faces(table, kept, dict(zip(codes, (c.sql for c in coded), strict=True)))
+    counts[WITHHELD] = cells
+    counts[UNMET] = len(marks) - _marked_rows(table, marks)
     counts[LEAKY] = leaky_rows(table, [pair for pair in why if pair[0] in left_out])
     return Predictions(
         source=opened,
         columns=tuple(name for name in CONTRACT if table.has(name)),
         features=tuple(c.feature for c in coded),
         codes=codes,
-        heads=tuple(head for head in _HEADS if counts.get(f"{head}_rows")),
         age_groups=settings.age_labels,
         gender_levels=table.genders,
         rows_read=rows,
         rows_audited=audited,
         rows_left_out=left_out,
-        counts=counts,
-        notes=(
-            *table_notes(table, counts, left_out, why, constants),
-            *notes_of(marks, left_out, _marked_rows(table, marks)),
-            *notes,
+        facts=table_facts(
+            table,
+            left_out=left_out,
+            counts=counts,
+            constants=constants,
+            why=why,
+            unfit=notes,
+            ids_checked=ids_checked,
         ),
-        ids_checked=ids_checked,
         table=table,
         kept=kept,
     )
 
 
-_HEADS = ("age", "interval", "gender", "score")
 _STATED = ("age_pred", "gender_score")  # what a model says; a constant says nothing
 
 
@@ -209,11 +231,39 @@ def _flags(table: Table) -> dict[str, str]:
     return flags
 
 
+def _none_of(why: Sequence[tuple[str, str]]) -> str:
+    return " AND ".join(f"NOT coalesce({sql}, false)" for _, sql in why) or "true"
+
+
+_SMALL = "withheld: a cell of fewer than"
+
+
+def _small_cells(
+    table: Table, why: Sequence[tuple[str, str]], least: int
+) -> tuple[int, list[tuple[str, str]]]:
+    """How many cells of features hold fewer than `least` people, and the reason for their rows.
+
+    The features are chosen anew without those rows, so that no level of theirs is named either.
+    """
+    rows = f"typed WHERE {_none_of(why)}"
+    coded, _ = choose_features(table, rows)
+    if not coded:
+        return 0, []
+    cell = f"concat_ws(' ', {', '.join(c.sql for c in coded)})"
+    table.source.con.execute(
+        f"CREATE TABLE small_cells AS SELECT {cell} AS cell FROM {rows} GROUP BY 1 "
+        f"HAVING count(DISTINCT person) < {least}"
+    )
+    cells = int(table.source.one("SELECT count(*) AS n FROM small_cells")["n"])
+    reason = f"{_SMALL} {least} people"
+    return cells, [(reason, f"{cell} IN (SELECT cell FROM small_cells)")] if cells else []
+
+
 def _hold(table: Table, left_out: Mapping[str, int], audited: int, rows: int) -> None:
     """Refuse a table of which nothing is left or, with --strict, something is left out."""
     label = table.source.label
-    asked_for = ("split is", LEFT_OUT)
-    chosen = {why: n for why, n in left_out.items() if not why.startswith(asked_for)}
+    meant = ("split is", _SMALL, LEFT_OUT)  # asked for: no fault of the rows
+    chosen = {why: n for why, n in left_out.items() if not why.startswith(meant)}
     if not audited:
         listed = "; ".join(f"{why}: {n:,}" for why, n in left_out.items())
         raise InputError(f"{label}: none of the {rows:,} rows can be audited ({listed})")

@@ -36,9 +36,9 @@ from audit.findings import find
 from audit.groups import CROSS, Groups, crossings, gather, with_tails
 from audit.histograms import FRAMES
 from audit.metrics import METRICS
-from audit.notes import LEAKY
+from audit.notes import LEAKY, Facts, without_lines
 from audit.pit import crps, pit_counts
-from audit.predictions import Predictions, write_normalised
+from audit.predictions import write_normalised
 from audit.proposals import propose
 from audit.reliability import reliability_table, simulated
 from audit.result import COLUMNS, AuditResult, table
@@ -46,7 +46,9 @@ from audit.rungs import TOLD
 from audit.scan import Scan, scan
 from audit.score_tests import score_table
 from audit.signed_calibration import tell_calibration, weigh_calibration
+from audit.sites import about_sites
 from audit.tally import Tally
+from audit.tally_file import is_tally
 from audit.thresholds import threshold_table
 from audit.weakness import slice_table
 from audit.worst import worst_faces
@@ -66,8 +68,9 @@ def run_audit(
 ) -> AuditResult:
     """Audit a predictions table (docs/predictions.md) and, with `out`, write what renderers need.
 
-    source: CSV (plain or gz), Parquet, a glob or folder of Parquet, or a DataFrame; or the `scan`
-    of one, which brings its settings.
+    source: CSV (plain or gz), Parquet, a glob or folder of Parquet, or a DataFrame; a tally of one
+    or of many (docs/sites.md), which brings the settings that shaped its counts and no rows; or the
+    `scan` of any, which brings its settings.
     history: the training's curves, carried into the result. images: the folder that `image` is
     relative to, noted for renderers. out: gets `predictions.parquet` and `result.json`.
 
@@ -75,31 +78,43 @@ def run_audit(
     would be left out; MachineError when the disk is full.
     """
     scanned = source if isinstance(source, Scan) else scan(source, settings)
-    settings, predictions, tally = scanned.settings, scanned.predictions, scanned.tally
+    settings, tally, facts = scanned.settings, scanned.tally, scanned.facts
     with ThreadPoolExecutor(1) as beside:
-        worst = beside.submit(_faces, predictions, settings, out)
+        worst = beside.submit(_faces, scanned, out)
         try:
             tables = audit_tally(tally, settings=settings)
         except BaseException:  # Ctrl-C too: nobody waits for faces of an audit that is given up
-            predictions.con.interrupt()
+            if scanned.predictions is not None:
+                scanned.predictions.con.interrupt()
             raise
         tables["worst"] = worst.result()
     tables["history"] = pd.DataFrame() if history is None else history
-    info = _info(predictions, tally, settings)
+    info = _info(facts, tally, settings)
     tables["findings"] = table("findings", find(tables, info))
     info["run"] = _this_run(scanned, images=images)
-    info["run"]["notes"] = list(predictions.notes)
+    info["run"]["notes"] = list(facts.notes)
+    if scanned.site is not None:
+        info["run"]["sites"] = about_sites(scanned.site)
     text = AuditResult(info, **{name: tables[name] for name in COLUMNS}).to_json()
     if out is not None:
         write_text(out / "result.json", text)
     return AuditResult.from_json(text)  # so that who draws it now and who reads it later see alike
 
 
-def _faces(predictions: Predictions, settings: AuditSettings, out: Path | None) -> pd.DataFrame:
-    """What needs the rows once more and no Python: writes the faces, returns the worst of them."""
-    worst = worst_faces(predictions, settings)
-    if out is not None:
-        write_normalised(predictions, out / "predictions.parquet")
+def _faces(scanned: Scan, out: Path | None) -> pd.DataFrame:
+    """What needs the rows once more and no Python: writes the faces, returns the worst of them.
+
+    Of a tally, the lists that its sites gave along; the faces of an earlier audit are taken away.
+    """
+    rows = None if out is None else out / "predictions.parquet"
+    if scanned.predictions is None:
+        if rows is not None and not is_tally(rows):  # it may be the tally that is audited
+            rows.unlink(missing_ok=True)
+        given = None if scanned.site is None else scanned.site.faces
+        return table("worst", []) if given is None else given[list(COLUMNS["worst"])]
+    worst = worst_faces(scanned.predictions, scanned.settings)
+    if rows is not None:
+        write_normalised(scanned.predictions, rows)
     return worst
 
 
@@ -208,7 +223,7 @@ def _add_pictures_of(
         records["confusion"] += gender_confusion(groups)
 
 
-def _info(predictions: Predictions, tally: Tally, settings: AuditSettings) -> dict[str, Any]:
+def _info(facts: Facts, tally: Tally, settings: AuditSettings) -> dict[str, Any]:
     """What the result rests on; nothing here depends on paths, row order, format or threads."""
     left_out = {r: int(n) for r, n in sorted(tally.rows_left_out.items()) if n}
     return {
@@ -217,17 +232,17 @@ def _info(predictions: Predictions, tally: Tally, settings: AuditSettings) -> di
         "rows_left_out": left_out,
         "subjects": tally.subjects,
         "subjects_assumed": tally.subjects_assumed,
-        "ids_checked": predictions.ids_checked,
+        "ids_checked": facts.ids_checked,
         "model": settings.model or UNNAMED,
-        "heads": list(predictions.heads),
+        "heads": list(facts.heads),
         "settings": settings.as_json(),
         "features": _features(tally, settings),
         "age_groups": list(tally.age_groups),
         "margins": {key: settings.margin(key) for key in METRICS},
         "hash_of_rows": tally.fingerprint,
         "age_me_half_year": _half_year(tally),
-        "leaky_rows": predictions.counts[LEAKY],
-        "notes": [*map(_without_lines, predictions.notes), *_notes(tally)],
+        "leaky_rows": facts.counts.get(LEAKY, 0),
+        "notes": [*map(without_lines, facts.notes), *_notes(tally)],
         "limits": list(_LIMITS),
     }
 
@@ -277,11 +292,6 @@ def _half_year(tally: Tally) -> float | None:
     if not sums["age_n"]:
         return None
     return float(sums["age_err"] / 100 - sums["age_int"] / 2) / float(sums["age_n"])
-
-
-def _without_lines(note: str) -> str:
-    """A note without the lines it points to: those depend on the order of the rows."""
-    return note.partition(" (first: ")[0]
 
 
 def _notes(tally: Tally) -> list[str]:

@@ -10,25 +10,40 @@ from pathlib import Path
 import pandas as pd
 
 from audit.config import AuditSettings
+from audit.notes import Facts
 from audit.predictions import Predictions, open_predictions
+from audit.sites import SiteTally, settle
 from audit.tally import Tally, tally_predictions
+from audit.tally_file import is_tally, read_tally
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A predictions table under some settings, and its tally. started: `time.perf_counter()`."""
+    """A predictions table under some settings, and its tally. started: `time.perf_counter()`.
+
+    predictions: the rows; None where the source is a tally, which is `site` then.
+    """
 
     source: Path | pd.DataFrame
     settings: AuditSettings
-    predictions: Predictions
     tally: Tally
+    facts: Facts
     started: float
+    predictions: Predictions | None = None
+    site: SiteTally | None = None
 
 
 def scan(source: Path | str | pd.DataFrame, settings: AuditSettings | None = None) -> Scan:
-    """Check and add up a predictions table. Raises InputError as `open_predictions` does."""
+    """Check and add up a predictions table, or read the tally of one.
+
+    Raises InputError as `open_predictions`, `read_tally` and `settle` do.
+    """
     started = time.perf_counter()
     settings = settings or AuditSettings()
     source = Path(source) if isinstance(source, str) else source
+    if isinstance(source, Path) and is_tally(source):
+        site = settle(read_tally(source), settings, label=source.name)
+        return Scan(source, site.settings, site.tally, site.facts, started, site=site)
     predictions = open_predictions(source, settings)
-    return Scan(source, settings, predictions, tally_predictions(predictions, settings), started)
+    tally = tally_predictions(predictions, settings)
+    return Scan(source, settings, tally, predictions.facts, started, predictions=predictions)

@@ -33,6 +33,7 @@ __all__ = [
     "SHARDS",
     "Feature",
     "Tally",
+    "fingerprint_of",
     "merge_tallies",
     "score_edges",
     "tally_predictions",
@@ -108,7 +109,7 @@ def tally_predictions(predictions: Predictions, settings: AuditSettings) -> Tall
         subjects_assumed=predictions.subjects_assumed,
         fingerprint="",
     )
-    return replace(tally, fingerprint=_fingerprint(tally))
+    return replace(tally, fingerprint=fingerprint_of(tally))
 
 
 def _cells(predictions: Predictions) -> pd.DataFrame:
@@ -155,7 +156,7 @@ def merge_tallies(tallies: Sequence[Tally]) -> Tally:
         subjects_assumed=all(t.subjects_assumed for t in tallies),
         fingerprint="",
     )
-    return replace(merged, fingerprint=_fingerprint(merged))
+    return replace(merged, fingerprint=fingerprint_of(merged))
 
 
 _SHARD = Key("shard", "shard", SHARDS)
@@ -319,7 +320,8 @@ def _added_reasons(tallies: Sequence[Tally]) -> dict[str, int]:
     return {r: sum(t.rows_left_out.get(r, 0) for t in tallies) for r in reasons}
 
 
-def _fingerprint(tally: Tally) -> str:
+def fingerprint_of(tally: Tally) -> str:
+    """SHA-256 of all the counts of a tally, and of what they are counted by."""
     digest = hashlib.sha256()
     for feature in tally.features:
         digest.update(repr((feature.name, feature.levels, feature.cuts)).encode())

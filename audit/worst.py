@@ -1,6 +1,7 @@
 """The faces worth looking at: furthest off, surely wrong, and a sample drawn by lot."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 import pandas as pd
 
@@ -10,12 +11,13 @@ from audit.result import COLUMNS
 from audit.shards import sharded
 from audit.source import quoted
 
+TOP = 200  # faces of each ranked list
 SAMPLED = 24  # faces of the random list
 _STRIDE = 577_215_664_901_532_861  # far apart, so that seeds draw unlike lots
 
 
 def worst_faces(
-    predictions: Predictions, settings: AuditSettings, *, top: int = 200
+    predictions: Predictions, settings: AuditSettings, *, top: int = TOP
 ) -> pd.DataFrame:
     """The table `worst` of a result: up to `top` faces a list, ranked from 1.
 
@@ -24,6 +26,13 @@ def worst_faces(
     mix of its key, so that neither the order of the rows nor the engine decides. `groups` joins
     the levels of the features by ` × `. Memory is bounded: a scan keeps its best only.
     """
+    return ranked_faces(predictions, settings, top=top)[list(COLUMNS["worst"])]
+
+
+def ranked_faces(
+    predictions: Predictions, settings: AuditSettings, *, top: int = TOP
+) -> pd.DataFrame:
+    """`worst_faces` with `best`: the number, as text, by which a list is ranked, least first."""
     lots = sharded("faces", f"(face + {settings.seed} * {_STRIDE}) & {2**60 - 1}")
     surety = f"abs(gender_score - {settings.threshold!r}::DOUBLE)"
     lists = [
@@ -44,12 +53,25 @@ def worst_faces(
         frames.append(
             predictions.source.frame(
                 f"SELECT {quoted(name)} AS list, row_number() OVER (ORDER BY best, sample_id) AS "
-                f"rank, * EXCLUDE (best) FROM (SELECT {columns}, {best} AS best FROM {rows} WHERE "
-                f"{where} AND {best} <= {last!r} ORDER BY best, sample_id LIMIT {most}) "
-                "ORDER BY rank"
+                f"rank, * REPLACE (best::VARCHAR AS best) FROM (SELECT {columns}, {best} AS best "
+                f"FROM {rows} WHERE {where} AND {best} <= {last!r} ORDER BY best, sample_id "
+                f"LIMIT {most}) ORDER BY rank"
             )
         )
-    return pd.concat(frames, ignore_index=True)[list(COLUMNS["worst"])]
+    return pd.concat(frames, ignore_index=True)[[*COLUMNS["worst"], "best"]]
+
+
+def merge_faces(parts: Sequence[pd.DataFrame], *, top: int = TOP) -> pd.DataFrame:
+    """What `ranked_faces` gives of all rows together, from what it gave of parts of them."""
+    whole = pd.concat(parts, ignore_index=True)
+    frames = []
+    for name, most in (("age_error", top), ("gender_wrong", top), ("sample", SAMPLED)):
+        mine = whole[whole["list"] == name]
+        ranks = [*zip(map(Decimal, mine["best"]), mine["sample_id"], strict=True)]
+        order = sorted(range(len(mine)), key=ranks.__getitem__)
+        chosen = mine.iloc[order[:most]]
+        frames.append(chosen.assign(rank=range(1, len(chosen) + 1)))
+    return pd.concat(frames, ignore_index=True)
 
 
 def _columns(predictions: Predictions) -> str:

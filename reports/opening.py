@@ -176,7 +176,12 @@ def _left_out(result: AuditResult) -> list[str]:
     for sentence in rows.sentence[rows.kind == "data"]:
         if "left out" not in sentence and sentence.rstrip(".") not in seen:
             lines.append(sentence)
-    return lines + [str(note) for note in info.get("notes", [])]
+    return [*lines, *map(str, info.get("notes", [])), *site_notes(result)]
+
+
+def site_notes(result: AuditResult) -> list[str]:
+    """What to know of an audit that was made from tallies; nothing where rows were read."""
+    return [str(note) for note in (result.info["run"].get("sites") or {}).get("notes", [])]
 
 
 def _limits(result: AuditResult) -> list[str]:

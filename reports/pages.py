@@ -24,7 +24,7 @@ from reports.charts import (
 from reports.faces_page import draw_faces, empty, errors_page
 from reports.filters import label_of
 from reports.marking import marks_section
-from reports.opening import Finding, Tile, opening
+from reports.opening import Finding, Tile, opening, site_notes
 from reports.tables import metric_words
 from reports.theme import Drawn
 from reports.view import View
@@ -229,7 +229,8 @@ def _counts(view: View) -> str:
         )
     )
     rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts)
-    notes = "".join(f'<p class="how">{escape(str(n))}</p>' for n in info.get("notes") or ())
+    said = [*(info.get("notes") or ()), *site_notes(view.result)]
+    notes = "".join(f'<p class="how">{escape(str(n))}</p>' for n in said)
     return f'<h2>Audited and left out</h2><dl class="facts">{rows}</dl>{notes}'
 
 

@@ -118,15 +118,21 @@ def test_options_win_over_the_config_file(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("doing", ["python", "query"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_command_without_a_traceback(number, code, tmp_path):
+def test_a_signal_ends_a_command_without_a_traceback(number, code, doing):
+    wait = {
+        "python": "time.sleep(60)",
+        "query": "duckdb.sql('SELECT sum(a.i * b.i % 7) FROM range(1000000) a(i), "
+        "range(1000000) b(i)').fetchall()",
+    }
     program = (
-        "import sys, time\n"
+        "import duckdb, sys, time\n"
         "from audit import cli, commands\n"
         "def slow(args):\n"
         "    'Wait.'\n"
         "    print('started', flush=True)\n"
-        "    time.sleep(60)\n"
+        f"    {wait[doing]}\n"
         "commands.report = slow\n"
         "sys.exit(cli.main(['report', 'x']))\n"
     )

@@ -18,8 +18,13 @@ from example_result import example_faces, example_result
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from audit import AuditSettings, run_audit
 from audit.errors import InputError
+from audit.merging import merge_sites
 from audit.rows import open_rows
+from audit.sites import tally_site
+from audit.synthetic import synthetic_predictions
+from audit.tally_file import write_tally
 from audit.words import count
 from reports import charts, pages, serve, thumbnails
 from reports.charts import Pointed, pointed_at
@@ -730,3 +735,23 @@ def test_every_figure_of_the_calibration_page_offers_its_table(
     app.run()
     assert table in given
     assert all(b"\n" in table for table in given.values())
+
+
+@pytest.mark.parametrize("page", ["", "subgroups", "calibration", "errors", "data"])
+def test_an_audit_of_counts_draws_every_page_and_says_where_its_faces_are(counted, visit, page):
+    app = visit(counted, page=page)
+    assert not app.exception
+    assert "<h1" in words(app)
+    if page in ("errors", "data"):
+        assert "only counts were handed over" in words(app)
+        assert "faceaudit audit" in words(app)
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("counted")
+    by = AuditSettings(by=("race", "gender_true", "age_group"))
+    table = synthetic_predictions(600, seed=4)
+    parts = {f"{i}": tally_site(table[i::2], by) for i in (0, 1)}
+    run_audit(write_tally(merge_sites(parts), folder / "all.parquet"), out=folder / "audit")
+    return folder / "audit"
