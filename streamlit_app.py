@@ -14,11 +14,11 @@ from audit.errors import InputError
 from audit.result import AuditResult
 from audit.rows import FaceRows, open_rows
 from reports import frame, pages
+from reports.asking import filters_of
 from reports.filters import (
     HIDE,
     chosen,
     filter_bar,
-    filters_of,
     hand_over,
     pop_wanted,
     read_url,

@@ -34,6 +34,7 @@ CONDITIONS = (
     *("picture_ita", "picture_skin_tone", "picture_side", "picture_bits_per_pixel"),
     "picture_copy",
 )
+CONDITION_WORDS = ("picture_skin_tone", "picture_copy")  # the others are numbers
 FEMALE = frozenset({"1", "f", "female", "woman"})
 MALE = frozenset({"0", "m", "male", "man"})
 EXACT_ROWS = 5_000_000  # up to here ids and persons are counted exactly without being asked to

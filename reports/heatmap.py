@@ -80,7 +80,8 @@ def confusion(result: AuditResult, *, head: str) -> Drawn | None:
     for record in lookup.records(rows):
         share = record["n"] / totals[record["true"]] if totals[record["true"]] else 0.0
         x, y = read.index(str(record["predicted"])), true.index(str(record["true"]))
-        cells.append(record | {"value": share, "x": x, "y": y, "group": f"{record['true']}"})
+        group = f"{record['true']}{lookup.CROSS}{record['predicted']}"
+        cells.append(record | {"value": share, "x": x, "y": y, "group": group})
     z = _matrix(cells, len(read), len(true))
     figure.add_trace(_heat(z, SEQUENTIAL, low=0, high=1))
     for cell in cells:

@@ -12,9 +12,9 @@ from audit.metrics import METRICS
 from audit.rows import rows_of
 from audit.words import count, in_unit, interval
 from reports import lookup
+from reports.asking import label_of
 from reports.calibration_page import calibration_page
 from reports.charts import (
-    Pointed,
     draw_section,
     figures,
     finding_forest,
@@ -22,8 +22,8 @@ from reports.charts import (
     whole_audit,
 )
 from reports.faces_page import draw_faces, empty, errors_page
-from reports.filters import label_of
 from reports.opening import Finding, Tile, opening
+from reports.pointing import Pointed
 from reports.tables import metric_words
 from reports.theme import Drawn
 from reports.view import View

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audit.result import AuditResult
-from audit.rows import FaceRows, Where
-from reports.filters import Filter
+from audit.rows import FaceRows
+from audit.where import Where
+from reports.asking import Filter
 
 
 @dataclass(frozen=True)
