@@ -154,6 +154,12 @@ def rows_of(rows: FaceRows, sample_ids: Sequence[str]) -> pd.DataFrame:
     )
 
 
+def figures_of(rows: FaceRows, columns: Sequence[str]) -> pd.DataFrame:
+    """sample_id and those of `columns` that there are, of every face, in the order of the file."""
+    held = ["sample_id", *(c for c in columns if c in rows.columns)]
+    return _ask(rows.path, f"SELECT {', '.join(map(quoted_name, held))} FROM faces")
+
+
 def quantiles(
     rows: FaceRows, column: str, shares: Sequence[float], *, where: Where | None = None
 ) -> list[float] | None:

@@ -13,6 +13,7 @@ from reports.asking import label_of
 from reports.face_map import face_map
 from reports.filters import ask_for, clear, first_page, narrow
 from reports.gallery import age_words, error_words, gallery, gender_words, opened
+from reports.second_look import nearest_faces, second_look
 from reports.thumbnails import LARGE_SIDE, thumbnails
 from reports.view import View
 
@@ -196,6 +197,9 @@ def _one_face(view: View, place: FacePlace) -> None:
             key="face_group",
             disabled=not group,
         )
+    if near := nearest_faces(view, row):
+        draw_faces(view, near, key="neighbour_gallery")
+    second_look(view, row)
 
 
 def _place_words(view: View, place: FacePlace) -> str:

@@ -1,8 +1,11 @@
 """What a page of the dashboard is given: the audit, its faces, and what the person asked for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from audit.embeddings import Embeddings
+from audit.face_look import FaceLook
 from audit.result import AuditResult
 from audit.rows import FaceRows
 from audit.where import Where
@@ -17,6 +20,8 @@ class View:
     rows: None where the folder holds no predictions.parquet (`why_no_rows` says so).
     where: the levels asked for; remaining: how many faces hold them.
     images: the folder of the pictures, None where it is not known or not there.
+    embeddings: what the network holds of the faces; None says why in `why_no_embeddings`.
+    look: reads a picture once more with the network; None says why in `why_no_look`.
     """
 
     folder: Path
@@ -29,6 +34,10 @@ class View:
     remaining: int
     images: Path | None
     hide_pictures: bool
+    embeddings: Embeddings | None = None
+    why_no_embeddings: str = ""
+    look: Callable[[Path], FaceLook] | None = None
+    why_no_look: str = ""
 
     @property
     def cache(self) -> Path:
