@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.navigation.page import Page as StreamlitPage
 
+from audit.clusters import Cluster
 from audit.embeddings import Embeddings
 from audit.errors import InputError
 from audit.face_look import FaceLook
@@ -18,6 +19,7 @@ from audit.result import AuditResult
 from audit.rows import FaceRows, open_rows
 from reports import beside, frame, pages
 from reports.asking import filters_of
+from reports.cluster_page import COLUMN, cluster_filter, clusters_of
 from reports.filters import (
     HIDE,
     chosen,
@@ -95,13 +97,15 @@ def main(folder: Path, run: Path | None = None) -> None:
         written = stamp_of(folder / "result.json")
         result = load_result(folder, written)
         rows, why = _rows(folder)
-        filters = filters_of(result, rows) if rows else ()
         looks: dict[str, View] = {}  # filled below: Streamlit wants its pages before the bar
         held, why_none = _embeddings(folder, result, rows)
         sliced = len(result.slices) or held is not None
         shown = {key: _page(key, looks) for key in PAGES if key != "slices" or sliced}
         page = st.navigation(list(shown.values()))
         at = page.url_path or "overview"
+        found = _clusters(folder, written, result, rows, held, at=at)
+        filters = filters_of(result, rows) if rows else ()
+        filters += tuple(filter(None, [cluster_filter(found)]))
         frame.say_if_changed(written)
         read_url(filters, rows, page=at)
         if (wanted := pop_wanted()) and wanted != at:
@@ -122,6 +126,7 @@ def main(folder: Path, run: Path | None = None) -> None:
             hide_pictures=bool(st.session_state.get(HIDE)),
             embeddings=held,
             why_no_embeddings=why_none,
+            clusters=found,
             look=None if network is None or why_no_look else _look_with(network),
             why_no_look=why_no_look,
         )
@@ -148,6 +153,25 @@ def _embeddings(
     path = beside.embeddings_file(result, folder)
     stamps = () if path is None else (stamp_of(path), stamp_of(rows.path))
     return load_embeddings(path, stamps, rows)
+
+
+def _clusters(
+    folder: Path,
+    stamp: tuple[int, int],
+    result: AuditResult,
+    rows: FaceRows | None,
+    held: Embeddings | None,
+    *,
+    at: str,
+) -> list[Cluster]:
+    """Clusters of look-alikes, searched when their page or a link to one is opened first."""
+    asked = at == "slices" or COLUMN in st.query_params or "clusters searched" in st.session_state
+    if rows is None or held is None or not asked:
+        return []
+    st.session_state["clusters searched"] = True
+    seed = int(result.info["settings"].get("seed") or 0)
+    stamps = (stamp, stamp_of(rows.path), len(held.ids))
+    return clusters_of(folder, stamps, _embeddings=held, _rows=rows, seed=seed)
 
 
 def _page(key: str, looks: Mapping[str, View]) -> StreamlitPage:

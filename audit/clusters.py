@@ -88,12 +88,12 @@ def losses(faces: pd.DataFrame) -> Mapping[str, Floats]:
     """What can be worse, per metric [face], larger being worse; NaN where it is not known."""
     found: dict[str, Floats] = {}
     if "error" in faces:
-        found["age_mae"] = np.abs(faces["error"].to_numpy(np.float64))
+        found["age_mae"] = np.asarray(faces["error"].abs(), dtype=np.float64)
     if {"gender_true", "gender_pred"} <= set(faces):
         two = ("female", "male")
         known = faces["gender_true"].isin(two) & faces["gender_pred"].isin(two)
         wrong = (faces["gender_true"].astype(str) != faces["gender_pred"].astype(str)).astype(float)
-        found["gender_accuracy"] = wrong.where(known).to_numpy(np.float64)
+        found["gender_accuracy"] = np.asarray(wrong.where(known), dtype=np.float64)
     return found
 
 

@@ -25,9 +25,18 @@ class Area:
     corners: tuple[tuple[float, float], ...]
 
 
-# What is asked for: column -> levels, any of which will do, or a span; AREA -> an outline.
-# All must hold.
-Where = Mapping[str, tuple[str, ...] | Span | Area]
+@dataclass(frozen=True)
+class Members:
+    """Faces known one by one: those of `ids`, which `levels` call by name."""
+
+    levels: tuple[str, ...]
+    ids: tuple[str, ...]
+
+
+# What is asked for: column -> levels, any of which will do, or a span; AREA -> an outline; any
+# name -> members. All must hold.
+Asked = tuple[str, ...] | Span | Area | Members
+Where = Mapping[str, Asked]
 
 
 @dataclass(frozen=True)
@@ -58,21 +67,26 @@ DERIVED: Mapping[str, Derived] = {
 }
 
 
-def condition_of(columns: Sequence[str], where: Where) -> tuple[str, list[str | float]]:
+Value = str | float | list[str]
+
+
+def condition_of(columns: Sequence[str], where: Where) -> tuple[str, list[Value]]:
     """The SQL of `where` with a placeholder per value: names are quoted, values never spliced.
 
     `columns` are those of the faces. Raises InputError for any other column.
     """
     parts = ["true"]
-    values: list[str | float] = []
+    values: list[Value] = []
     for column, asked in where.items():
         if isinstance(asked, Area):
             part, given = _inside(asked, column_sql(columns, asked.x), column_sql(columns, asked.y))
         elif isinstance(asked, Span):
             part, given = f"{column_sql(columns, column)} BETWEEN ? AND ?", [asked.low, asked.high]
+        elif isinstance(asked, Members):
+            part, given = "sample_id IN (SELECT unnest(?))", [list(asked.ids)]
         elif asked:
             marks = ", ".join("?" * len(asked))
-            part, given = f"({column_sql(columns, column)}) IN ({marks})", list[str | float](asked)
+            part, given = f"({column_sql(columns, column)}) IN ({marks})", list[Value](asked)
         else:
             continue
         parts.append(part)
@@ -80,9 +94,9 @@ def condition_of(columns: Sequence[str], where: Where) -> tuple[str, list[str | 
     return " AND ".join(parts), values
 
 
-def _inside(area: Area, x: str, y: str) -> tuple[str, list[str | float]]:
+def _inside(area: Area, x: str, y: str) -> tuple[str, list[Value]]:
     """SQL of the even-odd rule: how many edges a ray to the right of the point would cross."""
-    crossed, values = [], list[str | float]()
+    crossed, values = [], list[Value]()
     for (x0, y0), (x1, y1) in zip(area.corners, area.corners[1:] + area.corners[:1], strict=True):
         if y0 == y1:
             continue

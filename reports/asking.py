@@ -1,11 +1,11 @@
 """What one can narrow the faces by: columns, their names in the URL, their levels or spans."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from audit.result import AuditResult
 from audit.rows import FaceRows
-from audit.where import AREA, DERIVED, Area, Span
+from audit.where import AREA, DERIVED, Asked, Members, Span
 from reports import ranges
 
 CROSS = " \u00d7 "
@@ -27,7 +27,8 @@ class Filter:
     """A column one can narrow by: its name in the URL, its label, its levels and their words.
 
     ends: of a column of numbers, which has no levels: its smallest and largest.
-    group: whether its levels are groups that the audit compares.
+    group: whether its levels are groups that the audit compares. members: the sample ids of each
+    level, where it is no column of the table.
     """
 
     column: str
@@ -36,6 +37,7 @@ class Filter:
     words: Mapping[str, str] = field(default_factory=dict)
     ends: Span | None = None
     group: bool = False
+    members: Mapping[str, tuple[str, ...]] | None = None
 
     @property
     def param(self) -> str:
@@ -62,11 +64,22 @@ class Filter:
         """The level as people read it."""
         return self.words.get(level, level)
 
-    def said(self, asked: tuple[str, ...] | Span | Area) -> str:
+    def asked(self, kept: Sequence[str] | Span | None) -> Asked | None:
+        """What the session keeps of it, as a question to the rows; None for nothing."""
+        if isinstance(kept, Span):
+            return kept
+        if not kept:
+            return None
+        if self.members is None:
+            return tuple(kept)
+        return Members(tuple(kept), tuple(i for level in kept for i in self.members[level]))
+
+    def said(self, asked: Asked) -> str:
         """What is asked for as people read it."""
         if isinstance(asked, Span):
             return ranges.span_words(asked)
-        return " or ".join(map(self.word, asked)) if isinstance(asked, tuple) else ""
+        levels = asked.levels if isinstance(asked, Members) else asked
+        return " or ".join(map(self.word, levels)) if isinstance(levels, tuple) else ""
 
 
 def filters_of(result: AuditResult, rows: FaceRows) -> tuple[Filter, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from audit.rows import FaceRows, count_rows, sorts_of
-from audit.where import AREA, Area, Span, Where
+from audit.where import AREA, Area, Asked, Span, Where
 from audit.words import count
 from reports import ranges
 from reports.asking import CHOICES, OWN, Filter
@@ -112,11 +112,10 @@ def pop_wanted() -> str | None:
 
 def chosen(filters: tuple[Filter, ...]) -> Where:
     """What is asked for, per column; empty for all faces."""
-    found: dict[str, tuple[str, ...] | Span | Area] = {}
+    found: dict[str, Asked] = {}
     for one in filters:
-        asked = st.session_state.get(one.key)
-        if asked:
-            found[one.column] = asked if isinstance(asked, Span) else tuple(asked)
+        if asked := one.asked(st.session_state.get(one.key)):
+            found[one.column] = asked
     if isinstance(area := st.session_state.get(_AREA_KEY), Area):
         found[AREA] = area
     return found

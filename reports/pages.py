@@ -21,6 +21,7 @@ from reports.charts import (
     open_faces,
     whole_audit,
 )
+from reports.cluster_page import draw_clusters
 from reports.faces_page import draw_faces, empty, errors_page
 from reports.opening import Finding, Tile, opening
 from reports.pointing import Pointed
@@ -116,13 +117,15 @@ def subgroups_page(view: View) -> None:
 
 
 def slices_page(view: View) -> None:
-    """Weak subgroups: those confirmed, each with a way to its faces, and the table of them."""
+    """Weak subgroups: those confirmed, each with a way to its faces; clusters that nobody named."""
     st.html("<h1>Slices</h1>")
     whole_audit(view)
     slices = view.result.slices
     confirmed = lookup.records(slices[[bool(c) for c in slices.confirmed]])
     _folded([partial(_slice, view, row, place=i) for i, row in enumerate(confirmed)], key="slices")
     draw_section(view, "slices")
+    if view.rows is not None:
+        draw_clusters(view)
 
 
 def _slice(view: View, row: dict[str, Any], *, place: int) -> None:

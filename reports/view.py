@@ -1,9 +1,10 @@
 """What a page of the dashboard is given: the audit, its faces, and what the person asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from audit.clusters import Cluster
 from audit.embeddings import Embeddings
 from audit.face_look import FaceLook
 from audit.result import AuditResult
@@ -21,6 +22,7 @@ class View:
     where: the levels asked for; remaining: how many faces hold them.
     images: the folder of the pictures, None where it is not known or not there.
     embeddings: what the network holds of the faces; None says why in `why_no_embeddings`.
+    clusters: of look-alikes, as far as they were searched.
     look: reads a picture once more with the network; None says why in `why_no_look`.
     """
 
@@ -36,6 +38,7 @@ class View:
     hide_pictures: bool
     embeddings: Embeddings | None = None
     why_no_embeddings: str = ""
+    clusters: Sequence[Cluster] = ()
     look: Callable[[Path], FaceLook] | None = None
     why_no_look: str = ""
 
