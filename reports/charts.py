@@ -17,7 +17,7 @@ import streamlit as st
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
-from audit.rows import quantiles
+from audit.rows import count_rows, quantiles, sorts_of
 from audit.where import Area, Span
 from audit.words import count
 from reports import lookup
@@ -27,6 +27,7 @@ from reports.filters import ask_for, narrow
 from reports.forest import alt_words, small_forest
 from reports.opening import Finding
 from reports.pointing import Pointed, can_open, levels_of, pointed_at
+from reports.ranges import span_words
 from reports.tables import as_csv, file_name, in_words, metric_words
 from reports.theme import CONFIG, PALETTE, Drawn, dark
 from reports.view import View
@@ -222,12 +223,29 @@ def open_faces(view: View, found: Pointed) -> None:
         return
     asked: dict[str, str | Span | Area] = dict(levels)
     if scores := found.score or _scores_between(view, found, levels):
-        asked["gender_score"] = scores
-    what = metric_words(found.metric) if found.metric else "group"
-    if found.metric is not None and found.metric in METRICS:
-        st.session_state["sort"] = _ORDER_OF_HEAD[METRICS[found.metric].head]
-    narrow(view.filters, asked, source=f"{what} by {label_of(found.feature)}: {found.group}")
+        narrow(view.filters, asked | {"gender_score": scores}, source=_score_words(found, scores))
+        st.session_state["sort"] = "error"  # the order by wrong calls would leave out the right
+    else:
+        what = metric_words(found.metric) if found.metric else "group"
+        source = f"{what} by {label_of(found.feature)}: {found.group}"
+        narrow(view.filters, asked, source=source)
+        _suggest_order(view, found.metric, levels)
     ask_for("errors")
+
+
+def _suggest_order(view: View, metric: str | None, levels: Mapping[str, str]) -> None:
+    """The order that a metric suggests, unless none of the faces has a place in it."""
+    if metric is None or metric not in METRICS or view.rows is None:
+        return
+    order = _ORDER_OF_HEAD[METRICS[metric].head]
+    where = {column: (level,) for column, level in levels.items()}
+    fits = order in sorts_of(view.rows) and count_rows(view.rows, where=where, sort=order)
+    st.session_state["sort"] = order if fits else "error"
+
+
+def _score_words(found: Pointed, scores: Span) -> str:
+    group = "all faces" if found.feature == lookup.OVERALL else found.group
+    return f"reliability of P(female): {group}, {span_words(scores)}"
 
 
 def _scores_between(view: View, found: Pointed, levels: Mapping[str, str]) -> Span | None:

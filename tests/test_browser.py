@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 import pytest
@@ -173,6 +174,71 @@ def test_a_click_on_a_groups_dot_opens_its_faces(url, browser, audit):
     shown = wait_until(lambda: cards(browser), what="the group's faces")
     assert len(set(faces.loc[shown].race)) == 1
     assert "From Mean absolute age error by race" in text_of(browser)
+
+
+def point_at(browser, css, which=0):
+    """Click on a mark of a figure as a hand does: over it first, so that plotly knows it."""
+    marks = wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, css), what=css)
+    settle(browser)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", marks[which])
+    ActionChains(browser).move_to_element(marks[which]).pause(0.3).click().perform()
+
+
+def test_a_click_on_a_cell_of_the_confusion_opens_the_faces_called_wrongly(url, browser, audit):
+    faces = audit[1]
+    browser.get(f"{url}/data")
+    point_at(browser, ".st-key-figure-confusion-gender .textpoint", 1)
+    wait_until(lambda: "gender_pred=" in browser.current_url, what="the cell in the URL")
+    settle(browser)
+    (true,) = [w for w in ("female", "male") if f"gender_true={w}" in browser.current_url]
+    (called,) = [w for w in ("female", "male") if f"gender_pred={w}" in browser.current_url]
+    assert button(browser, f"called: {called}").is_displayed()  # a chip
+    wanted = ((faces.gender_true == true) & (faces.gender_pred == called)).sum()
+    assert f"{wanted} of 400 faces" in text_of(browser)
+
+
+def test_a_click_on_a_bar_of_scores_opens_the_faces_with_such_scores(url, browser, audit):
+    faces = audit[1].set_index("sample_id")
+    browser.get(f"{url}/calibration")
+    point_at(browser, ".st-key-figure-reliability-overall-overall .barlayer .point path", 1)
+    shown = wait_until(lambda: cards(browser), what="the bar's faces")
+    assert faces.loc[shown].gender_score.between(0.05, 0.1).all()
+    wait_until(lambda: "gender_score=0.05..0.099999" in browser.current_url, what="the span")
+
+
+@pytest.mark.parametrize(("tool", "asked"), [("lasso", "area="), ("box", "age_pred=")])
+def test_faces_drawn_around_in_the_scatter_are_a_chip_that_can_be_cleared(
+    url, browser, tool, asked
+):
+    console_errors(browser)
+    browser.get(f"{url}/errors")
+    everybody = wait_until(lambda: cards(browser), what="cards")
+    fold = "//summary[contains(., 'Choose faces in a scatter')]"
+    wait_until(lambda: browser.find_element(By.XPATH, fold), what="the fold").click()
+    plot = wait_until(
+        lambda: browser.find_element(By.CSS_SELECTOR, ".js-plotly-plot .nsewdrag"), what="a scatter"
+    )
+    settle(browser)
+    if tool == "box":
+        browser.find_element(By.CSS_SELECTOR, "[data-attr=dragmode][data-val=select]").click()
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
+    path = [(-150, -80), (150, -80), (150, 80), (-150, 80)]
+    chain = ActionChains(browser).move_to_element_with_offset(plot, *path[0]).click_and_hold()
+    for (x0, y0), (x1, y1) in pairwise(path):
+        chain.move_by_offset(x1 - x0, y1 - y0)
+        if tool == "box" and (x1, y1) == path[2]:
+            break
+    chain.release().perform()
+    wait_until(lambda: asked in browser.current_url, what="what was drawn, in the URL")
+    wait_until(lambda: cards(browser) != everybody, what="the faces within")
+    inside = cards(browser)
+    browser.refresh()
+    assert wait_until(lambda: cards(browser), what="cards after a reload") == inside
+    for chip in ("outline",) if tool == "lasso" else ("true age", "age read"):
+        settle(browser)
+        button(browser, chip).click()
+    wait_until(lambda: cards(browser) == everybody, what="all faces again")
+    assert console_errors(browser) == []
 
 
 def test_groups_side_by_side_and_a_moved_threshold_change_the_counts_and_survive_a_reload(
