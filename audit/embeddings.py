@@ -141,7 +141,7 @@ def of_these_faces(
     return found
 
 
-def neighbours(embeddings: Embeddings, sample_id: str, *, most: int = 8) -> list[tuple[str, float]]:
+def neighbours(embeddings: Embeddings, sample_id: str, *, most: int = 6) -> list[tuple[str, float]]:
     """The `most` faces nearest to `sample_id` by the cosine about the mean, nearest first.
 
     Empty for a face without an embedding. One product of matrices: 19,000 faces of 256 numbers

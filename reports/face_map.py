@@ -144,7 +144,10 @@ def scatter_of(points: pd.DataFrame, axes: Map, where: Where) -> Drawn:
     figure.update_yaxes(title_text=axes.y_title, zeroline=False)
     look = {"line": {"color": LIGHT["group"], "width": 1.5}, "fillcolor": "rgba(0,0,0,0)"}
     figure.update_layout(
-        dragmode="lasso", showlegend=False, shapes=[s | look for s in _asked(axes, where)]
+        dragmode="lasso",
+        showlegend=False,
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": LIGHT["rule"], "activecolor": LIGHT["ink"]},
+        shapes=[s | look for s in _asked(axes, where)],
     )
     return Drawn(
         key=f"map-{axes.x}-{axes.y}",

@@ -10,23 +10,23 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from audit.face_look import Reading
+from audit.face_look import Occlusion, Reading
 from audit.words import score, years
 from reports.heatmap import SEQUENTIAL, SIGNED, grid, heat, matrix, write_cells
 from reports.theme import PALETTE, Drawn
 
 LEAST = {"years": 1.0, "female": 0.05}  # changes below which a map stays pale
 _SIDE = 320  # px of a map
-_FULL = 0.75  # how far the strongest tint hides the picture
+_FULL = 0.65  # how far the strongest tint hides the picture
 
 
 def map_words(change: NDArray[np.float64], *, what: str) -> str:
     """Where and how far covering raises and lowers the reading most, in words."""
     said = []
-    ends = ((change.argmax(), "raises", "orange"), (change.argmin(), "lowers", "blue"))
+    ends = ((change.argmax(), "raises", "blue"), (change.argmin(), "lowers", "orange"))
     for place, verb, colour in ends:
         top = float(change.flat[place])
-        if (top > 0) != (verb == "raises") or abs(top) < LEAST[what] / 20:
+        if (top > 0) != (verb == "raises") or abs(top) < LEAST[what] / 5:
             continue
         size = f"{years(abs(top))} years" if what == "years" else score(abs(top))
         where = _place(int(place), change.shape[0])
@@ -38,39 +38,40 @@ def map_words(change: NDArray[np.float64], *, what: str) -> str:
 
 
 def _place(flat: int, side: int) -> str:
-    """Which ninth of the picture: `upper left`, `middle`."""
+    """Which ninth of the picture: `upper left`, `lower middle`, `middle`."""
     down, across = ((3 * x) // side for x in divmod(flat, side))
-    words = " ".join(filter(None, (("upper", "", "lower")[down], ("left", "", "right")[across])))
-    return words or "middle"
+    height, width = ("upper", "", "lower")[down], ("left", "middle", "right")[across]
+    return f"{height} {width}".strip() if height or width == "middle" else f"middle {width}"
 
 
 def tinted(
     picture: NDArray[np.uint8] | None,
-    change: NDArray[np.float64],
+    occlusion: Occlusion,
+    what: str,
     *,
-    least: float,
     in_dark: bool,
 ) -> str:
-    """The picture in grey, orange where `change` is above zero and blue below, as a data URI.
+    """The picture in grey, blue where covering raises `what` and orange where it lowers it.
 
-    The largest change, or `least` where that is larger, has the full tint. Without a picture the
-    ground is that of the page's surfaces.
+    `what` is years or female. The largest change, or LEAST where that is larger, has the full
+    tint. Without a picture the ground is that of the page's surfaces. A data URI.
     """
-    side = change.shape[0]
-    ground = np.array(_rgb(PALETTE["surface"][in_dark]))
+    change = occlusion.years if what == "years" else occlusion.female
     if picture is None:
-        base = np.broadcast_to(ground, (side, side, 3)).astype(float)
+        base = np.broadcast_to(np.array(_rgb(PALETTE["surface"][in_dark])), (_SIDE, _SIDE, 3))
     else:
-        base = np.repeat(np.asarray(Image.fromarray(picture).convert("L"), float)[..., None], 3, 2)
-    most = max(float(np.abs(change).max()), least)
-    tint = np.where(
-        change[..., None] > 0, _rgb(PALETTE["group"][in_dark]), _rgb(PALETTE["accent"][in_dark])
-    )
-    alpha = (_FULL * np.abs(change) / most)[..., None]
+        grey = Image.fromarray(picture).convert("L").resize((_SIDE, _SIDE))
+        base = np.repeat(np.asarray(grey, float)[..., None], 3, axis=2)
+    most = max(float(np.abs(change).max()), LEAST[what])
+    # One value a step of the patch, then softly between them: the patch's rim is no feature.
+    steps = max(change.shape[0] // occlusion.stride, 1)
+    coarse = Image.fromarray(change.astype(np.float32)).resize((steps, steps), Image.Resampling.BOX)
+    soft = np.asarray(coarse.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC), float)[..., None]
+    tint = np.where(soft > 0, _rgb(PALETTE["accent"][in_dark]), _rgb(PALETTE["group"][in_dark]))
+    alpha = _FULL * np.minimum(np.abs(soft) / most, 1)
     pixels = (base * (1 - alpha) + tint * alpha).round().astype(np.uint8)
-    image = Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
     data = io.BytesIO()
-    image.save(data, "PNG")
+    Image.fromarray(pixels).save(data, "PNG")
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode("ascii")
 
 

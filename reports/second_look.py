@@ -14,11 +14,11 @@ from audit.rows import rows_of
 from audit.words import score, years
 from reports import lookup
 from reports.charts import in_theme, is_dark
-from reports.reread import LEAST, is_number, map_words, tinted, worse_pictures
+from reports.reread import is_number, map_words, tinted, worse_pictures
 from reports.thumbnails import picture_path
 from reports.view import View
 
-NEAREST = 8
+NEAREST = 6  # a row of the gallery
 LOOK = "look again"
 
 
@@ -49,8 +49,8 @@ def _neighbour_words(rows: Sequence[Mapping[str, Any]]) -> str:
     if ages and errors:
         mean = years(float(np.mean(errors)), signed=True)
         words += (
-            f" Labelled {years(min(ages))} to {years(max(ages))} years, read {mean} years off on "
-            "average."
+            f" Labelled {min(ages):.0f} to {max(ages):.0f} years; their age errors average "
+            f"{mean} years."
         )
     return words
 
@@ -111,7 +111,7 @@ def _maps(view: View, look: FaceLook) -> None:
     picture = None if view.hide_pictures else look.picture
     for column, (what, change) in zip(st.columns(2, gap="medium"), parts, strict=True):
         words = map_words(change, what=what)
-        source = tinted(picture, change, least=LEAST[what], in_dark=is_dark())
+        source = tinted(picture, look.occlusion, what, in_dark=is_dark())
         title = "Age read" if what == "years" else "P(female)"
         with column:
             st.html(

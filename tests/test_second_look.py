@@ -16,7 +16,7 @@ from tiny_training import tiny_faces, tiny_settings
 
 from audit.embeddings import embeddings_beside, neighbours, read_embeddings, write_embeddings
 from audit.errors import InputError
-from audit.face_look import Reading
+from audit.face_look import Occlusion, Reading
 from audit.result import AuditResult
 from audit.rows import open_rows
 from audit.run import run_audit
@@ -210,19 +210,19 @@ def test_a_run_that_is_not_there_is_refused_before_anything_starts(trained):
 # Pictures of a reading -----------------------------------------------------------------------
 
 
-def test_a_map_is_orange_where_covering_raises_and_blue_where_it_lowers():
+def test_a_map_is_blue_where_covering_raises_and_orange_where_it_lowers():
     change = np.zeros((32, 32))
     change[:8, :8], change[-8:, -8:] = 5, -5
-    source = tinted(None, change, least=1, in_dark=False)
+    source = tinted(None, Occlusion(change, change / 100, 8, 4), "years", in_dark=False)
     pixels = np.asarray(Image.open(io.BytesIO(b64decode(source.partition(",")[2])))).astype(int)
     upper, lower, middle = pixels[20, 20], pixels[-20, -20], pixels[160, 160]
-    assert upper[0] - upper[2] > 100
-    assert lower[2] - lower[0] > 60
+    assert upper[2] - upper[0] > 60
+    assert lower[0] - lower[2] > 100
     assert np.ptp(middle) < 10
     said = map_words(change, what="years")
     assert said == (
-        "Covering the upper left (orange) raises it most, by 5.0 years; covering the lower right "
-        "(blue) lowers it most, by 5.0 years."
+        "Covering the upper left (blue) raises it most, by 5.0 years; covering the lower right "
+        "(orange) lowers it most, by 5.0 years."
     )
     assert map_words(change * 0, what="years") == "No patch changes this reading noticeably."
 
