@@ -76,7 +76,7 @@ def load_network(network: Path, stamp: tuple[int, int]) -> "Ready":
     return open_model(network, device="cpu")
 
 
-@st.cache_resource(max_entries=256, show_spinner="Reading the face again")
+@st.cache_resource(max_entries=64, show_spinner="Reading the face again")
 def look(network: Path, stamp: tuple[int, int], picture: Path, seen: tuple[int, int]) -> FaceLook:
     """Read one picture again, once for all viewers."""
     del seen

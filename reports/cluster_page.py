@@ -20,7 +20,7 @@ from reports.filters import ask_for, narrow
 from reports.tables import metric_words
 from reports.view import View
 
-COLUMN = "cluster"  # the filter's name in the URL
+COLUMN = "lookalikes"  # the filter's name in the URL: no table has such a column
 SHEET = 12  # faces of a contact sheet: those nearest the cluster's centre
 _NEEDED = ("subject_id", "error", "gender_true", "gender_pred")
 
@@ -37,12 +37,12 @@ def clusters_of(
 def cluster_filter(clusters: Sequence[Cluster]) -> Filter | None:
     """The confirmed clusters as a filter; None without any."""
     members = {name_of(i): c.ids for i, c in enumerate(clusters) if c.confirmed}
-    return Filter(COLUMN, COLUMN, tuple(members), members=members) if members else None
+    return Filter(COLUMN, "cluster", tuple(members), members=members) if members else None
 
 
 def name_of(place: int) -> str:
     """What the cluster at this place of the list is called."""
-    return f"cluster {place + 1}"
+    return str(place + 1)
 
 
 def draw_clusters(view: View) -> None:
@@ -93,8 +93,7 @@ def _sheet(view: View, cluster: Cluster, place: int) -> None:
     )
     with st.container(key=f"cluster_{place}"):
         st.html(
-            f'<p class="finding">{escape(name_of(place).capitalize())}</p>'
-            f'<p class="how">{escape(words)}</p>'
+            f'<p class="finding">Cluster {name_of(place)}</p><p class="how">{escape(words)}</p>'
         )
         if view.rows is None:
             return
@@ -112,7 +111,7 @@ def _sheet(view: View, cluster: Cluster, place: int) -> None:
 def _open(view: View, place: int) -> None:
     metric = view.clusters[place].metric
     st.session_state["sort"] = "error" if metric == "age_mae" else "gender"
-    narrow(view.filters, {COLUMN: name_of(place)}, source=f"Slices: {name_of(place)}")
+    narrow(view.filters, {COLUMN: name_of(place)}, source=f"Slices: cluster {name_of(place)}")
     ask_for("errors")
 
 
@@ -124,5 +123,5 @@ def cluster_table(clusters: Sequence[Cluster]) -> pd.DataFrame:
     ]
     rows = [[getattr(c, name) for name in columns] for c in clusters]
     table = pd.DataFrame(rows, columns=columns).round(4)
-    table.insert(0, COLUMN, [name_of(i) for i in range(len(clusters))])
+    table.insert(0, "cluster", [name_of(i) for i in range(len(clusters))])
     return table

@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 from itertools import pairwise
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 from audit_folder import write_audit_folder
 from browser import (
@@ -29,6 +30,7 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from audit.embeddings import embeddings_beside, write_embeddings
 from reports.html import write_report
 
 pytestmark = pytest.mark.browser
@@ -192,7 +194,7 @@ def test_a_click_on_a_cell_of_the_confusion_opens_the_faces_called_wrongly(url, 
     settle(browser)
     (true,) = [w for w in ("female", "male") if f"gender_true={w}" in browser.current_url]
     (called,) = [w for w in ("female", "male") if f"gender_pred={w}" in browser.current_url]
-    assert button(browser, f"called: {called}").is_displayed()  # a chip
+    wait_until(lambda: button(browser, f"called: {called}").is_displayed(), what="a chip")
     wanted = ((faces.gender_true == true) & (faces.gender_pred == called)).sum()
     assert f"{wanted} of 400 faces" in text_of(browser)
 
@@ -236,9 +238,66 @@ def test_faces_drawn_around_in_the_scatter_are_a_chip_that_can_be_cleared(
     assert wait_until(lambda: cards(browser), what="cards after a reload") == inside
     for chip in ("outline",) if tool == "lasso" else ("true age", "age read"):
         settle(browser)
-        button(browser, chip).click()
+        wait_until(lambda c=chip: button(browser, c), what=chip).click()
     wait_until(lambda: cards(browser) == everybody, what="all faces again")
     assert console_errors(browser) == []
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory):
+    """An audit with embeddings: look-alikes of one kind are read 25 years too old."""
+    folder = tmp_path_factory.mktemp("embedded") / "audit"
+    faces = example_faces(1200)
+    kind = np.arange(1200) % 6
+    faces.loc[kind == 2, "age_pred"] += 25
+    faces["error"] = faces.age_pred - faces.age_true
+    faces.loc[2, "sample_id"] = HOSTILE
+    write_audit_folder(folder, faces=faces, tested=False)
+    write_embeddings(
+        embeddings_beside(folder / "predictions.parquet"),
+        np.eye(6)[kind] * 5 + np.random.default_rng(0).normal(0, 0.5, (1200, 6)),
+        ids=faces.sample_id.tolist(),
+        age_pred=faces.age_pred.tolist(),
+        gender_score=faces.gender_score.tolist(),
+    )
+    return folder, faces.assign(kind=kind).set_index("sample_id")
+
+
+def test_from_a_confirmed_cluster_to_its_faces_to_one_and_to_its_neighbour(embedded, browser):
+    folder, faces = embedded
+    console_errors(browser)
+    with open_dashboard(folder) as address:
+        browser.get(f"{address}/slices")
+        wait_until(lambda: "are worse on the other half too" in text_of(browser), what="clusters")
+        settle(browser)
+        wait_until(lambda: button(browser, "See all"), what="a way to all faces").click()
+        wait_until(lambda: "lookalikes=1" in browser.current_url, what="the cluster in the URL")
+        settle(browser)
+        assert (faces.kind[cards(browser)] == 2).all()
+        wait_until(lambda: button(browser, "cluster: 1").is_displayed(), what="a chip")
+        first = cards(browser)[0]
+        click_card(browser, 0)
+        wait_until(lambda: "Nearest faces" in text_of(browser), what="the face")
+        settle(browser)
+        near = wait_until(lambda: cards(browser), what="neighbours")
+        assert first not in near
+        assert (faces.kind[near] == 2).all()
+        click_card(browser, 0)
+        wait_until(lambda: f"face={near[0]}" in unquote(browser.current_url), what="the neighbour")
+        settle(browser)
+        assert browser.execute_script("return window.hacked === undefined")
+        assert console_errors(browser) == []
+        browser.get("about:blank")
+
+
+def click_card(browser, which):
+    """Click a card of the gallery, which stands in a shadow root."""
+    browser.execute_script(
+        "const found = [...document.querySelectorAll('*')].flatMap("
+        "e => e.shadowRoot ? [...e.shadowRoot.querySelectorAll('.card')] : []);"
+        "found[arguments[0]].click()",
+        which,
+    )
 
 
 def test_groups_side_by_side_and_a_moved_threshold_change_the_counts_and_survive_a_reload(

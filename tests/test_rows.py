@@ -19,7 +19,7 @@ from audit.rows import (
     rows_of,
     sorts_of,
 )
-from audit.where import AREA, DERIVED, Area, Span
+from audit.where import AREA, DERIVED, Area, Members, Span
 
 FACES = example_faces(400)
 LEVELS = {c: sorted(set(FACES[c])) for c in ("race", "gender_true", "age_group")}
@@ -195,6 +195,14 @@ def test_a_span_or_an_outline_over_an_unknown_column_is_refused(rows):
     ):
         with pytest.raises(InputError, match="no column"):
             count_rows(rows, where=where)
+
+
+def test_members_are_the_faces_of_their_ids_within_what_else_is_asked(rows):
+    some = FACES.iloc[5:60]
+    where = {"mine": Members(("a",), tuple(some.sample_id)), "race": ("Black",)}
+    assert count_rows(rows, where=where) == (some.race == "Black").sum()
+    assert set(page_of_rows(rows, where=where).sample_id) <= set(some.sample_id)
+    assert count_rows(rows, where={"mine": Members((), ())}) == 0
 
 
 def test_the_rows_say_which_columns_hold_numbers_and_which_words(rows):

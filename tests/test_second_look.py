@@ -102,12 +102,12 @@ def test_a_confirmed_cluster_has_a_contact_sheet_and_leads_to_all_its_faces(plan
     assert set(blob[sheet]) == {3}
     app.button(key="see cluster 0").click().run()
     assert not app.exception
-    assert app.query_params["cluster"] == "cluster 1"
-    assert "cluster <b>cluster 1</b>" in words(app)
-    again = visit(folder, page="errors", cluster="cluster 1")
+    assert app.query_params["lookalikes"] == "1"
+    assert "cluster <b>1</b>" in words(app)
+    again = visit(folder, page="errors", lookalikes="1")
     assert galleries(again) == galleries(app)
     assert HOSTILE not in words(again)
-    again.button(key="chip cluster").click().run()
+    again.button(key="chip lookalikes").click().run()
     assert "All 2\u2009400 faces" in words(again)
 
 
