@@ -7,19 +7,24 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 from streamlit.navigation.page import Page as StreamlitPage
 
+from audit.clusters import Cluster
+from audit.embeddings import Embeddings
 from audit.errors import InputError
+from audit.face_look import FaceLook
 from audit.result import AuditResult
 from audit.rows import FaceRows, open_rows
-from reports import cohort_names, frame, pages
+from reports import beside, cohort_names, frame, pages
+from reports.asking import filters_of
+from reports.cluster_page import COLUMN, cluster_filter, clusters_of
 from reports.filters import (
     HIDE,
     chosen,
     filter_bar,
-    filters_of,
     hand_over,
     pop_wanted,
     read_url,
@@ -27,6 +32,9 @@ from reports.filters import (
 )
 from reports.opening import site_notes
 from reports.view import View, images_folder, stamp_of
+
+if TYPE_CHECKING:
+    from model.ready import Ready
 
 PAGES: Mapping[str, tuple[str, Callable[[View], None]]] = {
     "overview": ("Overview", pages.overview_page),
@@ -53,18 +61,54 @@ def load_rows(folder: Path, stamp: tuple[int, int]) -> FaceRows:
     return open_rows(folder)
 
 
-def main(folder: Path) -> None:
+@st.cache_resource(max_entries=1, show_spinner=False)
+def load_embeddings(
+    path: Path | None, stamps: tuple[tuple[int, int], ...], _rows: FaceRows
+) -> tuple[Embeddings | None, str]:
+    """Read the embeddings once for all viewers, or say why there are none."""
+    del stamps
+    return beside.load_checked(path, _rows)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def load_network(network: Path, stamp: tuple[int, int]) -> "Ready":
+    """Load the network when the first face is read again: torch takes seconds."""
+    del stamp
+    from model.predict import open_model  # noqa: PLC0415 - torch, only when asked for
+
+    return open_model(network, device="cpu")
+
+
+@st.cache_resource(max_entries=64, show_spinner="Reading the face again")
+def look(network: Path, stamp: tuple[int, int], picture: Path, seen: tuple[int, int]) -> FaceLook:
+    """Read one picture again, once for all viewers."""
+    del seen
+    from model.face_look import look_at  # noqa: PLC0415 - an audit of a table has no model
+
+    return look_at(load_network(network, stamp), picture)
+
+
+def _look_with(network: Path) -> Callable[[Path], FaceLook]:
+    weights = network / "model.safetensors" if network.is_dir() else network
+    return lambda picture: look(network, stamp_of(weights), picture, stamp_of(picture))
+
+
+def main(folder: Path, run: Path | None = None) -> None:
     """One run of the script: one look of one viewer."""
     frame.set_up(folder)
     try:
         written = stamp_of(folder / "result.json")
         result = load_result(folder, written)
         rows, why = _rows(folder, result)
-        filters = filters_of(result, rows) if rows else ()
-        look: dict[str, View] = {}  # filled below: Streamlit wants its pages before the bar
-        shown = {key: _page(key, look) for key in PAGES if key != "slices" or len(result.slices)}
+        looks: dict[str, View] = {}  # filled below: Streamlit wants its pages before the bar
+        held, why_none = _embeddings(folder, result, rows)
+        sliced = len(result.slices) or held is not None
+        shown = {key: _page(key, looks) for key in PAGES if key != "slices" or sliced}
         page = st.navigation(list(shown.values()))
         at = page.url_path or "overview"
+        found = _clusters(folder, written, result, rows, held, at=at)
+        filters = filters_of(result, rows) if rows else ()
+        filters += tuple(filter(None, [cluster_filter(found)]))
         frame.say_if_changed(written)
         read_url(filters, rows, page=at)
         if (wanted := pop_wanted()) and wanted != at:
@@ -73,7 +117,9 @@ def main(folder: Path) -> None:
         name = partial(cohort_names.naming, folder, filters, where)
         remaining = filter_bar(filters, rows, beside=name) if rows else 0
         cohort_names.said(page=at)
-        look["view"] = View(
+        network = beside.network_file(result, folder, run)
+        why_no_look = beside.why_not_run(network)
+        looks["view"] = View(
             folder=folder,
             stamp=written,
             result=result,
@@ -84,8 +130,13 @@ def main(folder: Path) -> None:
             remaining=remaining,
             images=images_folder(result, folder),
             hide_pictures=bool(st.session_state.get(HIDE)),
+            embeddings=held,
+            why_no_embeddings=why_none,
+            clusters=found,
+            look=None if network is None or why_no_look else _look_with(network),
+            why_no_look=why_no_look,
         )
-        frame.sidebar(look["view"])
+        frame.sidebar(looks["view"])
         page.run()
         write_url(filters, page=at)
     except (InputError, OSError) as error:
@@ -102,9 +153,43 @@ def _rows(folder: Path, result: AuditResult) -> tuple[FaceRows | None, str]:
         return None, str(error)
 
 
-def _page(key: str, look: Mapping[str, View]) -> StreamlitPage:
+def _embeddings(
+    folder: Path, result: AuditResult, rows: FaceRows | None
+) -> tuple[Embeddings | None, str]:
+    if rows is None:
+        return None, ""
+    path = beside.embeddings_file(result, folder)
+    stamps = () if path is None else (stamp_of(path), stamp_of(rows.path))
+    return load_embeddings(path, stamps, rows)
+
+
+def _clusters(
+    folder: Path,
+    stamp: tuple[int, int],
+    result: AuditResult,
+    rows: FaceRows | None,
+    held: Embeddings | None,
+    *,
+    at: str,
+) -> list[Cluster]:
+    """Clusters of look-alikes, searched when their page or a link to one is opened first."""
+    asked = at == "slices" or COLUMN in st.query_params or "clusters searched" in st.session_state
+    if rows is None or held is None or not asked:
+        return []
+    st.session_state["clusters searched"] = True
+    seed = int(result.info["settings"].get("seed") or 0)
+    stamps = (stamp, stamp_of(rows.path), len(held.ids))
+    return clusters_of(folder, stamps, _embeddings=held, _rows=rows, seed=seed)
+
+
+def _page(key: str, looks: Mapping[str, View]) -> StreamlitPage:
     title, draw = PAGES[key]
-    return st.Page(lambda: draw(look["view"]), title=title, url_path=key, default=key == "overview")
+    return st.Page(
+        lambda: draw(looks["view"]), title=title, url_path=key, default=key == "overview"
+    )
 
 
-main(Path(sys.argv[1] if len(sys.argv) > 1 else "faceaudit-out"))
+main(
+    Path(sys.argv[1] if len(sys.argv) > 1 else "faceaudit-out"),
+    Path(sys.argv[2]) if len(sys.argv) > 2 else None,
+)

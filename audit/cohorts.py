@@ -30,8 +30,9 @@ from audit.fairness import (
 )
 from audit.groups import FEW_BELOW, Groups, status
 from audit.metrics import METRICS, Floats
-from audit.rows import DERIVED, Cohort, FaceRows, ask
+from audit.rows import Cohort, FaceRows, ask
 from audit.shards import SHARDS, key_sql, sharded
+from audit.where import DERIVED, columns_of
 
 KEYS = (
     *("age_mae", "age_me", "age_cs5", "age_p90"),
@@ -39,7 +40,9 @@ KEYS = (
     *("interval_coverage", "interval_width"),
 )
 # Chosen by these, a cohort is chosen by what the model did: its figures follow from the choice.
-OUTCOMES = frozenset({*DERIVED, "age_group_pred"})
+OUTCOMES = frozenset(
+    {*DERIVED, "age_group_pred", "age_pred", "error", "gender_pred", "gender_score", "lookalikes"}
+)
 ALPHA = 0.05
 FOUND = "difference found"
 _WORDS = {"disparity": FOUND, "no disparity found": "no difference found within margin"}
@@ -89,7 +92,7 @@ def compare(
         [first.name, second.name], _mixed(_SIDES, sums), _mix(_SIDES, counts), edges, people
     )
     apart = _groups(["apart"], _mixed(_APART, sums), _mix(_APART, counts), edges, people)
-    named = {*first.where, *second.where}
+    named = columns_of(first.where) | columns_of(second.where)
     differing = [c for c in sorted(named) if _asked(first, c) != _asked(second, c)]
     chosen_by = tuple(sorted(named & OUTCOMES))
     keys = metrics_of(sorted(named), [k for k in KEYS if sides.totals(METRICS[k].bottom).any()])
@@ -111,9 +114,14 @@ def compare(
     )
 
 
-def _asked(cohort: Cohort, column: str) -> tuple[bool, frozenset[str]]:
-    levels = frozenset(cohort.where.get(column, ()))
-    return (cohort.inverted and bool(levels), levels)
+def _asked(cohort: Cohort, column: str) -> tuple[bool, frozenset[object]]:
+    """What a cohort asks of a column, to be held against what another asks."""
+    asked = [
+        one if not isinstance(one, tuple) else frozenset(one)
+        for name, one in cohort.where.items()
+        if column in columns_of({name: one}) and one
+    ]
+    return cohort.inverted and bool(asked), frozenset(asked)
 
 
 def _people(info: Mapping[str, Any]) -> tuple[bool, float]:

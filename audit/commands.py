@@ -79,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         audit_settings=settings,
         thumbnails=args.thumbnails,
         resume=args.resume,
+        embeddings=args.embeddings,
     )
     return 0
 
@@ -91,6 +92,7 @@ def _run(
     audit_settings: AuditSettings,
     thumbnails: int,
     resume: bool = False,
+    embeddings: bool = False,
 ) -> None:
     from model.predict import predict as predict_faces
     from model.train import train as train_network
@@ -109,6 +111,7 @@ def _run(
             out / "run",
             table,
             out=out / "run" / "predictions.parquet",
+            embeddings=embeddings,
             threads=train_settings.threads,
             progress=progress,
         )
@@ -152,7 +155,12 @@ def predict(args: argparse.Namespace) -> int:
     table = read_faces(args.faces, progress=progress, strict=args.strict)
     recalibration = None if args.no_recalibration else carried(args.run)
     out = predict_faces(
-        args.run, table, out=args.out, recalibration=recalibration, progress=progress
+        args.run,
+        table,
+        out=args.out,
+        recalibration=recalibration,
+        embeddings=args.embeddings,
+        progress=progress,
     )
     if recalibration is not None:
         words = f"recalibrated ({recalibration.words()}) as {args.run} says"
@@ -287,7 +295,7 @@ def dashboard(args: argparse.Namespace) -> int:
     """Open an audit in the browser, served from this machine to this machine."""
     from reports.serve import serve
 
-    return serve(args.folder, port=args.port, browser=not args.no_browser)
+    return serve(args.folder, run=args.run, port=args.port, browser=not args.no_browser)
 
 
 # The steps they share ------------------------------------------------------------------------

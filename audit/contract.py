@@ -35,6 +35,7 @@ CONDITIONS = (
     "picture_copy",
 )
 TALLY_KEY = "faceaudit.tally"  # in the metadata of a Parquet: it holds counts, not rows
+CONDITION_WORDS = ("picture_skin_tone", "picture_copy")  # the others are numbers
 FEMALE = frozenset({"1", "f", "female", "woman"})
 MALE = frozenset({"0", "m", "male", "man"})
 EXACT_ROWS = 5_000_000  # up to here ids and persons are counted exactly without being asked to

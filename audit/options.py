@@ -43,6 +43,9 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument(
+        "--embeddings", action="store_true", help="also write what the network holds of each face"
+    )
     parser.add_argument("--strict", action="store_true", default=None, help="left-out faces fail")
     _train_options(parser, threads=False)
     _audit_options(parser, threads="threads of the training and of the scan (all cores)")
@@ -76,6 +79,9 @@ def _predict_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
     parser.add_argument("--out", type=Path, required=True, help="predictions.parquet (or .csv)")
+    parser.add_argument(
+        "--embeddings", action="store_true", help="also write what the network holds of each face"
+    )
     parser.add_argument(
         "--no-recalibration", action="store_true", help="leave off the map that RUN carries"
     )
@@ -217,6 +223,9 @@ def _stress_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _dashboard_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of an audit")
+    parser.add_argument(
+        "--run", type=Path, help="run folder or .onnx that reads a face again (the audit's own)"
+    )
     parser.add_argument("--port", type=int, help="port (the next free one from 8501)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
 

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 
 from audit.config import AuditSettings
 from audit.contract import (
+    CONDITION_WORDS,
+    CONDITIONS,
     CONTRACT,
     Table,
     breaches,
@@ -331,16 +333,19 @@ def write_normalised(predictions: Predictions, path: Path, *, most: int = 2_000_
     """Write the audited rows as Parquet with page checksums, atomically; returns how many.
 
     Columns: sample_id, subject_id, image, split, the numbers of the contract (NULL where the table
-    lacks them), error (years), then gender_true, gender_pred, every feature, age_group and
-    age_group_pred as words. Rows stand in the order of the table. Above `most` rows: those read
-    furthest off (up to a tenth of `most`), and persons drawn by lot for the rest.
+    lacks them), error (years), the CONDITIONS that are no feature as they are, then gender_true,
+    gender_pred, every feature, age_group and age_group_pred as words. Rows stand in the order of
+    the table. Above `most` rows: those read furthest off (up to a tenth of `most`), and persons
+    drawn by lot for the rest.
     """
     words = _words(predictions)
     plain = [f"{sql} AS {name}" for name, sql in _PLAIN.items()]
     codes = [f"{code} AS w{i}" for i, (_, code, _) in enumerate(words)]
     rows = "faces" if predictions.rows_audited <= most else _chosen(predictions, most)
-    sql = f"SELECT {', '.join([*plain, *codes])} FROM {rows}"
-    schema = _schema(words)
+    beside = _conditions(predictions)
+    given = [f"{sql} AS {name}" for name, (_, sql) in beside.items()]
+    sql = f"SELECT {', '.join([*plain, *given, *codes])} FROM {rows}"
+    schema = _schema(words, beside)
 
     def write(beside: Path) -> None:
         # LZ4 packs as well as Snappy in a fifth of the time; a flipped bit would read silently
@@ -381,17 +386,32 @@ def _words(predictions: Predictions) -> Words:
     return found
 
 
-def _schema(words: Words) -> pa.Schema:
+def _conditions(predictions: Predictions) -> dict[str, tuple[pa.DataType, str]]:
+    """Type and SQL of the CONDITIONS in the table that are compared as no feature."""
+    compared = {f.name for f in predictions.features}
+    own = predictions.table.own
+    kinds = {n: own[n].kind == "text" for n in CONDITIONS if n in own and n not in compared}
+    return {
+        name: (pa.string(), own[name].text)
+        if text and name in CONDITION_WORDS
+        else (pa.float64(), f"CASE WHEN isfinite({own[name].number}) THEN {own[name].number} END")
+        for name, text in kinds.items()
+    }
+
+
+def _schema(words: Words, beside: Mapping[str, tuple[pa.DataType, str]]) -> pa.Schema:
     texts = 4
     fields: list[tuple[str, Any]] = [
         (name, pa.string() if i < texts else pa.float64()) for i, name in enumerate(_PLAIN)
     ]
+    fields += [(name, kind) for name, (kind, _) in beside.items()]
     coded = [(name, pa.dictionary(pa.int16(), pa.string())) for name, *_ in words]
     return pa.schema([*fields, *coded])
 
 
 def _with_words(batch: pa.RecordBatch, words: Words, schema: pa.Schema) -> pa.Table:
-    columns = [batch.column(name) for name in _PLAIN]
+    coded = {f"w{i}" for i in range(len(words))}
+    columns = [batch.column(name) for name in batch.schema.names if name not in coded]
     for i, (_, _, levels) in enumerate(words):
         codes = batch.column(f"w{i}").cast(pa.int16())
         columns.append(pa.DictionaryArray.from_arrays(codes, pa.array(levels, pa.string())))

@@ -6,7 +6,7 @@ the row groups it needs, so that a million faces cost what the page of 24 costs.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ import duckdb
 import pandas as pd
 
 from audit.errors import InputError
+from audit.where import DERIVED, Span, Where, column_sql, condition_of, quoted_name
 
-# What is asked for: column -> levels, any of which will do; all columns must hold.
-Where = Mapping[str, tuple[str, ...]]
+MOST_LEVELS = 50  # of a column of words that one can narrow by
 
 
 @dataclass(frozen=True)
@@ -38,39 +38,17 @@ def rest_of(cohort: Cohort) -> Cohort:
 
 @dataclass(frozen=True)
 class FaceRows:
-    """The rows of an audit folder: the file, its columns, and how many faces it holds."""
+    """The rows of an audit folder: the file, its columns, and how many faces it holds.
+
+    numbers: smallest and largest value of every column of numbers that has one. words: the levels
+    of every other column that has 1 to MOST_LEVELS of them, sorted.
+    """
 
     path: Path
     columns: tuple[str, ...]
     total: int
-
-
-@dataclass(frozen=True)
-class Derived:
-    """A column computed in the query: `sql` over `needs`, with its levels and their words."""
-
-    label: str
-    levels: Mapping[str, str]
-    needs: tuple[str, ...]
-    sql: str
-
-
-DERIVED: Mapping[str, Derived] = {
-    "age_reading": Derived(
-        "age reading",
-        {"close": "within 5 years", "old": "more than 5 too old", "young": "more than 5 too young"},
-        ("error",),
-        "CASE WHEN error > 5 THEN 'old' WHEN error < -5 THEN 'young' WHEN error IS NOT NULL "
-        "THEN 'close' END",
-    ),
-    "gender_call": Derived(
-        "gender call",
-        {"right": "right", "wrong": "wrong"},
-        ("gender_true", "gender_pred"),
-        "CASE WHEN gender_true IN ('female', 'male') AND gender_pred IN ('female', 'male') "
-        "THEN CASE WHEN gender_pred = gender_true THEN 'right' ELSE 'wrong' END END",
-    ),
-}
+    numbers: Mapping[str, Span] = field(default_factory=dict)
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,6 +61,7 @@ class Sort:
     only: str
 
 
+_COPY = "picture_copy IN ('identical', 'near')"
 SORTS: Mapping[str, Sort] = {
     "error": Sort("Largest age error", ("error",), "abs(error) DESC", "error IS NOT NULL"),
     "old": Sort("Read too old", ("error",), "error DESC", "error > 0"),
@@ -99,8 +78,19 @@ SORTS: Mapping[str, Sort] = {
         "age_high - age_low DESC",
         "age_high IS NOT NULL AND age_low IS NOT NULL",
     ),
+    "conflict": Sort(
+        "Copies with conflicting labels",
+        ("picture_copy", "subject_id", "age_true", "gender_true"),
+        "subject_id",  # copies of one photo share it, so they stand side by side
+        f"{_COPY} AND subject_id IN (SELECT subject_id FROM faces WHERE {_COPY} GROUP BY "
+        "subject_id HAVING count(DISTINCT age_true) > 1 OR count(DISTINCT gender_true) > 1)",
+    ),
     "id": Sort("By sample id", (), "", "true"),
 }
+
+
+_NUMERIC = {"DOUBLE", "FLOAT", "BIGINT", "INTEGER", "SMALLINT", "TINYINT"}
+_NAMES = {"sample_id", "subject_id", "image"}  # of one face or person: not to narrow by
 
 
 def open_rows(folder: Path) -> FaceRows:
@@ -111,9 +101,34 @@ def open_rows(folder: Path) -> FaceRows:
             f"no predictions.parquet in {folder}: the figures can be read, the faces behind them "
             "cannot be listed; run the audit again from its predictions table"
         )
-    frame = _ask(path, "SELECT * FROM faces LIMIT 0")
+    kinds = _ask(path, "DESCRIBE SELECT * FROM faces")
+    types = dict(zip(kinds["column_name"], kinds["column_type"].astype(str), strict=True))
     total = int(_ask(path, "SELECT count(*) AS n FROM faces")["n"].iloc[0])
-    return FaceRows(path, tuple(str(c) for c in frame.columns), total)
+    return FaceRows(path, tuple(types), total, _numbers(path, types), _words(path, types))
+
+
+def _numbers(path: Path, types: Mapping[str, str]) -> dict[str, Span]:
+    names = [name for name, kind in types.items() if kind in _NUMERIC]
+    asked = ", ".join(
+        f"min({quoted_name(n)}) FILTER (isfinite({quoted_name(n)})), "
+        f"max({quoted_name(n)}) FILTER (isfinite({quoted_name(n)}))"
+        for n in names
+    )
+    ends = _ask(path, f"SELECT {asked} FROM faces").iloc[0].tolist() if names else []
+    found = {n: ends[2 * i : 2 * i + 2] for i, n in enumerate(names)}
+    return {n: Span(*map(float, pair)) for n, pair in found.items() if not pd.isna(pair).any()}
+
+
+def _words(path: Path, types: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for name, kind in types.items():
+        if name in _NAMES or not kind.startswith(("VARCHAR", "ENUM")):
+            continue
+        query = f"SELECT DISTINCT {quoted_name(name)} AS level FROM faces WHERE level IS NOT NULL"
+        levels = _ask(path, f"{query} LIMIT {MOST_LEVELS + 1}")["level"].astype(str).tolist()
+        if 0 < len(levels) <= MOST_LEVELS:
+            found[name] = tuple(sorted(levels))
+    return found
 
 
 def sorts_of(rows: FaceRows) -> list[str]:
@@ -123,8 +138,8 @@ def sorts_of(rows: FaceRows) -> list[str]:
 
 def count_rows(rows: FaceRows, *, where: Where | None = None, sort: str = "id") -> int:
     """How many faces hold `where` and have a place in `sort`."""
-    condition, values = _condition(rows, where or {})
-    query = f"SELECT count(*) AS n FROM faces WHERE {condition} AND {SORTS[sort].only}"
+    condition, values = condition_of(rows.columns, where or {})
+    query = f"SELECT count(*) AS n FROM faces WHERE {condition} AND ({SORTS[sort].only})"
     return int(_ask(rows.path, query, values)["n"].iloc[0])
 
 
@@ -137,7 +152,7 @@ def page_of_rows(
     size: int = 24,
 ) -> pd.DataFrame:
     """The `page`-th page (from 1) of `size` faces in the order `sort`."""
-    condition, values = _condition(rows, where or {})
+    condition, values = condition_of(rows.columns, where or {})
     query = (
         f"SELECT * FROM faces WHERE {condition} AND {SORTS[sort].only} "
         f"ORDER BY {_order(sort)} LIMIT {int(size)} OFFSET {(int(page) - 1) * int(size)}"
@@ -154,6 +169,42 @@ def rows_of(rows: FaceRows, sample_ids: Sequence[str]) -> pd.DataFrame:
     found = _ask(rows.path, query, list(sample_ids)).drop_duplicates("sample_id")
     return found.set_index("sample_id", drop=False).reindex(
         [i for i in sample_ids if i in set(found["sample_id"])]
+    )
+
+
+def figures_of(rows: FaceRows, columns: Sequence[str]) -> pd.DataFrame:
+    """sample_id and those of `columns` that there are, of every face, in the order of the file."""
+    held = ["sample_id", *(c for c in columns if c in rows.columns)]
+    return _ask(rows.path, f"SELECT {', '.join(map(quoted_name, held))} FROM faces")
+
+
+def quantiles(
+    rows: FaceRows, column: str, shares: Sequence[float], *, where: Where | None = None
+) -> list[float] | None:
+    """Values of `column` below which these shares of the faces in `where` lie; None without any."""
+    condition, values = condition_of(rows.columns, where or {})
+    asked = ", ".join(
+        f"quantile_disc({column_sql(rows.columns, column)}, {min(max(float(s), 0.0), 1.0)!r})"
+        for s in shares
+    )
+    found = _ask(rows.path, f"SELECT {asked} FROM faces WHERE {condition}", values).iloc[0].tolist()
+    return None if pd.isna(found).any() else [float(x) for x in found]
+
+
+def draw_points(
+    rows: FaceRows, x: str, y: str, *, where: Where | None = None, most: int = 2000
+) -> pd.DataFrame:
+    """Columns x, y and sample_id of at most `most` faces that hold `where` and have both numbers.
+
+    More are drawn by a hash of the sample_id: the same faces every time, whatever the order.
+    """
+    condition, values = condition_of(rows.columns, where or {})
+    return _ask(
+        rows.path,
+        f"SELECT {column_sql(rows.columns, x)} AS x, {column_sql(rows.columns, y)} AS y, "
+        f"sample_id FROM faces WHERE {condition} AND isfinite(x) AND isfinite(y) "
+        f"ORDER BY md5(sample_id), sample_id LIMIT {int(most)}",
+        values,
     )
 
 
@@ -179,7 +230,7 @@ def find_row(
     found = _ask(rows.path, "SELECT * FROM faces WHERE sample_id = ? LIMIT 1", [sample_id])
     if found.empty:
         return None
-    condition, values = _condition(rows, where or {})
+    condition, values = condition_of(rows.columns, where or {})
     placed = _ask(
         rows.path,
         "SELECT place, previous, following FROM (SELECT sample_id, row_number() OVER w AS place, "
@@ -207,7 +258,7 @@ def ask(rows: FaceRows, query: str, *wheres: Where) -> pd.DataFrame:
 
     Each once, in this order; each becomes a condition that is true, false or NULL of every face.
     """
-    asked = [_condition(rows, where) for where in wheres]
+    asked = [condition_of(rows.columns, where) for where in wheres]
     values = [level for _, levels in asked for level in levels]
     put = re.sub(r"\{(\d)\}", lambda found: f"({asked[int(found[1])][0]})", query)
     return _ask(rows.path, put, values)
@@ -226,23 +277,6 @@ def _text(value: Any) -> str | None:
 
 def _order(sort: str) -> str:
     return ", ".join(part for part in (SORTS[sort].order, "sample_id") if part)
-
-
-def _condition(rows: FaceRows, where: Where) -> tuple[str, list[str]]:
-    """The SQL of `where` with a placeholder per level: names are quoted, levels never spliced."""
-    parts = ["true"]
-    values: list[str] = []
-    for column, levels in where.items():
-        if column in DERIVED:
-            expression = DERIVED[column].sql
-        elif column in rows.columns:
-            expression = '"' + column.replace('"', '""') + '"'
-        else:
-            raise InputError(f"no column {column!r} in {rows.path}")
-        if levels:
-            parts.append(f"({expression}) IN ({', '.join('?' * len(levels))})")
-            values.extend(levels)
-    return " AND ".join(parts), values
 
 
 def _ask(path: Path, query: str, values: Sequence[Any] = ()) -> pd.DataFrame:

@@ -49,6 +49,25 @@ def score(
     return age.cpu().numpy(), torch.stack(genders).mean(0).cpu().numpy()
 
 
+def score_and_embed(network: nn.Module, pictures: Pixels, **how: Any) -> tuple[Floats, ...]:
+    """`score`, and what the heads read in the same pass: the layer before them, float32 [N, D].
+
+    Averaged as the readings are: over each picture and its mirror image with `flip`.
+    """
+    heads: Any = network.HEADS
+    held: list[Tensor] = []
+
+    def hold(_head: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        held.append(inputs[0].float())
+
+    hook = network.get_submodule(heads[0]).register_forward_pre_hook(hold)
+    try:
+        age, gender = score(network, pictures, **how)
+    finally:
+        hook.remove()
+    return age, gender, torch.stack(held).mean(0).cpu().numpy()
+
+
 def score_rows(
     network: nn.Module, pictures: Pixels, rows: npt.NDArray[np.int64], *, batch: int, **how: Any
 ) -> tuple[Floats, Floats]:

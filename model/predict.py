@@ -27,6 +27,7 @@ from audit.corrections import (
     apply_recalibration,
     refuse_lacking,
 )
+from audit.embeddings import embeddings_beside, write_embeddings
 from audit.errors import InputError
 from audit.files import write_atomic, write_text
 from model.conditions import MEASURED, conditions_of, measure_pixels
@@ -34,7 +35,7 @@ from model.decode import Floats, apply_rule
 from model.faces import MADE, FaceTable, write_left_out
 from model.material import SPLITS
 from model.pictures import PictureError, Pixels, pillow_silent, read_picture
-from model.ready import HASH_DIGITS, Ready
+from model.ready import HASH_DIGITS, Ready, also_embedding
 from model.ready_onnx import open_onnx
 from model.threads import ahead, tracked
 
@@ -56,6 +57,7 @@ def predict(
     out: Path,
     split: str = "all",
     recalibration: Recalibration | None = None,
+    embeddings: bool = False,
     device: str = "auto",
     threads: int | None = None,
     progress: bool = True,
@@ -64,12 +66,15 @@ def predict(
 
     `run` is a run folder or an exported `.onnx`. `out` is a `.parquet` (with page checksums; its
     metadata name the model) or a `.csv`. `split` keeps one part only. `recalibration` (see
-    `carried`) corrects what is written. Faces that cannot be decoded are listed in `left_out.csv`
-    beside `out`. Raises InputError for a wrong or damaged model and when no face is left.
+    `carried`) corrects what is written. `embeddings` also writes what the network holds of each
+    face before its heads, from the same pass, beside `out` (see `audit.embeddings`). Faces that
+    cannot be decoded are listed in `left_out.csv` beside `out`. Raises InputError for a wrong or
+    damaged model and when no face is left.
     """
     if out.suffix not in {".parquet", ".csv"}:
         raise InputError(f"--out {out}: must end in .parquet or .csv")
     model = open_model(run, device=device, threads=threads)
+    model, vectors = also_embedding(model, source=run) if embeddings else (model, [])
     faces = faces_of(model, table, split=split)
     if not len(faces):
         raise InputError(f"{table.root}: no face to predict (split {split})")
@@ -83,6 +88,14 @@ def predict(
     rows = prediction_rows(faces[kept], age, gender, model.config["decode"], measured=measured)
     if recalibration is not None:
         rows = apply_recalibration(recalibration, rows).round(DIGITS)
+    if embeddings:
+        write_embeddings(
+            embeddings_beside(out),
+            np.concatenate(vectors),
+            ids=rows["sample_id"].tolist(),
+            age_pred=rows["age_pred"].tolist(),
+            gender_score=rows["gender_score"].tolist(),
+        )
     return write_predictions(rows, out, config=model.config, recalibration=recalibration)
 
 

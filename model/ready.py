@@ -6,7 +6,7 @@ No torch: an exported model is read where there is none.
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,34 @@ class Ready:
     seen: content_hash and split of the faces it was trained on.
     score: pictures, uint8 [N, size, size, 3] -> age ([N, 121] shares or [N] years) and P(female)
         [N], averaged over each picture and its mirror image.
+    embed: the same, and the layer before the heads, float32 [N, D], averaged alike; None for a
+        model that does not show it.
     """
 
     config: Mapping[str, Any]
     seen: pd.DataFrame
     score: Callable[[Pixels], tuple[Floats, Floats]]
+    embed: Callable[[Pixels], tuple[Floats, ...]] | None = None
+
+
+def also_embedding(model: Ready, *, source: Path) -> tuple[Ready, list[Floats]]:
+    """The model, and a list to which it adds the embeddings of every batch that it scores.
+
+    Raises InputError, naming `source`, for a model that does not show the layer before its heads.
+    """
+    embed = model.embed
+    if embed is None:
+        raise InputError(
+            f"--embeddings: {source} does not hold the layer before its heads; give the run folder"
+        )
+    kept: list[Floats] = []
+
+    def score(pictures: Pixels) -> tuple[Floats, Floats]:
+        age, gender, vectors = embed(pictures)
+        kept.append(vectors)
+        return age, gender
+
+    return replace(model, score=score), kept
 
 
 def about_model(

@@ -1,15 +1,15 @@
 """The network of a run folder, run by PyTorch."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
-from model.decode import Floats
-from model.evaluate import score
+from model.evaluate import score, score_and_embed
 from model.material import read_split
 from model.parallel import choose_device
-from model.pictures import Pixels
 from model.ready import Ready
 from model.run_folder import Run, load_run
 from model.threads import cores
@@ -30,15 +30,13 @@ def ready(run: Run, *, seen: pd.DataFrame, device: torch.device) -> Ready:
     mean = torch.tensor(config["mean"], device=device)
     std = torch.tensor(config["std"], device=device)
 
-    def score_pictures(pictures: Pixels) -> tuple[Floats, Floats]:
-        return score(
-            network,
-            pictures,
-            mean=mean,
-            std=std,
-            device=device,
-            precision=config["precision"],
-            flip=True,
-        )
-
-    return Ready(config, seen, score_pictures)
+    how: dict[str, Any] = {
+        "mean": mean,
+        "std": std,
+        "device": device,
+        "precision": config["precision"],
+        "flip": True,
+    }
+    return Ready(
+        config, seen, partial(score, network, **how), partial(score_and_embed, network, **how)
+    )

@@ -11,9 +11,10 @@ from audit.result import AuditResult
 from audit.words import count, interval, percent
 from reports import lookup
 from reports.age_limits import age_sweep, read_at
+from reports.asking import label_of
 from reports.charts import download, draw_section, in_theme, section, whole_audit
 from reports.faces_page import empty
-from reports.filters import asked_of, keep_in_url, label_of, write_url
+from reports.filters import asked_of, keep_in_url, write_url
 from reports.intervals import coverage_by_age, coverage_figures, pit_histograms
 from reports.marks import group_words
 from reports.proposals import group_proposals, label_unit, metrics_mended, overall_proposals

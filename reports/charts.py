@@ -4,9 +4,9 @@ A figure is a question one can point at: a click on a group's dot or cell opens 
 """
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from html import escape
 from itertools import groupby
@@ -17,13 +17,17 @@ import streamlit as st
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
+from audit.rows import count_rows, quantiles, sorts_of
+from audit.where import Area, Span
 from audit.words import count
 from reports import lookup
-from reports.curves import READ
+from reports.asking import label_of
 from reports.figures import SECTIONS, Section
-from reports.filters import ask_for, label_of, levels_of, narrow
+from reports.filters import ask_for, narrow
 from reports.forest import alt_words, small_forest
 from reports.opening import Finding
+from reports.pointing import Pointed, can_open, levels_of, pointed_at
+from reports.ranges import span_words
 from reports.tables import as_csv, file_name, in_words, metric_words
 from reports.theme import CONFIG, PALETTE, Drawn, dark
 from reports.view import View
@@ -119,7 +123,7 @@ def _figure(view: View, drawn: Drawn) -> None:
         return
     if drawn.why:
         st.html(f'<p class="how">{escape(drawn.why)}</p>')
-    clicks = _can_open(drawn) and view.rows is not None
+    clicks = can_open(drawn) and view.rows is not None
     key = f"figure {drawn.key}"
     st.plotly_chart(
         drawn.figure.checked,
@@ -204,40 +208,6 @@ def finding_forest(view: View, finding: Finding) -> str:
 # Clicks --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Pointed:
-    """What a click on a figure points at: a group of a feature, by a metric where there is one."""
-
-    feature: str
-    group: str
-    metric: str | None
-
-
-def _can_open(drawn: Drawn) -> bool:
-    return drawn.key.split("-", 1)[0] in ("forest", "crossing", "coverage", "age")
-
-
-def pointed_at(drawn: Drawn, point: dict[str, object]) -> Pointed | None:
-    """The group that `point` of a plotly selection stands for, read from its own words.
-
-    The group stands in the point's customdata, never in its position: a figure may be sorted anew.
-    """
-    group = point.get("customdata")
-    if isinstance(group, (list, tuple)):
-        group = group[0] if group else None
-    if not isinstance(group, str):
-        return None
-    kind, _, rest = drawn.key.partition("-")
-    if kind == "coverage":
-        return Pointed(rest, group, "interval_coverage")
-    if kind == "age":
-        assert drawn.figure is not None
-        trace = drawn.figure.data[int(str(point.get("curve_number", 0)))]
-        return Pointed("age_group_pred" if trace.name == READ else "age_group", group, rest)
-    feature, _, metric = rest.rpartition("-")
-    return Pointed(feature, group, metric)
-
-
 def _open(view: View, drawn: Drawn, key: str) -> None:
     """A click's callback: narrow to the group pointed at, in the order its metric suggests."""
     points = st.session_state[key].selection.points
@@ -247,12 +217,41 @@ def _open(view: View, drawn: Drawn, key: str) -> None:
 
 
 def open_faces(view: View, found: Pointed) -> None:
-    """Go to the faces of a group on the Errors page; to be called in a callback."""
+    """Go to the faces pointed at on the Errors page; to be called in a callback."""
     levels = levels_of(view.result, found.feature, found.group)
     if levels is None:
         return
-    what = metric_words(found.metric) if found.metric else "group"
-    if found.metric is not None and found.metric in METRICS:
-        st.session_state["sort"] = _ORDER_OF_HEAD[METRICS[found.metric].head]
-    narrow(view.filters, levels, source=f"{what} by {label_of(found.feature)}: {found.group}")
+    asked: dict[str, str | Span | Area] = dict(levels)
+    if scores := found.score or _scores_between(view, found, levels):
+        narrow(view.filters, asked | {"gender_score": scores}, source=_score_words(found, scores))
+        st.session_state["sort"] = "error"  # the order by wrong calls would leave out the right
+    else:
+        what = metric_words(found.metric) if found.metric else "group"
+        source = f"{what} by {label_of(found.feature)}: {found.group}"
+        narrow(view.filters, asked, source=source)
+        _suggest_order(view, found.metric, levels)
     ask_for("errors")
+
+
+def _suggest_order(view: View, metric: str | None, levels: Mapping[str, str]) -> None:
+    """The order that a metric suggests, unless none of the faces has a place in it."""
+    if metric is None or metric not in METRICS or view.rows is None:
+        return
+    order = _ORDER_OF_HEAD[METRICS[metric].head]
+    where = {column: (level,) for column, level in levels.items()}
+    fits = order in sorts_of(view.rows) and count_rows(view.rows, where=where, sort=order)
+    st.session_state["sort"] = order if fits else "error"
+
+
+def _score_words(found: Pointed, scores: Span) -> str:
+    group = "all faces" if found.feature == lookup.OVERALL else found.group
+    return f"reliability of P(female): {group}, {span_words(scores)}"
+
+
+def _scores_between(view: View, found: Pointed, levels: Mapping[str, str]) -> Span | None:
+    """The scores of a bin that holds a share of the group's faces, in the order of their scores."""
+    if found.ranks is None or view.rows is None:
+        return None
+    where = {column: (level,) for column, level in levels.items()}
+    ends = quantiles(view.rows, "gender_score", found.ranks, where=where)
+    return None if ends is None else Span(*ends)

@@ -11,9 +11,11 @@ from typing import Any
 import streamlit as st
 
 from audit.lines import Line
-from audit.rows import EVERYONE, Cohort, Where
+from audit.rows import EVERYONE, Cohort
+from audit.where import Where
 from reports import kept
-from reports.filters import COHORTS, Filter, ask_for
+from reports.asking import Filter
+from reports.filters import COHORTS, ask_for, where_of, words_of
 
 FILE = "cohorts.jsonl"
 LONGEST = 60  # characters of a name
@@ -41,16 +43,17 @@ def named(folder: Path, filters: tuple[Filter, ...]) -> Named:
     faults: list[str] = []
     here: set[str] = set()
     for line in [*kept.lines(folder, FILE), *_of_url()]:
-        name, where, fault = _read(line)
+        name, words, fault = _read(line)
         if fault:
             faults.append(f"Line {line.number} of {FILE} is passed over: it {fault}.")
             continue
         found.pop(name, None)
         here.discard(name)
-        if where is None:
+        if words is None:
             continue
-        if absent := sorted(where.keys() - {one.column for one in filters}):
-            faults.append(f"“{name}” is passed over: this audit does not know {absent[0]}.")
+        where, absent = where_of(filters, words)
+        if absent:
+            faults.append(f"“{name}” is passed over: this audit does not know {min(absent)}.")
             continue
         found[name] = Cohort(name, where)
         if not line.number:
@@ -58,8 +61,8 @@ def named(folder: Path, filters: tuple[Filter, ...]) -> Named:
     return Named(found, tuple(faults), frozenset(here))
 
 
-def _read(line: Line) -> tuple[str, Where | None, str]:
-    """(name, levels by column or None for a cohort forgotten, what is wrong with the line)."""
+def _read(line: Line) -> tuple[str, dict[str, list[str]] | None, str]:
+    """(name, words by column or None for a cohort forgotten, what is wrong with the line)."""
     if line.record is None:
         return "", None, line.why
     name, where = line.record.get("name"), line.record.get("where")
@@ -69,7 +72,7 @@ def _read(line: Line) -> tuple[str, Where | None, str]:
         return name, None, ""
     if not isinstance(where, dict) or not all(map(_is_levels, where.values())) or not where:
         return "", None, "does not say which levels the cohort holds"
-    return name, {str(column): tuple(levels) for column, levels in where.items()}, ""
+    return name, {str(column): list(levels) for column, levels in where.items()}, ""
 
 
 def _is_levels(levels: Any) -> bool:
@@ -100,9 +103,10 @@ def fault_of(name: str) -> str:
     return "" if name.isprintable() else "A name is one line of text."
 
 
-def keep(folder: Path, name: str, where: Where | None) -> None:
-    """Name `where`, or forget the name (None): in the file, else in this session and its URL."""
-    levels = None if where is None else {c: list(found) for c, found in where.items()}
+def keep(folder: Path, name: str, levels: Mapping[str, list[str]] | None) -> None:
+    """Name a filter (its `words_of`), or forget the name (None): in the file, else in this session
+    and its URL.
+    """
     record = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "name": name,
@@ -147,7 +151,7 @@ def _keep(folder: Path, filters: tuple[Filter, ...], where: Where) -> None:
     if name in named(folder, filters).cohorts:
         fault = f"There is a cohort “{name}”: forget it on Cohorts first, or choose another name."
     if not fault:
-        keep(folder, name, where)
+        keep(folder, name, words_of(filters, where))
         st.session_state[_NAME], st.session_state[_OPEN] = "", False
     st.session_state[_SAID] = (name, fault)
 

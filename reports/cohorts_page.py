@@ -9,13 +9,15 @@ import streamlit as st
 from audit.cohorts import Compared, compare
 from audit.errors import InputError
 from audit.rows import EVERYONE, Cohort, FaceRows, count_rows, faces_of, rest_of
+from audit.where import Asked
 from audit.words import count
 from reports import cohort_names
+from reports.asking import label_of
 from reports.charts import download
 from reports.cohort_names import FILE, FILTER, FIRST, REST, Named
 from reports.cohort_table import notes, table_html, title
 from reports.faces_page import empty, note
-from reports.filters import ask_for, asked_of, keep_in_url, label_of, show, where_words
+from reports.filters import ask_for, asked_of, keep_in_url, show, where_words
 from reports.tables import as_csv, file_name
 from reports.view import View, stamp_of
 
@@ -144,7 +146,7 @@ def _side_by_side(view: View, rows: FaceRows, first: Cohort, second: Cohort) -> 
     download(found.table, name=f"cohorts {first.name} and {second.name}")
 
 
-Plain = tuple[str, tuple[tuple[str, tuple[str, ...]], ...], bool]
+Plain = tuple[str, tuple[tuple[str, Asked], ...], bool]
 
 
 def _plain(cohort: Cohort) -> Plain:

@@ -9,9 +9,12 @@ import streamlit as st
 
 from audit.rows import SORTS, FacePlace, count_rows, find_row, page_of_rows, sorts_of
 from audit.words import count, percent, score, years
-from reports.filters import ask_for, clear, first_page, label_of, narrow
+from reports.asking import label_of
+from reports.face_map import face_map
+from reports.filters import ask_for, clear, first_page, narrow
 from reports.gallery import age_words, error_words, gallery, gender_words, opened
 from reports.marking import mark_face
+from reports.second_look import nearest_faces, second_look
 from reports.thumbnails import LARGE_SIDE, thumbnails
 from reports.view import View
 
@@ -41,6 +44,7 @@ def errors_page(view: View) -> None:
     if face:
         note(f"No face in this audit has the id “{escape(face)}”. Here are all that fit.")
     _breadcrumb(view)
+    face_map(view)
     _faces(view)
 
 
@@ -105,7 +109,7 @@ def draw_faces(
     gallery(
         rows,
         pictures=thumbnails(images, names, cache=view.cache),
-        features=[f.column for f in view.filters if f.column in rows[0] and _is_group(f.column)],
+        features=[f.column for f in view.filters if f.group and _is_group(f.column)],
         missing=view.missing,
         key=key,
         on_open=show,
@@ -184,7 +188,7 @@ def _one_face(view: View, place: FacePlace) -> None:
         group = {
             f.column: str(row[f.column])
             for f in view.filters
-            if f.column != "age_group_pred" and row.get(f.column) is not None
+            if f.group and row.get(f.column) is not None
         }
         st.button(
             "Show all faces of this group",
@@ -195,6 +199,9 @@ def _one_face(view: View, place: FacePlace) -> None:
             disabled=not group,
         )
         mark_face(view, row)
+    if near := nearest_faces(view, row):
+        draw_faces(view, near, key="neighbour_gallery")
+    second_look(view, row)
 
 
 def _place_words(view: View, place: FacePlace) -> str:

@@ -5,83 +5,23 @@ widget is bound to it; so the state lives in the session and is written to the U
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
 import streamlit as st
 
-from audit.result import AuditResult
-from audit.rows import DERIVED, SORTS, FaceRows, Where, count_rows, sorts_of
+from audit.rows import FaceRows, count_rows, sorts_of
+from audit.where import AREA, Area, Asked, Span, Where
 from audit.words import count
+from reports import ranges
+from reports.asking import CHOICES, OWN, Filter
 
-CROSS = " × "
 SHOWN = 3  # filters in the bar itself; the rest stand behind "More filters"
-_OWN = {"sort": "error", "page": "1", "face": "", "from": ""}  # of the Errors page, and the usual
 HIDE = "hide pictures"
 _SEEN, _AT, _WANTED = "url as last written", "page as last drawn", "page asked for"
 _ASKED, _KEPT = "asked of a page", "kept for a page"
-# What pages with choices of their own keep in the URL; they read and write it themselves.
-_CHOICES = {
-    "calibration": ("by", "groups", "part", "threshold", "limit", "judged"),
-    "cohorts": ("first", "second"),
-}
 COHORTS = "cohort"  # on every page: the cohorts that are kept nowhere else, one value each
-_RESERVED = {
-    *(*_OWN, *(name for names in _CHOICES.values() for name in names)),
-    *(COHORTS, "pictures", "embed", "embed_options"),
-}
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A column one can narrow by: its name in the URL, its label, its levels and their words."""
-
-    column: str
-    label: str
-    levels: tuple[str, ...]
-    words: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def param(self) -> str:
-        """The filter's name in the URL; a column named as a setting of ours gets a dot."""
-        return f"{self.column}." if self.column in _RESERVED else self.column
-
-    @property
-    def key(self) -> str:
-        """Where the session keeps the chosen levels."""
-        return f"filter {self.column}"
-
-    def word(self, level: str) -> str:
-        """The level as people read it."""
-        return self.words.get(level, level)
-
-
-def filters_of(result: AuditResult, rows: FaceRows) -> tuple[Filter, ...]:
-    """The audit's own features, the age group as read, and what went wrong, as far as there."""
-    found = [
-        Filter(str(f["name"]), label_of(str(f["name"])), tuple(map(str, f["levels"])))
-        for f in result.info["features"]
-        if not f.get("crossing") and f["name"] in rows.columns
-    ]
-    ages = tuple(map(str, result.info.get("age_groups") or ()))
-    if ages and "age_group_pred" in rows.columns:
-        found.append(Filter("age_group_pred", label_of("age_group_pred"), ages))
-    for name, derived in DERIVED.items():
-        if set(derived.needs) <= set(rows.columns):
-            found.append(Filter(name, derived.label, tuple(derived.levels), derived.levels))
-    return tuple(found)
-
-
-def label_of(feature: str) -> str:
-    """A feature's name as people read it, in the report's words: `gender_true` is a label."""
-    names = {
-        "gender_true": "labelled gender",
-        "age_group": "true age",
-        "age_group_pred": "predicted age",
-    }
-    parts = (names.get(part, part.replace("_", " ")) for part in feature.split(CROSS))
-    return CROSS.join(parts)
+_AREA_KEY = "filter outline"  # where the session keeps the outline
 
 
 # The URL -------------------------------------------------------------------------------------
@@ -98,14 +38,14 @@ def read_url(filters: tuple[Filter, ...], rows: FaceRows | None, *, page: str) -
     if seen is not None and (url == seen or (not url and at != page)):
         return
     for one in filters:
-        asked = url.get(one.param, [])
-        st.session_state[one.key] = [level for level in one.levels if level in asked]
-    for name, usual in _OWN.items():
+        st.session_state[one.key] = one.read(url.get(one.param, []))
+    st.session_state[_AREA_KEY] = _read_area(filters, url.get(AREA, []))
+    for name, usual in OWN.items():
         st.session_state[name] = url.get(name, [usual])[-1]
     st.session_state[HIDE] = url.get("pictures") == ["hidden"]
     st.session_state[COHORTS] = url.get(COHORTS, [])
-    choices = {n: url[n] for names in _CHOICES.values() for n in names if n in url}
-    if choices or page in _CHOICES:
+    choices = {n: url[n] for names in CHOICES.values() for n in names if n in url}
+    if choices or page in CHOICES:
         st.session_state[_ASKED] = choices
     allowed = sorts_of(rows) if rows else ["id"]
     if st.session_state["sort"] not in allowed:
@@ -116,8 +56,12 @@ def read_url(filters: tuple[Filter, ...], rows: FaceRows | None, *, page: str) -
 
 def url_of(filters: tuple[Filter, ...], *, page: str) -> dict[str, list[str]]:
     """What the URL should say: only what differs from the usual, faces only on the Errors page."""
-    url = {one.param: chosen for one in filters if (chosen := st.session_state.get(one.key, []))}
-    for name, usual in _OWN.items() if page == "errors" else ():
+    url = {
+        one.param: one.write(asked) for one in filters if (asked := st.session_state.get(one.key))
+    }
+    if isinstance(area := st.session_state.get(_AREA_KEY), Area):
+        url[AREA] = [ranges.area_url(area)]
+    for name, usual in OWN.items() if page == "errors" else ():
         value = str(st.session_state.get(name, usual))
         if value != usual:
             url[name] = [value]
@@ -131,13 +75,13 @@ def url_of(filters: tuple[Filter, ...], *, page: str) -> dict[str, list[str]]:
 
 def asked_of(page: str) -> Mapping[str, list[str]] | None:
     """What the URL asked of `page`, once after it changed; None where it did not."""
-    asked = st.session_state.pop(_ASKED, None) if page in _CHOICES else None
+    asked = st.session_state.pop(_ASKED, None) if page in CHOICES else None
     return None if asked is None else dict(asked)
 
 
 def keep_in_url(page: str, choices: Mapping[str, list[str]]) -> None:
     """Remember what `page` wants to find again in the URL."""
-    assert set(choices) <= set(_CHOICES[page])
+    assert set(choices) <= set(CHOICES[page])
     st.session_state[_KEPT] = {**st.session_state.get(_KEPT, {}), page: dict(choices)}
 
 
@@ -155,7 +99,8 @@ def hand_over(filters: tuple[Filter, ...], *, page: str) -> dict[str, list[str]]
     What the bar holds is set anew: Streamlit drops what a widget holds that a run did not draw.
     """
     for one in filters:
-        st.session_state[one.key] = list(st.session_state.get(one.key, ()))
+        kept = st.session_state.get(one.key)
+        st.session_state[one.key] = list(kept) if isinstance(kept, list) else kept
     url = url_of(filters, page=page)
     st.session_state[_SEEN] = url
     return url
@@ -176,26 +121,84 @@ def pop_wanted() -> str | None:
 
 
 def chosen(filters: tuple[Filter, ...]) -> Where:
-    """The levels asked for, per column; empty for all faces."""
-    found = {one.column: tuple(st.session_state.get(one.key, ())) for one in filters}
-    return {column: levels for column, levels in found.items() if levels}
+    """What is asked for, per column; empty for all faces."""
+    found: dict[str, Asked] = {}
+    for one in filters:
+        if asked := one.asked(st.session_state.get(one.key)):
+            found[one.column] = asked
+    if isinstance(area := st.session_state.get(_AREA_KEY), Area):
+        found[AREA] = area
+    return found
 
 
-def narrow(filters: tuple[Filter, ...], levels: Mapping[str, str], *, source: str) -> None:
-    """Narrow to exactly `levels` and go to the first page of Errors; `source` is where from.
+def words_of(filters: tuple[Filter, ...], where: Where) -> dict[str, list[str]]:
+    """What is asked for as the URL would say it, by column: to be kept in a file."""
+    words = {}
+    for one in filters:
+        asked = where.get(one.column)
+        if asked and not isinstance(asked, Area):
+            words[one.column] = one.write(one.kept(asked))
+    if isinstance(area := where.get(AREA), Area):
+        words[AREA] = [ranges.area_url(area)]
+    return words
+
+
+def where_of(filters: tuple[Filter, ...], words: Mapping[str, list[str]]) -> tuple[Where, set[str]]:
+    """What `words_of` wrote, and the columns of it that this audit does not know."""
+    found: dict[str, Asked] = {}
+    for one in filters:
+        if asked := one.asked(one.read(words.get(one.column, []))):
+            found[one.column] = asked
+    if area := _read_area(filters, words.get(AREA, [])):
+        found[AREA] = area
+    return found, {*words} - {*found}
+
+
+def narrow(
+    filters: tuple[Filter, ...], asked: Mapping[str, str | Span | Area], *, source: str
+) -> None:
+    """Narrow to exactly what is `asked` and go to the first page of Errors; `source`: where from.
 
     To be called in a widget's callback or before the bar is drawn.
     """
-    show(filters, {column: (level,) for column, level in levels.items()}, source=source)
+    for one in filters:
+        st.session_state[one.key] = None if one.ends else []
+    st.session_state[_AREA_KEY] = None
+    add(filters, asked, source=source)
+
+
+def add(
+    filters: tuple[Filter, ...], asked: Mapping[str, str | Span | Area], *, source: str
+) -> None:
+    """Narrow further: what is `asked` replaces what was asked of the same columns."""
+    for one in filters:
+        wanted = asked.get(one.column)
+        if wanted is not None:
+            st.session_state[one.key] = [wanted] if isinstance(wanted, str) else wanted
+    if AREA in asked:
+        st.session_state[_AREA_KEY] = asked[AREA]
+    st.session_state["from"] = source
+    first_page()
+
+
+def drop(column: str) -> None:
+    """Ask no more of `column` (or of the outline): a chip's callback."""
+    if column == AREA:
+        st.session_state[_AREA_KEY] = None
+    else:
+        was = st.session_state.get(f"filter {column}")
+        st.session_state[f"filter {column}"] = [] if isinstance(was, list) else None
+    first_page()
 
 
 def show(filters: tuple[Filter, ...], where: Where, *, source: str) -> None:
     """Ask for exactly `where`, as `narrow` does."""
+    narrow(filters, {}, source=source)
     for one in filters:
-        asked = where.get(one.column, ())
-        st.session_state[one.key] = [level for level in one.levels if level in asked]
-    st.session_state["from"] = source
-    first_page()
+        asked = where.get(one.column)
+        if asked and not isinstance(asked, Area):
+            st.session_state[one.key] = one.kept(asked)
+    st.session_state[_AREA_KEY] = where.get(AREA)
 
 
 def first_page() -> None:
@@ -206,41 +209,6 @@ def first_page() -> None:
 def clear(filters: tuple[Filter, ...]) -> None:
     """Ask for all faces again."""
     narrow(filters, {}, source="")
-
-
-def levels_of(result: AuditResult, feature: str, group: str) -> dict[str, str] | None:
-    """The level of each feature in `group` of `feature`, crossings taken apart; None if unknown.
-
-    A level may itself hold the sign that joins levels, so the parts are matched against the
-    levels there are, not split.
-    """
-    levels = {
-        str(f["name"]): tuple(map(str, f["levels"]))
-        for f in result.info["features"]
-        if not f.get("crossing")
-    }
-    levels["age_group_pred"] = tuple(map(str, result.info.get("age_groups") or ()))
-    if feature == "overall":
-        return {}
-    if feature in levels:
-        return {feature: group} if group in levels[feature] else None
-    return _match(feature, group, levels)
-
-
-def _match(
-    feature: str, group: str, levels: Mapping[str, tuple[str, ...]]
-) -> dict[str, str] | None:
-    for name in levels:
-        if feature == name and group in levels[name]:
-            return {name: group}
-        if not feature.startswith(name + CROSS):
-            continue
-        for level in levels[name]:
-            if group.startswith(level + CROSS):
-                rest = _match(feature[len(name + CROSS) :], group[len(level + CROSS) :], levels)
-                if rest is not None:
-                    return {name: level} | rest
-    return None
 
 
 # The bar -------------------------------------------------------------------------------------
@@ -254,15 +222,16 @@ def filter_bar(
     `beside` draws what stands at the bar's end.
     """
     where = chosen(filters)
-    hidden = sum(one.column in where for one in filters[SHOWN:])
+    more = filters[SHOWN:]
+    hidden = sum(one.column in where for one in more)
     with st.container(key="filter_bar", horizontal=True, vertical_alignment="center", gap="small"):
         for one in filters[:SHOWN]:
-            _levels(one, width=196)
-        if filters[SHOWN:]:
+            _widget(one, width=196)
+        if more:
             label = f"More filters ({hidden})" if hidden else "More filters"
             with st.popover(label, key="more_filters"):
-                for one in filters[SHOWN:]:
-                    _levels(one, width="stretch", label="visible")
+                for one in more:
+                    _widget(one, width="stretch", label="visible")
         st.button("Clear", on_click=clear, args=(filters,), disabled=not where, key="clear_filters")
         if beside is not None:
             beside()
@@ -270,10 +239,36 @@ def filter_bar(
     st.html(
         f'<p class="remain" role="status">{remaining_words(filters, where, remaining, rows)}</p>'
     )
+    _chips(filters, where)
     return remaining
 
 
-def _levels(one: Filter, *, width: Any, label: Any = "collapsed") -> None:
+def _chips(filters: tuple[Filter, ...], where: Where) -> None:
+    """What is asked for beyond the boxes of the bar: a button each, that takes it back."""
+    words = [
+        (f.column, f"{f.label}: {f.said(where[f.column])}")
+        for f in filters[SHOWN:]
+        if f.column in where
+    ]
+    if isinstance(area := where.get(AREA), Area):
+        words.append((AREA, ranges.area_words(area)))
+    if not words:
+        return
+    with st.container(key="chips", horizontal=True, gap="small"):
+        for column, said in words:
+            st.button(
+                ranges.plain_label(f"{said}  ×"),
+                key=f"chip {column}",
+                on_click=drop,
+                args=(column,),
+                help="Take this filter back",
+            )
+
+
+def _widget(one: Filter, *, width: Any, label: Any = "collapsed") -> None:
+    if one.ends is not None:
+        ranges.slider(one.label, one.key, one.ends, on_change=first_page)
+        return
     st.multiselect(
         one.label,
         one.levels,
@@ -300,13 +295,15 @@ def remaining_words(
 def where_words(filters: tuple[Filter, ...], where: Where) -> str:
     """`race Black; labelled gender female`, as HTML."""
     parts = [
-        f"{escape(one.label)} <b>{escape(' or '.join(map(one.word, where[one.column])))}</b>"
+        f"{escape(one.label)} <b>{escape(one.said(where[one.column]))}</b>"
         for one in filters
         if where.get(one.column)
     ]
+    if isinstance(area := where.get(AREA), Area):
+        parts.append(escape(ranges.area_words(area)))
     return "; ".join(parts)
 
 
-def sort_words(key: str) -> str:
-    """The label of a sort."""
-    return SORTS[key].label
+def _read_area(filters: tuple[Filter, ...], words: list[str]) -> Area | None:
+    numeric = {one.column for one in filters if one.ends is not None}
+    return ranges.read_area(words[-1] if words else "", numeric)

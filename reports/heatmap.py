@@ -34,7 +34,7 @@ def crossing(result: AuditResult, *, feature: str, metric: str) -> Drawn:
         dict(record, x=sides[across].index(pair[across]), y=sides[down].index(pair[down]))
         for record, pair in zip(lookup.records(rows), pairs, strict=True)
     ]
-    figure = _grid(sides[across], sides[down])
+    figure = grid(sides[across], sides[down])
     _colour(figure, cells, sides[across], sides[down], metric)
     _hatch(figure, [c for c in cells if c["status"] != "ok"])
     dots = established(result, feature, metric)
@@ -42,7 +42,7 @@ def crossing(result: AuditResult, *, feature: str, metric: str) -> Drawn:
         mark = " •" if cell["group"] in dots else ""
         cell["words"] = _value(cell, metric) + mark
         cell["hover"] = _hover(cell)
-    _write(figure, cells, quiet=[c["status"] != "ok" for c in cells])
+    write_cells(figure, cells, quiet=[c["status"] != "ok" for c in cells])
     return Drawn(
         key=f"crossing-{feature}-{metric}",
         heading=lookup.heading(feature),
@@ -75,20 +75,21 @@ def confusion(result: AuditResult, *, head: str) -> Drawn | None:
     read = [x for x in true if x in set(rows.predicted)]
     read += [x for x in dict.fromkeys(rows.predicted.astype(str)) if x not in set(true)]
     totals = rows.groupby("true").n.sum()
-    figure = _grid(read, true, axis="called" if head == "gender" else "age group read")
+    figure = grid(read, true, axis="called" if head == "gender" else "age group read")
     cells = []
     for record in lookup.records(rows):
         share = record["n"] / totals[record["true"]] if totals[record["true"]] else 0.0
         x, y = read.index(str(record["predicted"])), true.index(str(record["true"]))
-        cells.append(record | {"value": share, "x": x, "y": y, "group": f"{record['true']}"})
-    z = _matrix(cells, len(read), len(true))
-    figure.add_trace(_heat(z, SEQUENTIAL, low=0, high=1))
+        group = f"{record['true']}{lookup.CROSS}{record['predicted']}"
+        cells.append(record | {"value": share, "x": x, "y": y, "group": group})
+    z = matrix(cells, len(read), len(true))
+    figure.add_trace(heat(z, SEQUENTIAL, low=0, high=1))
     for cell in cells:
         cell["words"] = count(cell["n"])
         cell["hover"] = text(
             f"{cell['true']} read as {cell['predicted']}: {count(cell['n'])} faces"
         )
-    _write(figure, cells, quiet=[c["n"] == 0 for c in cells])
+    write_cells(figure, cells, quiet=[c["n"] == 0 for c in cells])
     what = "Gender, labelled against called" if head == "gender" else "Age group, true against read"
     words = [f"{r['true']} read as {r['predicted']}: {count(r['n'])}" for r in cells if r["n"]]
     return Drawn(
@@ -114,7 +115,7 @@ def _confusion_title(result: AuditResult, head: str, what: str, rows: pd.DataFra
     return f"{what}: most often {most['true']} read as {most.predicted}, {count(most.n)} faces"
 
 
-def _grid(across: list[str], down: list[str], *, axis: str = "") -> Figure:
+def grid(across: list[str], down: list[str], *, axis: str = "") -> Figure:
     """Empty axes of a grid: columns named above, rows at the left, first row on top."""
     figure = Figure()
     top = 32 if max(map(len, across), default=0) <= 9 else 72
@@ -144,14 +145,16 @@ def _grid(across: list[str], down: list[str], *, axis: str = "") -> Figure:
     return figure
 
 
-def _matrix(cells: list[dict[str, Any]], across: int, down: int) -> list[list[float | None]]:
+def matrix(cells: list[dict[str, Any]], across: int, down: int) -> list[list[float | None]]:
+    """Values of the cells by row and column, None where there is none."""
     z: list[list[float | None]] = [[None] * across for _ in range(down)]
     for cell in cells:
         z[cell["y"]][cell["x"]] = None if pd.isna(cell["value"]) else cell["value"]
     return z
 
 
-def _heat(z: list[list[float | None]], scale: Any, *, low: float, high: float) -> Trace:
+def heat(z: list[list[float | None]], scale: Any, *, low: float, high: float) -> Trace:
+    """The colours of a grid's cells, from `low` to `high`."""
     return heatmap(
         z=z,
         colorscale=scale,
@@ -178,7 +181,7 @@ def _colour(
         return
     better = METRICS[metric].better
     coloured = [c for c in cells if c["status"] == "ok"]
-    z = _matrix(coloured, len(across), len(down))
+    z = matrix(coloured, len(across), len(down))
     low, high = min(compared), max(compared)
     scale: Any = SEQUENTIAL
     if better == "zero":
@@ -186,7 +189,7 @@ def _colour(
         low, scale = -high, SIGNED
     elif better == "higher":
         scale = [[0, LIGHT["tint"]], [1, LIGHT["paper"]]]
-    figure.add_trace(_heat(z, scale, low=low, high=high if high > low else low + 1))
+    figure.add_trace(heat(z, scale, low=low, high=high if high > low else low + 1))
 
 
 def _hatch(figure: Figure, cells: list[dict[str, Any]]) -> None:
@@ -214,7 +217,7 @@ def _hatch(figure: Figure, cells: list[dict[str, Any]]) -> None:
         )
 
 
-def _write(figure: Figure, cells: list[dict[str, Any]], *, quiet: list[bool]) -> None:
+def write_cells(figure: Figure, cells: list[dict[str, Any]], *, quiet: list[bool]) -> None:
     """The words of every cell, and what a pointer on it shows."""
     figure.add_trace(
         scatter(

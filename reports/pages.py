@@ -12,19 +12,20 @@ from audit.metrics import METRICS
 from audit.rows import rows_of
 from audit.words import count, in_unit, interval
 from reports import lookup
+from reports.asking import label_of
 from reports.calibration_page import calibration_page
 from reports.charts import (
-    Pointed,
     draw_section,
     figures,
     finding_forest,
     open_faces,
     whole_audit,
 )
+from reports.cluster_page import draw_clusters
 from reports.faces_page import draw_faces, empty, errors_page
-from reports.filters import label_of
 from reports.marking import marks_section
 from reports.opening import Finding, Tile, opening, site_notes
+from reports.pointing import Pointed
 from reports.tables import metric_words
 from reports.theme import Drawn
 from reports.view import View
@@ -118,13 +119,15 @@ def subgroups_page(view: View) -> None:
 
 
 def slices_page(view: View) -> None:
-    """Weak subgroups: those confirmed, each with a way to its faces, and the table of them."""
+    """Weak subgroups: those confirmed, each with a way to its faces; clusters that nobody named."""
     st.html("<h1>Slices</h1>")
     whole_audit(view)
     slices = view.result.slices
     confirmed = lookup.records(slices[[bool(c) for c in slices.confirmed]])
     _folded([partial(_slice, view, row, place=i) for i, row in enumerate(confirmed)], key="slices")
     draw_section(view, "slices")
+    if view.rows is not None:
+        draw_clusters(view)
 
 
 def _slice(view: View, row: dict[str, Any], *, place: int) -> None:

@@ -99,21 +99,26 @@ def settings(port: int) -> dict[str, Any]:
     }
 
 
-def serve(folder: Path, *, port: int | None = None, browser: bool = True) -> int:
+def serve(
+    folder: Path, *, run: Path | None = None, port: int | None = None, browser: bool = True
+) -> int:
     """Serve the audit in `folder` until Ctrl-C. The first line of stdout is the URL.
 
+    `run` is the run folder or exported .onnx that reads a face again, None the audit's own.
     `port` None takes the next free one from 8501. With `browser` the page is opened too.
 
-    Raises InputError when `folder` holds no whole result.json or a given `port` is in use, and
-    KeyboardInterrupt when stopped.
+    Raises InputError when `folder` holds no whole result.json, `run` does not exist or a given
+    `port` is in use, and KeyboardInterrupt when stopped.
     """
     result = AuditResult.load(folder)
+    if run is not None and not run.exists():
+        raise InputError(f"--run {run}: no such run folder or .onnx file")
     port = _free_port(port)
     url = f"http://{ADDRESS}:{port}"
     script = dashboard_script()
     for name in [n for n in os.environ if n.startswith("STREAMLIT_")]:
         del os.environ[name]  # what the options above do not name stays as shipped
-    sys.argv = [str(script), str(folder.resolve())]
+    sys.argv = [str(script), str(folder.resolve()), *([str(run.resolve())] if run else [])]
 
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware

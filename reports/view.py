@@ -1,11 +1,16 @@
 """What a page of the dashboard is given: the audit, its faces, and what the person asked for."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from audit.clusters import Cluster
+from audit.embeddings import Embeddings
+from audit.face_look import FaceLook
 from audit.result import AuditResult
-from audit.rows import FaceRows, Where
-from reports.filters import Filter
+from audit.rows import FaceRows
+from audit.where import Where
+from reports.asking import Filter
 
 
 @dataclass(frozen=True)
@@ -16,6 +21,9 @@ class View:
     rows: None where the folder holds no predictions.parquet (`why_no_rows` says so).
     where: the levels asked for; remaining: how many faces hold them.
     images: the folder of the pictures, None where it is not known or not there.
+    embeddings: what the network holds of the faces; None says why in `why_no_embeddings`.
+    clusters: of look-alikes, as far as they were searched.
+    look: reads a picture once more with the network; None says why in `why_no_look`.
     """
 
     folder: Path
@@ -28,6 +36,11 @@ class View:
     remaining: int
     images: Path | None
     hide_pictures: bool
+    embeddings: Embeddings | None = None
+    why_no_embeddings: str = ""
+    clusters: Sequence[Cluster] = ()
+    look: Callable[[Path], FaceLook] | None = None
+    why_no_look: str = ""
 
     @property
     def cache(self) -> Path:

@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
-from urllib.parse import urlsplit
+from itertools import pairwise
+from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 from audit_folder import write_audit_folder
 from browser import (
@@ -28,6 +30,7 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from audit.embeddings import embeddings_beside, write_embeddings
 from reports.html import write_report
 
 pytestmark = pytest.mark.browser
@@ -173,6 +176,128 @@ def test_a_click_on_a_groups_dot_opens_its_faces(url, browser, audit):
     shown = wait_until(lambda: cards(browser), what="the group's faces")
     assert len(set(faces.loc[shown].race)) == 1
     assert "From Mean absolute age error by race" in text_of(browser)
+
+
+def point_at(browser, css, which=0):
+    """Click on a mark of a figure as a hand does: over it first, so that plotly knows it."""
+    marks = wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, css), what=css)
+    settle(browser)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", marks[which])
+    ActionChains(browser).move_to_element(marks[which]).pause(0.3).click().perform()
+
+
+def test_a_click_on_a_cell_of_the_confusion_opens_the_faces_called_wrongly(url, browser, audit):
+    faces = audit[1]
+    browser.get(f"{url}/data")
+    point_at(browser, ".st-key-figure-confusion-gender .textpoint", 1)
+    wait_until(lambda: "gender_pred=" in browser.current_url, what="the cell in the URL")
+    settle(browser)
+    (true,) = [w for w in ("female", "male") if f"gender_true={w}" in browser.current_url]
+    (called,) = [w for w in ("female", "male") if f"gender_pred={w}" in browser.current_url]
+    wait_until(lambda: button(browser, f"called: {called}").is_displayed(), what="a chip")
+    wanted = ((faces.gender_true == true) & (faces.gender_pred == called)).sum()
+    assert f"{wanted} of 400 faces" in text_of(browser)
+
+
+def test_a_click_on_a_bar_of_scores_opens_the_faces_with_such_scores(url, browser, audit):
+    faces = audit[1].set_index("sample_id")
+    browser.get(f"{url}/calibration")
+    point_at(browser, ".st-key-figure-reliability-overall-overall .barlayer .point path", 1)
+    shown = wait_until(lambda: cards(browser), what="the bar's faces")
+    assert faces.loc[shown].gender_score.between(0.05, 0.1).all()
+    wait_until(lambda: "gender_score=0.05..0.099999" in browser.current_url, what="the span")
+
+
+@pytest.mark.parametrize(("tool", "asked"), [("lasso", "area="), ("box", "age_pred=")])
+def test_faces_drawn_around_in_the_scatter_are_a_chip_that_can_be_cleared(
+    url, browser, tool, asked
+):
+    console_errors(browser)
+    browser.get(f"{url}/errors")
+    everybody = wait_until(lambda: cards(browser), what="cards")
+    fold = "//summary[contains(., 'Choose faces in a scatter')]"
+    wait_until(lambda: browser.find_element(By.XPATH, fold), what="the fold").click()
+    plot = wait_until(
+        lambda: browser.find_element(By.CSS_SELECTOR, ".js-plotly-plot .nsewdrag"), what="a scatter"
+    )
+    settle(browser)
+    if tool == "box":
+        browser.find_element(By.CSS_SELECTOR, "[data-attr=dragmode][data-val=select]").click()
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
+    path = [(-150, -80), (150, -80), (150, 80), (-150, 80)]
+    chain = ActionChains(browser).move_to_element_with_offset(plot, *path[0]).click_and_hold()
+    for (x0, y0), (x1, y1) in pairwise(path):
+        chain.move_by_offset(x1 - x0, y1 - y0)
+        if tool == "box" and (x1, y1) == path[2]:
+            break
+    chain.release().perform()
+    wait_until(lambda: asked in browser.current_url, what="what was drawn, in the URL")
+    wait_until(lambda: cards(browser) != everybody, what="the faces within")
+    inside = cards(browser)
+    browser.refresh()
+    assert wait_until(lambda: cards(browser), what="cards after a reload") == inside
+    for chip in ("outline",) if tool == "lasso" else ("true age", "age read"):
+        settle(browser)
+        wait_until(lambda c=chip: button(browser, c), what=chip).click()
+    wait_until(lambda: cards(browser) == everybody, what="all faces again")
+    assert console_errors(browser) == []
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory):
+    """An audit with embeddings: look-alikes of one kind are read 25 years too old."""
+    folder = tmp_path_factory.mktemp("embedded") / "audit"
+    faces = example_faces(1200)
+    kind = np.arange(1200) % 6
+    faces.loc[kind == 2, "age_pred"] += 25
+    faces["error"] = faces.age_pred - faces.age_true
+    faces.loc[2, "sample_id"] = HOSTILE
+    write_audit_folder(folder, faces=faces, tested=False)
+    write_embeddings(
+        embeddings_beside(folder / "predictions.parquet"),
+        np.eye(6)[kind] * 5 + np.random.default_rng(0).normal(0, 0.5, (1200, 6)),
+        ids=faces.sample_id.tolist(),
+        age_pred=faces.age_pred.tolist(),
+        gender_score=faces.gender_score.tolist(),
+    )
+    return folder, faces.assign(kind=kind).set_index("sample_id")
+
+
+def test_from_a_confirmed_cluster_to_its_faces_to_one_and_to_its_neighbour(embedded, browser):
+    folder, faces = embedded
+    console_errors(browser)
+    with open_dashboard(folder) as address:
+        browser.get(f"{address}/slices")
+        wait_until(lambda: "are worse on the other half too" in text_of(browser), what="clusters")
+        settle(browser)
+        wait_until(lambda: button(browser, "See all"), what="a way to all faces").click()
+        wait_until(lambda: "lookalikes=1" in browser.current_url, what="the cluster in the URL")
+        settle(browser)
+        assert (faces.kind[cards(browser)] == 2).all()
+        wait_until(lambda: button(browser, "cluster: 1").is_displayed(), what="a chip")
+        first = cards(browser)[0]
+        click_card(browser, 0)
+        wait_until(lambda: "Nearest faces" in text_of(browser), what="the face")
+        settle(browser)
+        near = wait_until(lambda: cards(browser), what="neighbours")
+        assert first not in near
+        assert (faces.kind[near] == 2).all()
+        click_card(browser, 0)
+        wait_until(lambda: f"face={near[0]}" in unquote(browser.current_url), what="the neighbour")
+        settle(browser)
+        assert browser.execute_script("return window.hacked === undefined")
+        assert console_errors(browser) == []
+        browser.get("about:blank")
+
+
+def click_card(browser, which):
+    """Click a card of the gallery, which stands in a shadow root."""
+    browser.execute_script(
+        "const found = [...document.querySelectorAll('*')].flatMap("
+        "e => e.shadowRoot ? [...e.shadowRoot.querySelectorAll('.card')] : []);"
+        "found[arguments[0]].click()",
+        which,
+    )
 
 
 def test_groups_side_by_side_and_a_moved_threshold_change_the_counts_and_survive_a_reload(

@@ -10,6 +10,7 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import streamlit.config
@@ -21,17 +22,21 @@ from streamlit.testing.v1 import AppTest
 from audit import AuditSettings, run_audit
 from audit.errors import InputError
 from audit.merging import merge_sites
-from audit.rows import open_rows
+from audit.result import AuditResult
+from audit.rows import draw_points, open_rows, quantiles
 from audit.sites import tally_site
 from audit.synthetic import synthetic_predictions
 from audit.tally_file import write_tally
+from audit.where import Area, Span
 from audit.words import count
 from reports import charts, pages, serve, thumbnails
-from reports.charts import Pointed, pointed_at
+from reports.asking import Filter, filters_of
+from reports.face_map import MAPS, scatter_of, selected
 from reports.faces_page import PAGE_SIZE
 from reports.figures import SECTIONS
-from reports.filters import Filter, filters_of, levels_of
 from reports.gallery import age_words, card, error_words, gender_words, spoken
+from reports.pointing import Pointed, levels_of, pointed_at
+from reports.ranges import MOST_CORNERS, area_url, plain_label, read_area
 from reports.tables import as_csv, file_name
 from reports.thumbnails import picture_path
 from reports.thumbnails import thumbnails as make_thumbnails
@@ -207,7 +212,8 @@ def test_every_feature_in_the_rows_is_a_filter_and_what_went_wrong_too(tmp_path)
     write_audit_folder(tmp_path / "audit", n=80, pictures=0)
     found = filters_of(example_result(), open_rows(tmp_path / "audit"))
     assert [f.column for f in found] == [
-        *("race", "gender_true", "age_group", "age_group_pred", "age_reading", "gender_call")
+        *("race", "gender_true", "age_group", "age_group_pred", "age_reading", "gender_call"),
+        *("gender_pred", "age_true", "age_pred", "gender_score", "error"),
     ]
 
 
@@ -755,3 +761,125 @@ def counted(tmp_path_factory):
     parts = {f"{i}": tally_site(table[i::2], by) for i in (0, 1)}
     run_audit(write_tally(merge_sites(parts), folder / "all.parquet"), out=folder / "audit")
     return folder / "audit"
+
+
+# Spans, outlines, chips ----------------------------------------------------------------------
+
+
+def test_spans_and_outlines_live_in_the_url_and_narrow_the_faces(audit, visit):
+    folder, faces = audit
+    area = "age_true,error,0 5,120 5,120 200,0 200"
+    app = visit(folder, page="errors", age_pred="20..40.5", area=area)
+    wanted = int((faces.age_pred.between(20, 40.5) & (faces.error > 5)).sum())
+    assert f"<b>{wanted}</b> of 600 faces" in words(app)
+    assert app.query_params["age_pred"] == "20..40.5"
+    app.button(key="chip area").click().run()
+    assert f"<b>{faces.age_pred.between(20, 40.5).sum()}</b> of 600 faces" in words(app)
+    app.button(key="chip age_pred").click().run()
+    assert "All 600 faces" in words(app)
+    assert app.query_params == {}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"age_pred": "x..3"},
+        {"age_pred": "40..20"},
+        {"age_pred": "nan..nan"},
+        {"area": "age_true,error,1 1,2 2"},
+        {"area": "age_true,race,1 1,2 2,3 3"},
+        {"area": "age_true,error,1 1,2 2,inf 3"},
+        {"area": ","},
+    ],
+)
+def test_a_span_or_an_outline_that_is_none_is_ignored(audit, visit, query):
+    app = visit(audit[0], page="errors", **query)
+    assert not app.exception
+    assert "All 600 faces" in words(app)
+
+
+def test_a_slider_asks_for_a_span_and_its_whole_width_for_all(audit, visit):
+    folder, faces = audit
+    app = visit(folder, page="errors")
+    box = app.slider(key="slider filter error")
+    low, high = box.value
+    box.set_value((0.0, high)).run()
+    assert f"<b>{(faces.error >= 0).sum()}</b> of 600 faces" in words(app)
+    app.slider(key="slider filter error").set_value((low, high)).run()
+    assert "All 600 faces" in words(app)
+
+
+def test_conditions_that_the_audit_did_not_name_are_filters_all_the_same(tmp_path, visit):
+    folder = tmp_path / "audit"
+    faces = example_faces(100)
+    faces["picture_brightness"] = np.linspace(0, 1, 100)
+    faces["picture_copy"] = ["near"] * 10 + ["none"] * 90
+    write_audit_folder(folder, faces=faces, pictures=0)
+    app = visit(folder, page="errors", picture_brightness="0..0.5", picture_copy="near")
+    assert "<b>10</b> of 100 faces: picture copy <b>near</b>" in words(app)
+    assert "picture brightness <b>0 to 0.5</b>" in words(app)
+
+
+def test_a_lasso_is_thinned_until_it_fits_and_a_box_is_two_spans():
+    turn = np.linspace(0, 2 * np.pi, 300, endpoint=False)
+    drawn = {"lasso": [{"x": 50 + 20 * np.cos(turn), "y": 50 + 20 * np.sin(turn)}]}
+    area = selected(MAPS["ages"], drawn)["area"]
+    assert len(area.corners) == MOST_CORNERS
+    assert read_area(area_url(area), ["age_true", "age_pred"]) == area
+    box = {"box": [{"x": [3, 1], "y": [0.5, 2]}]}
+    wanted = {"gender_score": Span(1, 3), "error": Span(0.5, 2)}
+    assert selected(MAPS["scores"], box) == wanted
+    assert selected(MAPS["ages"], {"points": []}) == {}
+
+
+def test_chips_say_names_from_the_data_as_text():
+    said = plain_label("[a](javascript:x) <b>_*`$1$ :red[x]")
+    for sign in "[]()<>_*`$:":
+        assert said.count("\\" + sign) == "[a](javascript:x) <b>_*`$1$ :red[x]".count(sign)
+
+
+def test_the_scatter_draws_the_faces_and_what_is_asked_of_them(audit):
+    rows = open_rows(audit[0])
+    points = draw_points(rows, "age_true", "age_pred")
+    where = {"area": Area("age_true", "age_pred", ((0, 0), (1, 0), (0, 1))), "age_true": Span(1, 2)}
+    figure = scatter_of(points, MAPS["ages"], where).figure
+    assert len(figure.data[0].x) == 600
+    assert [s.type for s in figure.checked.layout.shapes] == ["path", "rect"]
+
+
+@pytest.mark.parametrize(
+    ("key", "curve", "point"),
+    [
+        ("confusion-gender", 1, {"customdata": "female × male"}),
+        ("confusion-age", 1, {"customdata": ["20-29 × 30-39"]}),
+        ("coverage-race", 0, {"customdata": "Black"}),
+    ],
+)
+def test_cells_of_calls_and_bars_of_coverage_lead_to_their_faces(key, curve, point):
+    result = example_result()
+    found = pointed_at(figure_of(result, key), point | {"curve_number": curve})
+    assert levels_of(result, found.feature, found.group) is not None
+
+
+def test_a_bar_of_scores_and_a_point_of_the_curve_point_at_a_span_of_scores():
+    drawn = figure_of(example_result(), "reliability-overall-overall")
+    curve, bars = 3, 4
+    assert (drawn.figure.data[curve].mode, drawn.figure.data[bars].type) == ("lines", "bar")
+    bar = pointed_at(drawn, {"curve_number": bars, "x": 0.125})
+    assert bar.score == Span(0.1, 0.149999)
+    assert pointed_at(drawn, {"curve_number": bars, "x": 0.975}).score.high == 1
+    assert pointed_at(drawn, {"curve_number": curve, "x": 0.5}).score == Span(0.495, 0.504999)
+
+
+def test_a_bin_of_equal_mass_leads_to_its_share_of_the_faces(audit):
+    folder, faces = audit
+    drawn = figure_of(AuditResult.load(folder), "reliability-race-Black")
+    at = 3
+    found = pointed_at(drawn, {"curve_number": 2, "point_index": at, "x": 0.1})
+    n = drawn.table.n.tolist()
+    assert found.ranks == (sum(n[:at]) / sum(n), sum(n[: at + 1]) / sum(n))
+    scores = faces.gender_score[faces.race == "Black"]
+    low, high = quantiles(
+        open_rows(folder), "gender_score", found.ranks, where={"race": ("Black",)}
+    )
+    assert abs(scores.between(low, high).sum() - n[at]) <= 2

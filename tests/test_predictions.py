@@ -603,3 +603,34 @@ def test_a_feature_is_not_renamed_onto_another():
     table = synthetic_predictions(50, seed=1).assign(true_race="a")
     with pytest.raises(InputError, match="has a column 'race' of its own"):
         open_predictions(table, AuditSettings(columns={"race": "true_race"}))
+
+
+def test_conditions_that_nobody_named_are_written_beside_the_features(tmp_path):
+    from audit.contract import CONDITIONS  # noqa: PLC0415
+
+    n = 40
+    table = pd.DataFrame(
+        {
+            "sample_id": [f"s{i}" for i in range(n)],
+            "age_true": 30.0,
+            "age_pred": np.arange(n) + 10.0,
+            "race": ["a", "b"] * (n // 2),
+            "picture_brightness": np.arange(n) / n,
+            "picture_copy": ["near", "none"] * (n // 2),
+        }
+    )
+    table.loc[3, "picture_brightness"] = np.nan
+    for by in (None, ("race", "picture_brightness")):
+        out = tmp_path / "out.parquet"
+        write_normalised(open_predictions(table, AuditSettings(by=by)), out)
+        rows = pd.read_parquet(out).set_index("sample_id")
+        assert [c for c in rows if c in CONDITIONS] == (
+            ["picture_brightness", "picture_copy"]
+            if by is None
+            else ["picture_copy", "picture_brightness"]
+        )
+        assert rows.picture_copy.tolist() == table.picture_copy.tolist()
+    assert rows.picture_brightness.dtype != float  # compared, so cut into levels
+    write_normalised(open_predictions(table, AuditSettings()), out)
+    rows = pd.read_parquet(out)
+    assert rows.picture_brightness.equals(table.picture_brightness)

@@ -9,15 +9,17 @@ from hypothesis import strategies as st
 
 from audit.errors import InputError
 from audit.rows import (
-    DERIVED,
     SORTS,
     count_rows,
+    draw_points,
     find_row,
     open_rows,
     page_of_rows,
+    quantiles,
     rows_of,
     sorts_of,
 )
+from audit.where import AREA, DERIVED, Area, Members, Span
 
 FACES = example_faces(400)
 LEVELS = {c: sorted(set(FACES[c])) for c in ("race", "gender_true", "age_group")}
@@ -137,7 +139,7 @@ def test_a_column_that_is_not_there_is_named(rows):
 def test_orders_that_need_a_missing_column_are_not_offered(tmp_path):
     FACES[["sample_id", "gender_true", "gender_pred"]].to_parquet(tmp_path / "predictions.parquet")
     assert sorts_of(open_rows(tmp_path)) == ["id"]
-    assert set(SORTS) == {"error", "old", "young", "gender", "wide", "id"}
+    assert set(SORTS) == {"error", "old", "young", "gender", "wide", "conflict", "id"}
 
 
 def test_a_folder_without_rows_says_what_to_do(tmp_path):
@@ -151,3 +153,91 @@ def test_a_file_cut_short_is_named_not_read(tmp_path):
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(InputError, match=r"cannot read .*predictions\.parquet"):
         open_rows(tmp_path)
+
+
+# Spans and outlines --------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None)
+@given(ends=st.tuples(st.floats(-30, 120), st.floats(-30, 120)).map(sorted))
+def test_a_span_keeps_the_numbers_between_its_ends_both_included(rows, ends):
+    low, high = (round(x, 2) for x in ends)
+    wanted = FACES.age_pred.between(low, high).sum()
+    assert count_rows(rows, where={"age_pred": Span(low, high)}) == wanted
+
+
+def inside(x, y, corners):
+    """Matplotlib-free even-odd rule, one point at a time."""
+    found = False
+    for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
+        if (y0 > y) != (y1 > y) and x < x0 + (x1 - x0) / (y1 - y0) * (y - y0):
+            found = not found
+    return found
+
+
+corner = st.tuples(st.integers(0, 100), st.integers(0, 100))
+
+
+@settings(max_examples=25, deadline=None)
+@given(corners=st.lists(corner, min_size=3, max_size=9))
+def test_an_outline_keeps_the_faces_within_it(rows, corners):
+    corners = tuple((float(x) + 0.013, float(y) + 0.017) for x, y in corners)
+    area = Area("age_true", "age_pred", corners)
+    pairs = zip(FACES.age_true, FACES.age_pred, strict=True)
+    wanted = sum(inside(x, y, corners) for x, y in pairs)
+    assert count_rows(rows, where={AREA: area}) == wanted
+
+
+def test_a_span_or_an_outline_over_an_unknown_column_is_refused(rows):
+    for where in (
+        {"x": Span(0, 1)},
+        {AREA: Area('a"; DROP', "age_pred", ((0, 0), (1, 0), (1, 1)))},
+    ):
+        with pytest.raises(InputError, match="no column"):
+            count_rows(rows, where=where)
+
+
+def test_members_are_the_faces_of_their_ids_within_what_else_is_asked(rows):
+    some = FACES.iloc[5:60]
+    where = {"mine": Members(("a",), tuple(some.sample_id)), "race": ("Black",)}
+    assert count_rows(rows, where=where) == (some.race == "Black").sum()
+    assert set(page_of_rows(rows, where=where).sample_id) <= set(some.sample_id)
+    assert count_rows(rows, where={"mine": Members((), ())}) == 0
+
+
+def test_the_rows_say_which_columns_hold_numbers_and_which_words(rows):
+    assert rows.numbers["age_true"] == Span(FACES.age_true.min(), FACES.age_true.max())
+    assert set(rows.words) == {"race", "gender_true", "gender_pred", "age_group", "age_group_pred"}
+    assert rows.words["gender_pred"] == ("female", "male")
+
+
+def test_quantiles_are_those_of_the_faces_asked_for(rows):
+    scores = FACES.gender_score[FACES.race == "Black"].sort_values()
+    low, high = quantiles(rows, "gender_score", [0, 1], where={"race": ("Black",)})
+    assert (low, high) == (scores.iloc[0], scores.iloc[-1])
+    assert quantiles(rows, "gender_score", [0.5], where={"race": ("Martian",)}) is None
+
+
+def test_points_are_drawn_by_lot_and_are_always_the_same(rows):
+    points = draw_points(rows, "age_true", "age_pred", most=50)
+    assert points.equals(draw_points(rows, "age_true", "age_pred", most=50))
+    assert len(points) == 50
+    named = FACES.set_index("sample_id").loc[points.sample_id]
+    assert np.array_equal(named.age_pred, points.y)
+
+
+def test_copies_of_one_photo_whose_labels_differ_stand_side_by_side(tmp_path):
+    faces = FACES.assign(subject_id=FACES.sample_id, picture_copy="none")
+    for first, kind in ((10, "identical"), (20, "near"), (30, "near")):
+        faces.loc[[first, first + 1], ["subject_id", "picture_copy"]] = [f"p{first}", kind]
+        faces.loc[first + 1, ["age_true", "gender_true"]] = [
+            faces.age_true[first] + (7 if first != 30 else 0),
+            faces.gender_true[first],
+        ]
+    faces.to_parquet(tmp_path / "predictions.parquet")
+    rows = open_rows(tmp_path)
+    assert "conflict" in sorts_of(rows)
+    assert count_rows(rows, sort="conflict") == 4
+    found = page_of_rows(rows, sort="conflict").sample_id.tolist()
+    assert found == [*faces.sample_id[10:12], *faces.sample_id[20:22]]
+    assert find_row(rows, found[1], sort="conflict").previous == found[0]
