@@ -55,6 +55,11 @@ class Filter:
         """Where the session keeps the chosen levels, or the span."""
         return f"filter {self.column}"
 
+    @property
+    def open(self) -> bool:
+        """Whether any level can be asked for, also one that no face has."""
+        return self.ends is None and self.members is None
+
     def read(self, words: list[str]) -> list[str] | Span | None:
         """What the URL's `words` ask for; what does not exist is passed over."""
         if self.ends is None:

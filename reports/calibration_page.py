@@ -29,6 +29,7 @@ _BY, _GROUPS, _PART, _THRESHOLD, _LIMIT, _JUDGED = (
     *("by calibration", "groups calibration", "part of calibration"),
     *("threshold", "limit", "judged by"),
 )
+_PART_SEEN = "part of calibration seen"  # tabs forget theirs while another page is shown
 _ADD = "Add them to the predictions table and run the audit again."
 
 
@@ -64,7 +65,7 @@ def _take_over(result: AuditResult) -> None:
     usual: dict[str, Any] = {
         _BY: "",
         _GROUPS: [],
-        _PART: "",
+        _PART: st.session_state.get(_PART_SEEN, ""),
         _THRESHOLD: in_force(result),
         _LIMIT: 18,
         _JUDGED: "",
@@ -162,6 +163,7 @@ def _parts(view: View, feature: str, groups: list[str] | None) -> None:
     named = _parts_of(view.result)
     if st.session_state[_PART] not in named:
         st.session_state[_PART] = named[0]
+    st.session_state[_PART_SEEN] = st.session_state[_PART]
     for part, tab in zip(named, st.tabs(named, key=_PART, on_change="rerun"), strict=True):
         if tab.open:
             with tab:

@@ -144,10 +144,14 @@ def words_of(filters: tuple[Filter, ...], where: Where) -> dict[str, list[str]]:
 
 
 def where_of(filters: tuple[Filter, ...], words: Mapping[str, list[str]]) -> tuple[Where, set[str]]:
-    """What `words_of` wrote, and the columns of it that this audit does not know."""
+    """What `words_of` wrote, and the columns of it that this audit does not know.
+
+    A level that no face has any more is asked for all the same: it holds nobody.
+    """
     found: dict[str, Asked] = {}
     for one in filters:
-        if asked := one.asked(one.read(words.get(one.column, []))):
+        kept = words.get(one.column, [])
+        if asked := one.asked(kept if one.open else one.read(kept)):
             found[one.column] = asked
     if area := _read_area(filters, words.get(AREA, [])):
         found[AREA] = area

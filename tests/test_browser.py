@@ -275,7 +275,7 @@ def test_from_a_confirmed_cluster_to_its_faces_to_one_and_to_its_neighbour(embed
         settle(browser)
         assert (faces.kind[cards(browser)] == 2).all()
         wait_until(lambda: button(browser, "cluster: 1").is_displayed(), what="a chip")
-        first = cards(browser)[0]
+        first = wait_until(lambda: cards(browser), what="its faces")[0]
         click_card(browser, 0)
         wait_until(lambda: "Nearest faces" in text_of(browser), what="the face")
         settle(browser)
@@ -356,6 +356,7 @@ def test_arrows_move_between_faces_enter_opens_one_and_arrows_turn_the_leaf(url,
     settle(browser)
     ActionChains(browser).send_keys(Keys.ARROW_RIGHT).perform()
     wait_until(lambda: "3 of 400" in text_of(browser), what="the third face")
+    settle(browser)
     button(browser, "Back to the faces").click()
     wait_until(lambda: cards(browser) == order, what="the gallery again")
 

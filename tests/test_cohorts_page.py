@@ -264,14 +264,14 @@ def test_a_folder_with_a_part_of_the_faces_lists_them_and_compares_none(audit, v
 
 def test_the_calibration_pages_choices_are_not_forgotten_on_the_cohorts_page(audit, visit):
     keep(audit[0], BLACK)
-    app = visit(audit[0], page="calibration", threshold="0.80")
+    app = visit(audit[0], page="calibration", part="Threshold", threshold="0.80")
     app.session_state["page asked for"] = "cohorts"
     app.run()
     assert app.query_params == {"first": "Black faces", "second": "everyone else"}
     app.session_state["page asked for"] = "calibration"
     app.run()
     assert app.slider(key="threshold").value == 0.8
-    assert app.query_params == {"threshold": "0.80"}
+    assert app.query_params == {"part": "Threshold", "threshold": "0.80"}
 
 
 # Marks ---------------------------------------------------------------------------------------
