@@ -19,13 +19,15 @@ from audit.face_look import FaceLook
 from audit.result import AuditResult
 from audit.rows import FaceRows, open_rows
 from reports import beside, cohort_names, frame, pages
-from reports.asking import filters_of
+from reports.asking import Filter, filters_of
+from reports.charts import whole_audit
 from reports.cluster_page import COLUMN, cluster_filter, clusters_of
 from reports.filters import (
     HIDE,
     chosen,
     filter_bar,
     hand_over,
+    is_wanted,
     pop_wanted,
     read_url,
     write_url,
@@ -36,6 +38,7 @@ from reports.view import View, images_folder, stamp_of
 if TYPE_CHECKING:
     from model.ready import Ready
 
+FOLLOW = ("errors", "cohorts")  # the pages that show what the filter leaves
 PAGES: Mapping[str, tuple[str, Callable[[View], None]]] = {
     "overview": ("Overview", pages.overview_page),
     "subgroups": ("Subgroups", pages.subgroups_page),
@@ -113,10 +116,11 @@ def main(folder: Path, run: Path | None = None) -> None:
         read_url(filters, rows, page=at)
         if (wanted := pop_wanted()) and wanted != at:
             st.switch_page(shown[wanted], query_params=hand_over(filters, page=wanted))
-        where = chosen(filters)
-        name = partial(cohort_names.naming, folder, filters, where)
-        remaining = filter_bar(filters, rows, beside=name) if rows else 0
-        cohort_names.said(page=at)
+        remaining = 0
+        if rows and at in FOLLOW:
+            remaining = _bar(folder, result, filters, rows, at=at)
+        elif rows:
+            _bar_alone(folder, result, filters, rows, at=at)
         network = beside.network_file(result, folder, run)
         why_no_look = beside.why_not_run(network)
         looks["view"] = View(
@@ -126,7 +130,7 @@ def main(folder: Path, run: Path | None = None) -> None:
             rows=rows,
             why_no_rows=why,
             filters=filters,
-            where=where,
+            where=chosen(filters),
             remaining=remaining,
             images=images_folder(result, folder),
             hide_pictures=bool(st.session_state.get(HIDE)),
@@ -138,9 +142,35 @@ def main(folder: Path, run: Path | None = None) -> None:
         )
         frame.sidebar(looks["view"])
         page.run()
+        if at == "overview":
+            frame.warm_up()
         write_url(filters, page=at)
     except (InputError, OSError) as error:
         frame.lost(folder, error)
+
+
+def _bar(
+    folder: Path, result: AuditResult, filters: tuple[Filter, ...], rows: FaceRows, *, at: str
+) -> int:
+    """The filter bar with what belongs to it; how many faces remain."""
+    where = chosen(filters)
+    naming = partial(cohort_names.naming, folder, filters, where)
+    remaining = filter_bar(filters, rows, beside=naming)
+    cohort_names.said(page=at)
+    if where and at not in FOLLOW:
+        whole_audit(result, remaining)
+    return remaining
+
+
+@st.fragment
+def _bar_alone(
+    folder: Path, result: AuditResult, filters: tuple[Filter, ...], rows: FaceRows, *, at: str
+) -> None:
+    """The bar of a page whose figures show the whole audit: a filter draws them not again."""
+    _bar(folder, result, filters, rows, at=at)
+    if is_wanted():
+        st.rerun()
+    write_url(filters, page=at)
 
 
 def _rows(folder: Path, result: AuditResult) -> tuple[FaceRows | None, str]:

@@ -7,6 +7,7 @@ the row groups it needs, so that a million faces cost what the page of 24 costs.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -281,10 +282,22 @@ def _order(sort: str) -> str:
 
 def _ask(path: Path, query: str, values: Sequence[Any] = ()) -> pd.DataFrame:
     try:
-        with duckdb.connect(":memory:") as connection:
-            connection.execute("SET enable_progress_bar = false")
-            connection.read_parquet(str(path)).create_view("faces")
+        stat = path.stat()
+        opened = _opened(path, stat.st_mtime_ns, stat.st_size)
+        with opened.cursor() as connection:  # viewers ask at the same time
             return connection.execute(query, list(values)).df()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; run the audit again") from error
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"cannot read {path}: {reason}; run the audit again") from error
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path, modified: int, size: int) -> duckdb.DuckDBPyConnection:
+    """A database whose view `faces` is the file; kept, for opening one costs as a query does."""
+    del modified, size
+    connection = duckdb.connect(":memory:")
+    connection.execute("SET enable_progress_bar = false")
+    connection.read_parquet(str(path)).create_view("faces")
+    return connection

@@ -12,7 +12,7 @@ from audit.words import count, interval, percent
 from reports import lookup
 from reports.age_limits import age_sweep, read_at
 from reports.asking import label_of
-from reports.charts import download, draw_section, in_theme, section, whole_audit
+from reports.charts import download, draw_section, in_theme, section
 from reports.faces_page import empty
 from reports.filters import asked_of, keep_in_url, write_url
 from reports.intervals import coverage_by_age, coverage_figures, pit_histograms
@@ -36,7 +36,6 @@ _ADD = "Add them to the predictions table and run the audit again."
 def calibration_page(view: View) -> None:
     """Whether what the model states is what is observed, for the groups one asks for."""
     st.html("<h1>Calibration</h1>")
-    whole_audit(view)
     result = view.result
     if not (len(result.scores) or len(result.coverage) or len(result.age_thresholds)):
         empty(

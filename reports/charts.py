@@ -67,19 +67,15 @@ def draw_ahead(folder: Path, stamp: tuple[int, int], result: AuditResult) -> Non
                 _ = each.figure and each.figure.checked
 
 
-def whole_audit(view: View) -> None:
-    """Say that figures do not follow the filter, where one is set."""
-    if view.rows is None or not view.where:
-        return
+def whole_audit(result: AuditResult, remaining: int) -> None:
+    """Say that figures do not follow the filter, which leaves `remaining` faces."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.html(
             '<p class="note">Figures show the whole audit, '
-            f"{count(view.result.info['rows_audited'])} faces. The filter holds for the faces on "
+            f"{count(result.info['rows_audited'])} faces. The filter holds for the faces on "
             "Errors.</p>"
         )
-        st.button(
-            f"See {count(view.remaining)} faces", on_click=ask_for, args=("errors",), key="see"
-        )
+        st.button(f"See {count(remaining)} faces", on_click=ask_for, args=("errors",), key="see")
 
 
 def is_dark() -> bool:

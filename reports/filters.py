@@ -111,6 +111,11 @@ def ask_for(page: str) -> None:
     st.session_state[_WANTED] = page
 
 
+def is_wanted() -> bool:
+    """Whether a page was asked for in a callback."""
+    return _WANTED in st.session_state
+
+
 def pop_wanted() -> str | None:
     """The page asked for in a callback, once."""
     wanted = st.session_state.pop(_WANTED, None)

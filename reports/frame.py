@@ -53,6 +53,17 @@ def sidebar(view: View) -> None:
             consent()
 
 
+def warm_up() -> None:
+    """Fetch what draws figures while the reader reads: else the first page of figures waits.
+
+    A figure of one point that the style sheet hides: Streamlit loads plotly with the first one.
+    """
+    with st.container(key="warm_up"):
+        st.plotly_chart(
+            {"data": [{"type": "scatter", "x": [0], "y": [0]}]}, key="warm up", height=16
+        )
+
+
 def about(result: AuditResult, folder: Path) -> str:
     """Model, faces, people, date and folder, as HTML."""
     info = result.info

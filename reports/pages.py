@@ -19,7 +19,6 @@ from reports.charts import (
     figures,
     finding_forest,
     open_faces,
-    whole_audit,
 )
 from reports.cluster_page import draw_clusters
 from reports.faces_page import draw_faces, empty, errors_page
@@ -103,7 +102,6 @@ def _finding(view: View, finding: Finding, *, place: int) -> None:
 def subgroups_page(view: View) -> None:
     """One feature or crossing at a time, by every metric; then all comparisons."""
     st.html("<h1>Subgroups</h1>")
-    whole_audit(view)
     named = [*lookup.features(view.result), *_crossings(view)]
     if not named:
         empty(
@@ -121,7 +119,6 @@ def subgroups_page(view: View) -> None:
 def slices_page(view: View) -> None:
     """Weak subgroups: those confirmed, each with a way to its faces; clusters that nobody named."""
     st.html("<h1>Slices</h1>")
-    whole_audit(view)
     slices = view.result.slices
     confirmed = lookup.records(slices[[bool(c) for c in slices.confirmed]])
     _folded([partial(_slice, view, row, place=i) for i, row in enumerate(confirmed)], key="slices")
@@ -161,7 +158,6 @@ def cohorts_page(view: View) -> None:
 def data_page(view: View) -> None:
     """What was audited and what was left out; labels against calls; training; some faces."""
     st.html("<h1>Data</h1>")
-    whole_audit(view)
     st.html(_counts(view))
     _groups(view)
     draw_section(view, "confusion")

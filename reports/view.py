@@ -19,7 +19,7 @@ class View:
 
     stamp: changes when the audit is written again.
     rows: None where the folder holds no predictions.parquet (`why_no_rows` says so).
-    where: the levels asked for; remaining: how many faces hold them.
+    where: what is asked for; remaining: how many faces hold it, on pages that follow the filter.
     images: the folder of the pictures, None where it is not known or not there.
     embeddings: what the network holds of the faces; None says why in `why_no_embeddings`.
     clusters: of look-alikes, as far as they were searched.
