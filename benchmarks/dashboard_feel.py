@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -171,6 +172,51 @@ class Person:
         """Whether every picture shown has arrived."""
         return bool(self.browser.execute_script(PICTURES))
 
+    def press(self, what: str, words: str, done: Callable[[], object]) -> None:
+        """Click the first button that says so, timed as a step of the story."""
+        path = f"//button[contains(., '{words}')]"
+        self.wait(
+            lambda: self.browser.execute_script(REST) and self.browser.find_element(By.XPATH, path)
+        )
+        self.timed(what, self.browser.find_element(By.XPATH, path).click, done)
+
+
+def story(person: Person, pictures: Path | None) -> None:
+    """From the first finding to a file: its faces, against all others, listed as CSV."""
+    browser = person.browser
+
+    def shoot(name: str) -> None:
+        if pictures:
+            path = pictures / f"{name}.png"
+            browser.save_screenshot(str(path))
+            with Image.open(path) as picture:  # a palette keeps each under 200 kB
+                picture.convert("RGB").quantize(128).save(path, optimize=True)
+
+    with tempfile.TemporaryDirectory() as downloads:
+        behaviour = {"behavior": "allow", "downloadPath": downloads}
+        browser.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+        person.open()
+        person.press(
+            "story: the first finding's faces",
+            "See the faces",
+            lambda: person.has("h1", "Errors") and person.cards() and person.seen(),
+        )
+        shoot("story_faces")
+        button = browser.find_element(By.XPATH, "//button[contains(., 'Name it')]")
+        button.click()
+        person.wait(lambda: browser.find_element(By.CSS_SELECTOR, "form input, .stForm input"))
+        browser.find_element(By.CSS_SELECTOR, ".stForm input").send_keys("the worst group")
+        person.press("story: named", "Keep", lambda: person.has(".note", "is a cohort now"))
+        person.press(
+            "story: against everyone else",
+            "Compare it",
+            lambda: person.has(".cohorts", "Mean absolute"),
+        )
+        shoot("story_cohorts")
+        person.press(
+            "story: listed", "List the faces", lambda: [*Path(downloads).glob("faces-*.csv")]
+        )
+
 
 def journey(person: Person, levels: Iterator[tuple[int, str]], actions: int) -> None:
     """Three looks, every page three times, then filters on two pages."""
@@ -203,13 +249,14 @@ def show(title: str, times: dict[str, list[float]]) -> None:
         )
 
 
-def measure(title: str, folder: Path, actions: int) -> None:
+def measure(title: str, folder: Path, actions: int, pictures: Path | None = None) -> None:
     """Serve an audit folder and walk through it."""
     races = ("Black", "White", "Asian", "Indian")
     levels = cycle([*((0, r) for r in races), (1, "female"), (2, "20-29"), (1, "male"), (2, "70+")])
     with open_dashboard(folder) as url, open_browser() as browser:
         person = Person(browser, url)
         journey(person, levels, actions)
+        story(person, pictures)
         assert not (errors := console_errors(browser)), errors
     show(title, person.times)
 
@@ -220,6 +267,7 @@ def main() -> int:
     parser.add_argument("--faces", type=int, default=19_000)
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the second table; 0: none")
     parser.add_argument("--actions", type=int, default=50, help="filter actions")
+    parser.add_argument("--pictures", type=Path, help="where screenshots of the story go")
     parser.add_argument("--keep", type=Path, help="keep faces and audits here, or use them again")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -234,7 +282,7 @@ def main() -> int:
         print(
             f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {datetime.now(UTC):%Y-%m-%d}"
         )
-        measure(f"{asked.faces:,} faces with pictures", small, asked.actions)
+        measure(f"{asked.faces:,} faces with pictures", small, asked.actions, asked.pictures)
         if asked.rows:
             measure(f"{asked.rows:,} rows, no pictures", large, asked.actions)
     return 0
