@@ -259,6 +259,7 @@ def report(args: argparse.Namespace) -> int:
 
 def stress(args: argparse.Namespace) -> int:
     """Read faces again in bad light, blurred, covered: whose errors rise more than others'?"""
+    from audit.result import AuditResult
     from audit.stress import run_stress
     from model.faces import read_faces
     from model.stress import corruption_words, examples, read_corrupted
@@ -285,6 +286,8 @@ def stress(args: argparse.Namespace) -> int:
     page = write_text(
         args.out / "stress.html", render_stress(result, examples=examples(args.severities))
     )
+    if (args.out / "result.json").exists():  # its report gets a section on worse pictures
+        _report(AuditResult.load(args.out), args.out, images=None, thumbnails=0)
     for line in result.told:
         print(f"- {line}")
     print(page)

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from audit.config import AuditSettings
+from audit.errors import InputError
 from audit.evidence import holm, outlying, verdict
 from audit.files import write_text
 from audit.findings import ORDER
@@ -48,6 +49,18 @@ COMPARISONS = tuple(
     "p_value p_adjusted margin groups_compared verdict sentence".split()
 )
 
+_TABLES = {"curves": CURVES, "comparisons": COMPARISONS}
+FILE = "stress.json"
+
+
+def _table(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Records as they were written: null is NaN in a column of numbers."""
+    table = pd.DataFrame.from_records(records, columns=list(columns))
+    for name in columns:
+        if not table[name].map(lambda v: isinstance(v, str)).any():
+            table[name] = pd.to_numeric(table[name])
+    return table
+
 
 @dataclass(frozen=True)
 class StressResult:
@@ -74,7 +87,24 @@ class StressResult:
 
     def save(self, folder: Path) -> Path:
         """Write `folder/stress.json` atomically and return its path."""
-        return write_text(folder / "stress.json", self.to_json())
+        return write_text(folder / FILE, self.to_json())
+
+    @classmethod
+    def load(cls, folder: Path) -> "StressResult | None":
+        """What `save` wrote in this folder, None where nothing is. Raises InputError if damaged."""
+        path = folder / FILE
+        if not path.exists():
+            return None
+        again = "run `faceaudit stress` again, or delete the file"
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            schema, info = raw["schema"], raw["info"]
+            tables = {name: _table(raw[name], of) for name, of in _TABLES.items()}
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} cannot be read ({error}): {again}") from error
+        if schema != SCHEMA:
+            raise InputError(f"{path} has schema {schema}, this version reads {SCHEMA}: {again}")
+        return cls(info, **tables)
 
 
 @dataclass(frozen=True)

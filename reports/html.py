@@ -19,12 +19,14 @@ from plotly.offline import get_plotlyjs
 
 from audit.files import write_text
 from audit.result import AuditResult
+from audit.stress import StressResult
 from audit.words import count
 from reports import lookup
 from reports.faces import face_cards, face_table
 from reports.figures import SECTIONS, Section
 from reports.forest import SMALL_MOST, small_forest
 from reports.opening import Finding, opening
+from reports.stress import stress_section
 from reports.tables import in_words, is_number
 from reports.theme import DARKENED, LOOKS, Drawn, plain
 
@@ -50,12 +52,23 @@ SHORT = {
 def write_report(
     result: AuditResult, folder: Path, *, images: Path | None = None, thumbnails: int = 0
 ) -> Path:
-    """Write `folder/report.html` atomically and return its path."""
-    page = render_report(result, images=images, thumbnails=thumbnails)
+    """Write `folder/report.html` atomically and return its path.
+
+    What `faceaudit stress` left in the folder becomes a section. Raises InputError where it is
+    damaged.
+    """
+    stress = StressResult.load(folder)
+    page = render_report(result, images=images, thumbnails=thumbnails, stress=stress)
     return write_text(folder / "report.html", page)
 
 
-def render_report(result: AuditResult, *, images: Path | None = None, thumbnails: int = 0) -> str:
+def render_report(
+    result: AuditResult,
+    *,
+    images: Path | None = None,
+    thumbnails: int = 0,
+    stress: StressResult | None = None,
+) -> str:
     """The report as HTML: the same bytes for the same result.
 
     thumbnails: at most so many small pictures, read from inside `images` (default: the folder the
@@ -90,6 +103,7 @@ def render_report(result: AuditResult, *, images: Path | None = None, thumbnails
             "limits": first.limits,
         },
         sections=sections,
+        stress=stress_section(stress) if stress else None,
         lists=lists,
         pictures=pictures,
         has_pictures=pictures == "",

@@ -50,17 +50,35 @@ def render_stress(result: StressResult, *, examples: Mapping[str, Sequence[bytes
             {**c, "pictures": [_data_uri(p) for p in examples.get(c["name"], ())]}
             for c in corruptions
         ],
-        overall=[
-            _overall(result, metric, corruptions)
-            for metric in OVER_ALL
-            if (result.curves["metric"] == metric).any()
-        ],
+        overall=_overalls(result, corruptions),
         features=[
             {"heading": lookup.heading(f["name"]), "figures": figures}
             for f in result.info["features"]
             if (figures := _by_feature(result, f["name"], corruptions))
         ],
     )
+
+
+def stress_section(result: StressResult) -> Record:
+    """What the audit's report says of the same model in worse pictures: verdicts, and all faces."""
+    told = established(result.comparisons)["sentence"].tolist()
+    corruptions = _corruptions(result)
+    return {
+        "about": f"{result.info['model']}: {_about(result.info)}",
+        "verdict": verdict_words(result.comparisons),
+        "findings": told[:FINDINGS],
+        "overall": _overalls(result, corruptions),
+        "features": [
+            {"heading": lookup.heading(f["name"]), "figure": figures[0]}
+            for f in result.info["features"]
+            if (figures := _by_feature(result, f["name"], corruptions))
+        ],
+    }
+
+
+def _overalls(result: StressResult, corruptions: Sequence[Record]) -> list[Record]:
+    there = set(result.curves["metric"])
+    return [_overall(result, metric, corruptions) for metric in OVER_ALL if metric in there]
 
 
 def _corruptions(result: StressResult) -> list[Record]:

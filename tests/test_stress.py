@@ -11,8 +11,9 @@ from stressed_table import stressed_table
 from audit.config import AuditSettings
 from audit.errors import InputError
 from audit.run import run_audit
-from audit.stress import COMPARED, established, run_stress
-from reports.stress import render_stress
+from audit.stress import COMPARED, StressResult, established, run_stress
+from reports.html import write_report
+from reports.stress import OVER_ALL, render_stress
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +175,30 @@ def test_every_number_of_the_page_s_tables_has_its_interval(harmed):
     assert len(values) > 200
     assert not [c for c in cells if "nan" in c.lower()]
     assert np.isfinite(harmed.comparisons["p_adjusted"]).all()
+
+
+def test_the_audit_s_report_gets_a_section_with_the_same_verdict(harmed, tmp_path):
+    table = stressed_table(harmed=1.5)
+    audit = run_audit(table[table["corruption"] == "clean"], out=tmp_path)
+    plain = write_report(audit, tmp_path).read_text(encoding="utf-8")
+    assert 'id="stress"' not in plain
+    harmed.save(tmp_path)
+    page = write_report(audit, tmp_path).read_text(encoding="utf-8")
+    part = page[page.index('<section id="stress">') : page.index('<section id="worst">')]
+    for line in harmed.told[:3]:
+        assert line.replace("'", "&#39;") in part
+    shown = [m for m in OVER_ALL if m in set(harmed.curves["metric"])]
+    figures = len(shown) + len(harmed.info["features"])
+    assert part.count('class="panel"') == figures * len(harmed.info["corruptions"])
+    assert write_report(audit, tmp_path).read_text(encoding="utf-8") == page
+    (tmp_path / "stress.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match="run `faceaudit stress` again"):
+        write_report(audit, tmp_path)
+
+
+def test_what_is_read_back_is_what_was_written(harmed, tmp_path):
+    harmed.save(tmp_path)
+    again = StressResult.load(tmp_path)
+    assert again.to_json() == harmed.to_json()
+    assert render_stress(again, examples={}) == render_stress(harmed, examples={})
+    assert StressResult.load(tmp_path / "elsewhere") is None
