@@ -110,11 +110,15 @@ def _audit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, help="folder that `image` is relative to")
     parser.add_argument("--history", type=Path, help="history.csv of a training, for its curves")
     parser.add_argument("--seed", type=int, help="seed of everything drawn by lot (0)")
+    _row_options(parser)
+    _audit_options(parser)
+
+
+def _row_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", default=None, help="left-out rows fail")
     parser.add_argument(
         "--without-marked", metavar="MARKS", help="leave out the faces marked in this marks.jsonl"
     )
-    _audit_options(parser)
 
 
 def _audit_options(parser: argparse.ArgumentParser, *, threads: str = SCAN_THREADS) -> None:
@@ -142,7 +146,7 @@ def _tally_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="give the lists of the worst faces along, which are rows",
     )
-    parser.add_argument("--strict", action="store_true", default=None, help="left-out rows fail")
+    _row_options(parser)
     _reading_options(parser)
     _control_option(parser)
 

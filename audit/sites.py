@@ -35,8 +35,10 @@ OWN = {
     "max_groups": "--max-groups",
     "check_ids": "--check-ids",
     "strict": "--strict",
+    "without_marked": "--without-marked",
 }
 _LATER = ("depth", "seed", "alpha", "margins")  # settled when the counts are audited
+_HERE = ("threads", "without_marked")  # of one machine: no tally tells of them
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def tally_site(
     return SiteTally(
         tally=tally,
         facts=replace(predictions.facts, places={}),  # line numbers are of use at the site only
-        settings=settings.replace(**{n: getattr(AuditSettings(), n) for n in (*_LATER, "threads")}),
+        settings=settings.replace(**{n: getattr(AuditSettings(), n) for n in (*_LATER, *_HERE)}),
         sites=(site,),
         faces=ranked_faces(predictions, settings) if faces else None,
     )

@@ -361,6 +361,26 @@ def test_arrows_move_between_faces_enter_opens_one_and_arrows_turn_the_leaf(url,
     wait_until(lambda: cards(browser) == order, what="the gallery again")
 
 
+FOCUSED = """let e = document.activeElement;
+while (e && e.shadowRoot && e.shadowRoot.activeElement) e = e.shadowRoot.activeElement;
+return e.getAttribute('aria-label') || e.innerText || ''"""
+
+
+def test_the_tab_key_goes_from_pages_to_filters_to_order_to_faces(url, browser):
+    browser.get(f"{url}/errors?race=Black")
+    wait_until(lambda: cards(browser), what="cards")
+    settle(browser)
+    met = []
+    for _ in range(30):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        met.append(browser.execute_script(FOCUSED).split("\n")[0])
+    stops = ["Skip to main content", "Overview", "Errors", "Hide pictures", "race"]
+    stops += ["labelled gender", "More filters", "Clear", "Name it", "Order", "Next"]
+    places = [next(i for i, word in enumerate(met) if word.startswith(stop)) for stop in stops]
+    face = next(i for i, word in enumerate(met) if word.startswith("Face "))
+    assert [*places, face] == sorted([*places, face]), met
+
+
 def test_names_from_the_data_are_text_in_every_corner(url, browser):
     for path in ("", "subgroups", "errors?sort=id", "data"):
         browser.get(f"{url}/{path}")

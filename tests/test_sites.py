@@ -13,6 +13,8 @@ import pytest
 from audit import AuditSettings, InputError, cli, run_audit
 from audit.contract import TALLY_KEY
 from audit.histograms import FRAMES
+from audit.lines import append_line
+from audit.marked import KINDS, Mark
 from audit.merging import merge_sites
 from audit.notes import WITHHELD
 from audit.sites import tally_site
@@ -468,3 +470,22 @@ def test_interrupted_while_counting_or_adding_up_nothing_is_left(sites, capsys, 
     assert cli.main([*command, "--out", "x.parquet"]) == 130
     assert capsys.readouterr().err == "faceaudit: interrupted\n"
     assert {p.name: p.read_bytes() for p in sites.iterdir()} == before
+
+
+def test_marks_are_settled_where_the_rows_are_and_no_tally_tells_their_path(tmp_path):
+    table = synthetic_predictions(300, seed=6)
+    marks = tmp_path / "marks.jsonl"
+    append_line(
+        marks, Mark("2026-01-01T00:00:00Z", str(table.sample_id[7]), KINDS[0], "x").record()
+    )
+    settings = AuditSettings(by=("race",), without_marked=str(marks))
+    counted = tally_site(table, settings)
+    assert counted.tally.rows_left_out == {f"marked {KINDS[0]}": 1}
+    path = write_tally(counted, tmp_path / "t.parquet")
+    assert b"marks.jsonl" not in path.read_bytes()
+    result = run_audit(path)
+    pooled = run_audit(table, settings=settings)
+    assert result.info["rows_left_out"] == pooled.info["rows_left_out"]
+    assert [n for n in result.info["notes"] if "by hand" in n]
+    with pytest.raises(InputError, match="--without-marked is settled when rows are counted"):
+        run_audit(path, settings=AuditSettings(without_marked=str(marks)))
