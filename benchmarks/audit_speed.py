@@ -9,10 +9,9 @@ Aims: the whole command within 6 s of wall time, and at least 100 times less CPU
     python -m benchmarks.audit_speed --rows 100000      quickly
     python -m benchmarks.audit_speed --no-judge         without MetricFrame (minutes of CPU)
 
-Measured 2026-11-24, x86_64, 2 quiet cores, best of 2: the whole command on 2 000 000 rows 9.6 s of
-wall time and 14.6 s of CPU, 1.0 GB at the peak. (3) took 31.9 s of CPU on 100 000 rows, all but
-2.5 s or so of it in proportion to the rows: some ten minutes for 2 000 000, which nobody has waited
-for yet. Neither aim is met.
+Measured 2026-11-25, x86_64, 2 quiet cores, best of 2: the whole command on 2 000 000 rows 9.0 s of
+wall time and 13.8 s of CPU, 635 MB at the peak. (3) took 618 s of CPU in one run on a busy machine,
+44 times the command's 14.0 s. Neither aim is met.
 """
 
 import argparse
