@@ -20,6 +20,7 @@ from audit.face_look import Occlusion, Reading
 from audit.result import AuditResult
 from audit.rows import open_rows
 from audit.run import run_audit
+from model.export import export
 from model.predict import predict
 from model.train import train
 from reports import beside, serve
@@ -176,6 +177,16 @@ def test_a_face_is_read_again_on_request(trained, visit):
     assert not app.exception
     assert words(app).count('class="map"') == 2
     assert "what the table says" not in words(app)  # it is the network that made the table
+
+
+def test_an_exported_network_reads_the_face_as_its_run_did(trained, visit, tmp_path):
+    exported = export(trained / "run", to=tmp_path / "model.onnx").path
+    face = galleries(visit(trained, page="errors"))[0][0]
+    app = visit(trained, exported, page="errors", face=face)
+    app.toggle(key="look again").set_value(True).run()
+    assert not app.exception
+    assert words(app).count('class="map"') == 2
+    assert "what the table says" not in words(app)
 
 
 def test_another_network_is_said_to_be_another(trained, visit, tmp_path):

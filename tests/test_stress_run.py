@@ -12,6 +12,7 @@ from tiny_training import tiny_faces, tiny_settings
 from audit import cli
 from model import stress
 from model.corruptions import CORRUPTIONS, corrupt
+from model.export import export
 from model.faces import FaceTable
 from model.pictures import read_picture
 from model.predict import open_model, predict
@@ -47,6 +48,19 @@ def test_the_clean_readings_are_the_predictions(readings, run, table, tmp_path):
         rows["gender_score"].to_numpy(), abs=1e-4
     )
     assert list(clean["split"]) == list(rows["split"])
+
+
+def test_an_exported_network_reads_worse_pictures_as_its_run_does(readings, run, table, tmp_path):
+    exported = export(run, to=tmp_path / "model.onnx").path
+    part = table.faces.sample(30, random_state=3)
+    few = FaceTable(table.root, part, table.left_out, 0, table.subjects_given, 0)
+    again = read_corrupted(exported, few, split="all", sample=0, severities=[1, 5], threads=1)
+    both = again.readings.merge(readings, on=KEYS)
+    assert len(both) == 30 * (1 + 2 * len(CORRUPTIONS))
+    assert both["age_pred_x"].to_numpy() == pytest.approx(both["age_pred_y"].to_numpy(), abs=0.002)
+    assert both["gender_score_x"].to_numpy() == pytest.approx(
+        both["gender_score_y"].to_numpy(), abs=1e-4
+    )
 
 
 def test_every_face_is_read_once_under_every_corruption_and_severity(readings, table):
