@@ -137,6 +137,29 @@ def test_faces_chosen_by_what_the_model_did_are_not_tested_and_it_is_said(audit,
 
 
 @pytest.mark.parametrize(
+    ("query", "by"),
+    [
+        ({"error": "5..200"}, "error"),
+        ({"area": "age_true,age_pred,0 0,120 0,120 60"}, "age pred"),
+    ],
+)
+def test_spans_and_outlines_of_what_the_model_did_are_not_tested_either(audit, visit, query, by):
+    text = words(visit(audit[0], **query))
+    assert "chosen by what the model did" in text
+    assert by in text
+    assert "difference found" not in text
+
+
+def test_a_span_that_is_named_is_the_same_cohort_after_a_reload(audit, visit):
+    folder, faces = audit
+    keep(folder, {"name": "grown up", "where": {"age_true": ["18..120"]}})
+    text = words(visit(folder, first="grown up", second="everyone else"))
+    n = int((faces.age_true >= 18).sum())
+    assert f"{count(n)} faces" in text
+    assert "true age, years <b>18 to" in text
+
+
+@pytest.mark.parametrize(
     ("where", "second", "said"),
     [
         ({"race": ["unknown"]}, "everyone else", "Fewer than 30 people in the first cohort"),
