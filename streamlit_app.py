@@ -167,7 +167,11 @@ def _bar_alone(
     folder: Path, result: AuditResult, filters: tuple[Filter, ...], rows: FaceRows, *, at: str
 ) -> None:
     """The bar of a page whose figures show the whole audit: a filter draws them not again."""
-    _bar(folder, result, filters, rows, at=at)
+    try:
+        _bar(folder, result, filters, rows, at=at)
+    except (InputError, OSError) as error:  # gone since the page was drawn: nobody else catches it
+        frame.lost(folder, error)
+        return
     if is_wanted():
         st.rerun()
     write_url(filters, page=at)

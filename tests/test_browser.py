@@ -457,6 +457,22 @@ def test_an_audit_taken_away_while_open_gives_a_message_and_comes_back(url, brow
     wait_until(lambda: "Audited and left out" in text_of(browser), what="the page again")
 
 
+def test_a_filter_on_an_audit_taken_away_gives_a_message(url, browser, audit):
+    folder = audit[0]
+    browser.get(f"{url}/subgroups")
+    settle(browser)
+    away = folder.with_name("away")
+    shutil.move(folder, away)
+    try:
+        box = browser.find_element(By.CSS_SELECTOR, "[data-testid=stMultiSelect] input")
+        box.send_keys("Black", Keys.ENTER)
+        wait_until(lambda: "This audit cannot be read" in text_of(browser), what="a message")
+        assert not browser.find_elements(By.CSS_SELECTOR, "[data-testid=stException]")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.move(away, folder)
+
+
 def test_the_theme_follows_the_system(url):
     with open_browser(dark=True) as chromium:
         chromium.get(url)
