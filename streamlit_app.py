@@ -142,8 +142,6 @@ def main(folder: Path, run: Path | None = None) -> None:
         )
         frame.sidebar(looks["view"])
         page.run()
-        if at == "overview":
-            frame.warm_up()
         write_url(filters, page=at)
     except (InputError, OSError) as error:
         frame.lost(folder, error)

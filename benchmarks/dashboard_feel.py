@@ -223,7 +223,6 @@ def journey(person: Person, levels: Iterator[tuple[int, str]], actions: int) -> 
     """Three looks, every page three times, then filters on two pages."""
     for _ in range(3):
         person.open()
-    time.sleep(5)  # the verdict is read
     for page in PAGES * 3:
         person.go(page)
     for page, share in (("Errors", 0.8), ("Subgroups", 0.2)):

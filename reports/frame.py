@@ -16,7 +16,6 @@ from reports.view import View
 
 SIDEBAR = 240  # px
 _WRITTEN = "audit as first seen"
-_BEATS, _WARM = "beats of warming up", 4
 _CONSENT = """
 <p class="wide">Faces are people. These pictures are shown to find out where a model errs, and for
 nothing else: do not try to find out who someone is, do not copy or send pictures on, and keep the
@@ -52,28 +51,6 @@ def sidebar(view: View) -> None:
         st.toggle("Hide pictures", key=HIDE)
         if st.button("Use and consent", type="tertiary", key="consent"):
             consent()
-
-
-def warm_up() -> None:
-    """Fetch what draws figures while the reader reads: else the first page of figures waits."""
-    if st.session_state.get(_BEATS, 0) < _WARM:
-        _warm_up()
-
-
-@st.fragment(run_every=1.0)
-def _warm_up() -> None:
-    """Not at once, which would hold up the verdict; and the beat ends when all is fetched.
-
-    A figure of one point that the style sheet hides: Streamlit loads plotly with the first one.
-    """
-    beat = st.session_state[_BEATS] = st.session_state.get(_BEATS, 0) + 1
-    if beat >= _WARM:
-        st.rerun()
-    if beat > 1:
-        with st.container(key="warm_up"):
-            st.plotly_chart(
-                {"data": [{"type": "scatter", "x": [0], "y": [0]}]}, key="warm up", height=16
-            )
 
 
 def about(result: AuditResult, folder: Path) -> str:

@@ -209,6 +209,15 @@ def test_a_click_on_a_bar_of_scores_opens_the_faces_with_such_scores(url, browse
 
 
 @pytest.mark.parametrize(("tool", "asked"), [("lasso", "area="), ("box", "age_pred=")])
+def taken_back(browser, chip):
+    """Whether no chip says so any more; else it is clicked, as who sees it still there would."""
+    found = browser.find_elements(By.XPATH, f"//button[contains(., '{chip}') and contains(., '×')]")
+    for one in found:
+        one.click()
+        settle(browser)
+    return not found
+
+
 def test_faces_drawn_around_in_the_scatter_are_a_chip_that_can_be_cleared(
     url, browser, tool, asked
 ):
@@ -238,7 +247,8 @@ def test_faces_drawn_around_in_the_scatter_are_a_chip_that_can_be_cleared(
     assert wait_until(lambda: cards(browser), what="cards after a reload") == inside
     for chip in ("outline",) if tool == "lasso" else ("true age", "age read"):
         settle(browser)
-        wait_until(lambda c=chip: button(browser, c), what=chip).click()
+        wait_until(lambda c=chip: button(browser, c), what=chip)
+        wait_until(lambda c=chip: taken_back(browser, c), what=f"{chip} taken back")
     wait_until(lambda: cards(browser) == everybody, what="all faces again")
     assert console_errors(browser) == []
 
