@@ -208,7 +208,6 @@ def test_a_click_on_a_bar_of_scores_opens_the_faces_with_such_scores(url, browse
     wait_until(lambda: "gender_score=0.05..0.099999" in browser.current_url, what="the span")
 
 
-@pytest.mark.parametrize(("tool", "asked"), [("lasso", "area="), ("box", "age_pred=")])
 def taken_back(browser, chip):
     """Whether no chip says so any more; else it is clicked, as who sees it still there would."""
     found = browser.find_elements(By.XPATH, f"//button[contains(., '{chip}') and contains(., '×')]")
@@ -218,6 +217,7 @@ def taken_back(browser, chip):
     return not found
 
 
+@pytest.mark.parametrize(("tool", "asked"), [("lasso", "area="), ("box", "age_pred=")])
 def test_faces_drawn_around_in_the_scatter_are_a_chip_that_can_be_cleared(
     url, browser, tool, asked
 ):
