@@ -32,6 +32,7 @@ from audit.groups import FEW_BELOW, Groups, status
 from audit.metrics import METRICS, Floats
 from audit.rows import Cohort, FaceRows, ask
 from audit.shards import SHARDS, key_sql, sharded
+from audit.tally import SUM_OF, SUM_SQL
 from audit.where import DERIVED, columns_of
 
 KEYS = (
@@ -131,25 +132,11 @@ def _people(info: Mapping[str, Any]) -> tuple[bool, float]:
 
 # From rows to sums ---------------------------------------------------------------------------
 
-_SUM_SQL: Mapping[str, str] = {  # as audit.tally adds up
-    "faces": "count(*)",
-    "age_n": "count(e)",
-    "age_abs": "sum(abs(e))",
-    "age_err": "sum(e)",
-    "age_sq": "sum(e * e)",
-    "age_hit5": "count(*) FILTER (abs(e) <= 500)",
-    "iv_n": "count(age_low)",
-    "iv_hit": "count(*) FILTER (age_true BETWEEN age_low AND age_high)",
-    "iv_width": "sum(floor((age_high - age_low) * 100 + 0.5)::BIGINT)",
-    "gender_n": "count(called) FILTER (y IS NOT NULL)",
-    "gender_hit": "count(*) FILTER (y = called)",
-    "female_n": "count(called) FILTER (y = 1)",
-    "female_called": "count(*) FILTER (y = 1 AND called = 1)",
-    "male_n": "count(called) FILTER (y = 0)",
-    "male_called": "count(*) FILTER (y = 0 AND called = 1)",
-    "score_n": "count(f)",
-    "score_brier": "sum(floor((y - f) * (y - f) * 1e6 + 0.5)::BIGINT)",
-}
+_ADDED = (  # of audit.tally, in its own SQL; two more follow from them
+    *("age_n", "age_abs", "age_err", "age_sq", "age_hit5", "iv_n", "iv_hit", "iv_width"),
+    *("female_n", "female_called", "male_n", "male_called", "score_n", "score_brier"),
+)
+_FOLLOW = ("gender_n", "gender_hit")
 _NEEDED = (
     *("subject_id", "sample_id", "error", "age_true", "age_low", "age_high"),
     *("gender_true", "gender_pred", "gender_score"),
@@ -161,17 +148,19 @@ def _read(
 ) -> tuple[dict[str, Floats], Singles, Floats]:
     """Sums [part, shard] by name; counts of |error| [part, shard, bin] with the bins' edges."""
     faces = _faces(rows, first, second)
-    cells = ", ".join(f"coalesce({sql}, 0)::DOUBLE AS {name}" for name, sql in _SUM_SQL.items())
+    added = {"faces": "count(*)"} | {name: SUM_SQL[name] for name in _ADDED}
+    cells = ", ".join(f"coalesce({sql}, 0)::DOUBLE AS {name}" for name, sql in added.items())
     wheres = (first.where, second.where)
     got = ask(rows, f"SELECT part, shard, {cells} FROM {faces} GROUP BY ALL", *wheres)
+    got = got.assign(**{name: SUM_OF[name](got) for name in _FOLLOW})
     place = got["part"].to_numpy(np.int64), got["shard"].to_numpy(np.int64)
-    sums = {name: np.zeros((_PARTS, SHARDS)) for name in _SUM_SQL}
+    sums = {name: np.zeros((_PARTS, SHARDS)) for name in (*added, *_FOLLOW)}
     for name, array in sums.items():
         array[place] = got[name]
-    binned = "(abs(e) + 9) // 10"  # as audit.histograms: up to and with each tenth of a year
+    binned = "(abs(error) + 9) // 10"  # as audit.histograms: up to and with each tenth of a year
     got = ask(
         rows,
-        f"SELECT part, shard, {binned} AS bin, count(*) AS n FROM {faces} WHERE e IS NOT NULL "
+        f"SELECT part, shard, {binned} AS bin, count(*) AS n FROM {faces} WHERE error IS NOT NULL "
         "GROUP BY ALL",
         *wheres,
     )
@@ -182,16 +171,16 @@ def _read(
 
 
 def _faces(rows: FaceRows, first: Cohort, second: Cohort) -> str:
-    """What follows FROM: the faces of either cohort, with their part and shard."""
+    """What follows FROM: the faces of either cohort, named as those of a tally; part and shard."""
     has = {c: c if c in rows.columns else f"NULL AS {c}" for c in _NEEDED}
     a, b = (
         f"{'NOT ' if one.inverted else ''}coalesce({{{i}}}, false)"
         for i, one in enumerate((first, second))
     )
     read = (
-        "SELECT * EXCLUDE (a, b), CASE WHEN NOT b THEN 0 WHEN a THEN 1 ELSE 2 END AS part, "
+        "SELECT * EXCLUDE (a, b, error), CASE WHEN NOT b THEN 0 WHEN a THEN 1 ELSE 2 END AS part, "
         "coalesce(subject_id, sample_id)::VARCHAR AS person, "
-        "floor(error * 100 + 0.5)::BIGINT AS e, "
+        "floor(error * 100 + 0.5)::INTEGER AS error, "
         f"{_two_way('gender_true')} AS y, {_two_way('gender_pred')} AS called, "
         "CASE WHEN gender_true IN ('female', 'male') THEN gender_score END::DOUBLE AS f "
         f"FROM (SELECT {', '.join(has.values())}, {a} AS a, {b} AS b FROM faces) WHERE a OR b"

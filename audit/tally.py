@@ -31,6 +31,8 @@ from audit.shards import SHARDS, sharded
 __all__ = [
     "SCORE_BINS",
     "SHARDS",
+    "SUM_OF",
+    "SUM_SQL",
     "Feature",
     "Tally",
     "fingerprint_of",
@@ -116,7 +118,7 @@ def _cells(predictions: Predictions) -> pd.DataFrame:
     keys = [*feature_keys(predictions), _SHARD]
     sums = {**_sum_sql(predictions.columns), **_PAIR_SQL}
     [cells] = grouped(predictions.source, [keys], sums, sharded("faces", "person"))
-    derived = {name: of(cells) for name, of in _SUM_OF.items()}
+    derived = {name: of(cells) for name, of in SUM_OF.items()}
     names = [key.name for key in keys]
     return cells.assign(**derived, **_unpaired(cells))[[*names, *SUMS, *BEYOND]]
 
@@ -170,7 +172,8 @@ def _flag(condition: str) -> str:
 _OUTSIDE = "greatest(age_low - age_true, age_true - age_high, 0)"
 _WINKLER = f"least(age_high - age_low + 20 * {_OUTSIDE}, 1e6)"
 _Z = "least(greatest((age_true - age_pred) / age_std, -1000), 1000)"
-_SUM_SQL: Mapping[str, str] = {
+# Over rows of `faces`; whoever adds up other rows gives their columns the same names.
+SUM_SQL: Mapping[str, str] = {
     "age_n": "count(error)",
     "age_abs": "sum(abs(error))::BIGINT",
     "age_err": "sum(error)::BIGINT",
@@ -199,12 +202,12 @@ _SUM_SQL: Mapping[str, str] = {
     "score_var": "sum(floor(f * (1 - f) * 1e6 + 0.5)::INTEGER)::BIGINT",
 }
 # The rest follow from these.
-_SUM_OF: Mapping[str, Callable[[pd.DataFrame], "pd.Series[int]"]] = {
+SUM_OF: Mapping[str, Callable[[pd.DataFrame], "pd.Series[int]"]] = {
     "gender_n": lambda s: s["female_n"] + s["male_n"],
     "gender_hit": lambda s: s["female_called"] + s["male_n"] - s["male_called"],
     "called": lambda s: s["female_called"] + s["male_called"],
 }
-assert {*_SUM_SQL, *_SUM_OF} == {*SUMS}
+assert {*SUM_SQL, *SUM_OF} == {*SUMS}
 
 _BEYOND_SQL: Mapping[str, str] = {
     **{f"age_beyond{k}": f"abs(error) > {x}" for k, x in enumerate(RUNGS)},
@@ -245,7 +248,7 @@ def _sum_sql(columns: Sequence[str]) -> dict[str, str]:
         for prefix, needed in (("iv_", ("age_low", "age_high")), ("std_", ("age_std",)))
         if not {*needed, "age_true", "age_pred"} <= {*columns}
     ]
-    return {k: "0" if k.startswith(tuple(absent)) else sql for k, sql in _SUM_SQL.items()}
+    return {k: "0" if k.startswith(tuple(absent)) else sql for k, sql in SUM_SQL.items()}
 
 
 def _subjects(predictions: Predictions, settings: AuditSettings) -> tuple[int, bool]:

@@ -12,43 +12,17 @@ blob was confirmed; clusters of both metrics 3.4 to 5.2 s, neighbours .01 to .02
 
 import argparse
 import statistics
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from audit.clusters import find_clusters
-from audit.embeddings import Embeddings, neighbours
+from audit.embeddings import neighbours
 
-BLOBS, PLANTED = 12, 7
-
-
-def made(
-    seed: int, *, n: int, planted: bool, photos: int = 1, d: int = 24
-) -> tuple[Embeddings, pd.DataFrame, dict[str, int]]:
-    """Embeddings, faces, and the blob of every sample_id."""
-    rng = np.random.default_rng(seed)
-    person = np.arange(n) // photos
-    blob = rng.integers(0, BLOBS, n // photos + 1)[person]
-    middles = rng.normal(0, 1, (BLOBS, d)) * 1.2
-    vectors = np.maximum(middles[blob] + rng.normal(0, 0.7, (n, d)), 0).astype(np.float32)
-    weak = (blob == PLANTED) & planted
-    shared = rng.normal(0, 3, n // photos + 1)[person]
-    error = (shared + rng.normal(0, 4, n)) * np.where(weak, 2.2, 1)
-    female = rng.random(n) < 0.5
-    wrong = rng.random(n) < np.where(weak, 0.3, 0.08)
-    ids = [f"s{i:05d}" for i in rng.permutation(n)]
-    faces = pd.DataFrame(
-        {
-            "sample_id": ids,
-            "subject_id": [f"p{i}" for i in person],
-            "error": error,
-            "gender_true": np.where(female, "female", "male"),
-            "gender_pred": np.where(female ^ wrong, "female", "male"),
-        }
-    )
-    held = Embeddings(tuple(ids), vectors, np.zeros(n), np.zeros(n))
-    return held, faces, dict(zip(ids, map(int, blob), strict=True))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from look_alikes import PLANTED, made  # the tests' own faces
 
 
 def main() -> None:

@@ -36,6 +36,8 @@ from model.faces import read_faces
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from browser import (
+    AT_REST,
+    cards,
     console_errors,
     open_browser,
     open_dashboard,
@@ -44,16 +46,6 @@ from browser import (
 PAGES = ("Subgroups", "Calibration", "Errors", "Slices", "Data", "Overview")
 BY = ("race", "gender_true", "age_group")
 AIMS = {"first paint": 2.0, "page": 1.0, "filter": 0.5}
-REST = (
-    "const app = document.querySelector('[data-testid=stApp]');"
-    "return !!app && app.dataset.testScriptState === 'notRunning' "
-    "&& !document.querySelector('[data-stale=true], [data-testid=stSkeleton]')"
-)
-CARDS = (
-    "return [...document.querySelectorAll('*')].filter(e => e.shadowRoot)"
-    ".flatMap(h => [...h.shadowRoot.querySelectorAll('.card')])"
-    ".map(c => c.dataset.id).join(' ')"
-)
 PICTURES = (
     "return [...document.querySelectorAll('*')].filter(e => e.shadowRoot)"
     ".flatMap(h => [...h.shadowRoot.querySelectorAll('.card img')])"
@@ -97,7 +89,7 @@ class Person:
         """Seconds from the start of `act` until `done` holds and the page is at rest."""
         start = time.perf_counter()
         act()
-        self.wait(lambda: done() and self.browser.execute_script(REST))
+        self.wait(lambda: done() and self.browser.execute_script(AT_REST))
         self.times.setdefault(what, []).append(time.perf_counter() - start)
 
     def wait(self, question: Callable[[], object]) -> None:
@@ -165,9 +157,9 @@ class Person:
         """The line under the filter bar."""
         return self.browser.find_element(By.CSS_SELECTOR, "p.remain").text
 
-    def cards(self) -> str:
+    def cards(self) -> list[str]:
         """The ids of the faces shown."""
-        return str(self.browser.execute_script(CARDS))
+        return cards(self.browser)
 
     def seen(self) -> bool:
         """Whether every picture shown has arrived."""
@@ -177,7 +169,9 @@ class Person:
         """Click the first button that says so, timed as a step of the story."""
         path = f"//button[contains(., '{words}')]"
         self.wait(
-            lambda: self.browser.execute_script(REST) and self.browser.find_element(By.XPATH, path)
+            lambda: (
+                self.browser.execute_script(AT_REST) and self.browser.find_element(By.XPATH, path)
+            )
         )
         self.timed(what, self.browser.find_element(By.XPATH, path).click, done)
 

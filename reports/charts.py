@@ -11,6 +11,7 @@ from functools import partial
 from html import escape
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -121,12 +122,8 @@ def _figure(view: View, drawn: Drawn) -> None:
         st.html(f'<p class="how">{escape(drawn.why)}</p>')
     clicks = can_open(drawn) and view.rows is not None
     key = f"figure {drawn.key}"
-    st.plotly_chart(
-        drawn.figure.checked,
-        theme=None,
-        config=dict(CONFIG),
-        alt=drawn.alt,
-        height=drawn.height,
+    chart(
+        drawn,
         key=key,
         selection_mode="points",
         on_select=(lambda: _open(view, drawn, key)) if clicks else "ignore",
@@ -137,6 +134,20 @@ def _figure(view: View, drawn: Drawn) -> None:
     if behind.open:  # a grid costs the browser more than the figure: none until it is asked for
         with behind:
             _table(drawn, height="content" if len(drawn.table) <= _OPEN_ROWS else _OPEN_HEIGHT)
+
+
+def chart(drawn: Drawn, *, key: str, config: Mapping[str, Any] = CONFIG, **selecting: Any) -> None:
+    """Draw a figure in its own colours, with its alt text; `selecting`: what a click does."""
+    assert drawn.figure is not None
+    st.plotly_chart(
+        drawn.figure.checked,
+        theme=None,
+        config=dict(config),
+        alt=drawn.alt,
+        height=drawn.height,
+        key=key,
+        **selecting,
+    )
 
 
 def _table(drawn: Drawn, *, height: int | str) -> None:

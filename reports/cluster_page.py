@@ -9,15 +9,14 @@ import streamlit as st
 
 from audit.clusters import Cluster, find_clusters
 from audit.embeddings import Embeddings
-from audit.metrics import METRICS
 from audit.rows import FaceRows, figures_of, rows_of
-from audit.words import count, in_unit, interval, p_value
+from audit.words import count, p_value
 from reports import lookup
 from reports.asking import Filter
 from reports.charts import download
 from reports.faces_page import draw_faces
 from reports.filters import ask_for, narrow
-from reports.tables import metric_words
+from reports.tables import contrast_words
 from reports.view import View
 
 COLUMN = "lookalikes"  # the filter's name in the URL: no table has such a column
@@ -82,14 +81,9 @@ def _summary(confirmed: int, tested: int) -> str:
 
 
 def _sheet(view: View, cluster: Cluster, place: int) -> None:
-    unit = METRICS[cluster.metric].unit
     words = (
-        f"{metric_words(cluster.metric)} {in_unit(cluster.value, unit)}, "
-        f"{in_unit(cluster.complement_value, unit)} for everyone else: a difference of "
-        f"{in_unit(cluster.difference, unit, signed=True)} "
-        f"{interval(cluster.low, cluster.high, unit, signed=True)}, adjusted "
-        f"{p_value(cluster.p_adjusted)}; {count(cluster.n)} faces, {count(cluster.n_confirm)} of "
-        "them in the half that tests"
+        f"{contrast_words(vars(cluster))}, adjusted {p_value(cluster.p_adjusted)}; "
+        f"{count(cluster.n)} faces, {count(cluster.n_confirm)} of them in the half that tests"
     )
     with st.container(key=f"cluster_{place}"):
         st.html(

@@ -10,7 +10,7 @@ import streamlit as st
 from audit.rows import draw_points
 from audit.where import AREA, Area, Span, Where
 from audit.words import count
-from reports.charts import in_theme
+from reports.charts import chart, in_theme
 from reports.filters import add
 from reports.plot import Figure, scatter
 from reports.ranges import area_of
@@ -93,7 +93,6 @@ def _draw(view: View, axes: Map) -> None:
         st.html('<p class="how">No face that fits the filter has both numbers.</p>')
         return
     (drawn,) = in_theme([scatter_of(points, axes, view.where)])
-    assert drawn.figure is not None
     lot = f" Drawn by lot: {count(len(points))} faces; an outline takes in all." * (
         len(points) == DOTS
     )
@@ -104,13 +103,10 @@ def _draw(view: View, axes: Map) -> None:
     )
     # A chart of another key forgets what plotly itself drew: the filter is what holds.
     key = f"map {axes.x} {[str(view.where.get(column)) for column in own]}"
-    st.plotly_chart(
-        drawn.figure.checked,
-        theme=None,
-        config=dict(_TOOLS),
-        alt=drawn.alt,
-        height=drawn.height,
+    chart(
+        drawn,
         key=key,
+        config=_TOOLS,
         selection_mode=("points", "box", "lasso"),
         on_select=lambda: _chosen(view, axes, key),
     )

@@ -8,9 +8,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from audit.metrics import METRICS
 from audit.rows import rows_of
-from audit.words import count, in_unit, interval
+from audit.words import count
 from reports import lookup
 from reports.asking import label_of
 from reports.calibration_page import calibration_page
@@ -25,7 +24,7 @@ from reports.faces_page import draw_faces, empty, errors_page
 from reports.marking import marks_section
 from reports.opening import Finding, Tile, opening, site_notes
 from reports.pointing import Pointed
-from reports.tables import metric_words
+from reports.tables import contrast_words
 from reports.theme import Drawn
 from reports.view import View
 
@@ -128,17 +127,8 @@ def slices_page(view: View) -> None:
 
 
 def _slice(view: View, row: dict[str, Any], *, place: int) -> None:
-    """A confirmed group with its figure beside everyone else's, and a way to its faces.
-
-    The interval of a slice's record is that of the difference.
-    """
-    unit = METRICS[row["metric"]].unit
-    words = (
-        f"{metric_words(row['metric'])} {in_unit(row['value'], unit)}, "
-        f"{in_unit(row['complement_value'], unit)} for everyone else: a difference of "
-        f"{in_unit(row['difference'], unit, signed=True)} "
-        f"{interval(row['low'], row['high'], unit, signed=True)}; {count(row['n'])} faces"
-    )
+    """A confirmed group with its figure beside everyone else's, and a way to its faces."""
+    words = f"{contrast_words(row)}; {count(row['n'])} faces"
     with st.container(key=f"slice_{place}", horizontal=True, vertical_alignment="center"):
         st.html(
             f'<p class="finding">{escape(str(row["group"]))}</p><p class="how">{escape(words)}</p>'

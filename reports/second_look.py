@@ -13,7 +13,7 @@ from audit.face_look import FaceLook, Reading
 from audit.rows import rows_of
 from audit.words import score, years
 from reports import lookup
-from reports.charts import in_theme, is_dark
+from reports.charts import chart, in_theme, is_dark
 from reports.reread import is_number, map_words, tinted, worse_pictures
 from reports.thumbnails import picture_path
 from reports.view import View
@@ -81,16 +81,8 @@ def second_look(view: View, row: Mapping[str, Any]) -> None:
         st.html(f'<p class="note">{escape(words)}</p>')
     _maps(view, look)
     for drawn in in_theme(worse_pictures(look.readings, row.get("age_true"))):
-        assert drawn.figure is not None
         st.html(f'<p class="figure-title">{escape(drawn.title)}</p>')
-        st.plotly_chart(
-            drawn.figure.checked,
-            theme=None,
-            config={"displayModeBar": False, "responsive": True},
-            alt=drawn.alt,
-            height=drawn.height,
-            key=f"figure {drawn.key}",
-        )
+        chart(drawn, key=f"figure {drawn.key}")
 
 
 def _differs(row: Mapping[str, Any], clean: Reading) -> str:

@@ -229,6 +229,20 @@ def metric_words(metric: str) -> str:
     return METRICS[metric].label if metric in METRICS else metric
 
 
+def contrast_words(one: Mapping[str, Any]) -> str:
+    """`Mean absolute age error 9.1 years, 5.0 years for everyone else: a difference of ...`.
+
+    one: metric, value, complement_value, difference, and low and high, which are the difference's.
+    """
+    unit = METRICS[one["metric"]].unit
+    return (
+        f"{metric_words(one['metric'])} {words.in_unit(one['value'], unit)}, "
+        f"{words.in_unit(one['complement_value'], unit)} for everyone else: a difference of "
+        f"{words.in_unit(one['difference'], unit, signed=True)} "
+        f"{words.interval(one['low'], one['high'], unit, signed=True)}"
+    )
+
+
 def _order(table: pd.DataFrame) -> list[str]:
     """The table's columns, an interval's two ends replaced by one where the lower stands."""
     ends = {low: name for name, (low, _) in _PAIRS.items()}

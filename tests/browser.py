@@ -21,6 +21,12 @@ from selenium.webdriver.common.by import By
 SECONDS = 60.0  # patience: machines may be slow or shared; a wait ends as soon as it may
 OWN = ("data:", "blob:", "chrome:", "chrome-untrusted:")
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
+AT_REST = (
+    "const app = document.querySelector('[data-testid=stApp]');"
+    "return !!app && app.dataset.testScriptState === 'notRunning' "
+    "&& !document.querySelector('[data-stale=true], [data-testid=stSkeleton]')"
+    "&& !!document.querySelector('[data-testid=stMainBlockContainer] [data-testid]')"
+)
 
 
 def chromium_or_skip() -> tuple[str, str]:
@@ -108,13 +114,18 @@ def wait_until(question: Callable[[], object], *, what: str, seconds: float = SE
 
 def settle(browser: Chrome) -> None:
     """Wait until Streamlit has run the page to its end and drawn it."""
+    wait_until(lambda: browser.execute_script(AT_REST), what="the page to come to rest")
+
+
+def cards(browser: Chrome) -> list[str]:
+    """The sample ids of the gallery's cards, which stand in a shadow root."""
     script = (
-        "const app = document.querySelector('[data-testid=stApp]');"
-        "return !!app && app.dataset.testScriptState === 'notRunning' "
-        "&& !document.querySelector('[data-stale=true], [data-testid=stSkeleton]')"
-        "&& !!document.querySelector('[data-testid=stMainBlockContainer] [data-testid]')"
+        "const hosts = [...document.querySelectorAll('[data-testid=stBidiComponentRegular], "
+        ".stBidiComponent *')].filter(e => e.shadowRoot);"
+        "return hosts.flatMap(h => [...h.shadowRoot.querySelectorAll('.card')])"
+        ".map(c => c.dataset.id)"
     )
-    wait_until(lambda: browser.execute_script(script), what="the page to come to rest")
+    return list(browser.execute_script(script))
 
 
 def text_of(browser: Chrome) -> str:

@@ -16,6 +16,7 @@ import pytest
 from audit_folder import write_audit_folder
 from browser import (
     SECONDS,
+    cards,
     clean_environment,
     console_errors,
     open_browser,
@@ -84,17 +85,6 @@ def go(browser, page):
         lambda: browser.find_element(By.XPATH, f"//h1[contains(., '{heading}')]"), what=heading
     )
     settle(browser)
-
-
-def cards(browser):
-    """The sample ids of the gallery's cards, which stand in a shadow root."""
-    script = (
-        "const hosts = [...document.querySelectorAll('[data-testid=stBidiComponentRegular], "
-        ".stBidiComponent *')].filter(e => e.shadowRoot);"
-        "return hosts.flatMap(h => [...h.shadowRoot.querySelectorAll('.card')])"
-        ".map(c => c.dataset.id)"
-    )
-    return browser.execute_script(script)
 
 
 def focused(browser):

@@ -3,14 +3,14 @@
 import csv
 import io
 import json
-import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from audit_folder import write_audit_folder
+from dashboard_app import visit_dashboard, words
 from example_result import example_faces
-from streamlit.testing.v1 import AppTest
 
 from audit.lines import append_line
 from audit.marked import new_mark, read_marks
@@ -32,15 +32,7 @@ def audit(tmp_path):
 
 @pytest.fixture
 def visit(monkeypatch):
-    def run(folder, *, page="cohorts", **query):
-        monkeypatch.setattr(sys, "argv", ["streamlit_app.py", str(folder)])
-        app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60)
-        for name, value in query.items():
-            app.query_params[name] = value
-        app.session_state["page asked for"] = page
-        return app.run()
-
-    return run
+    return partial(visit_dashboard, monkeypatch, page="cohorts")
 
 
 @pytest.fixture
@@ -51,10 +43,6 @@ def read_only(monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(kept, "append_line", refuse)
-
-
-def words(app):
-    return "\n".join(element.proto.body for element in app.main.get("html"))
 
 
 def keep(folder, *records):

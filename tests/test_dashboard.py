@@ -6,7 +6,7 @@ import json
 import os
 import re
 import socket
-import sys
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 import streamlit.config
 from audit_folder import write_audit_folder
+from dashboard_app import visit_dashboard, words
 from example_result import example_faces, example_result
 from PIL import Image
-from streamlit.testing.v1 import AppTest
 
 from audit import AuditSettings, run_audit
 from audit.errors import InputError
@@ -325,22 +325,7 @@ def audit(tmp_path_factory):
 @pytest.fixture
 def visit(monkeypatch):
     """Run the dashboard on a folder, with a query, at a page; the URL's path chooses the page."""
-
-    def run(folder, *, page="", **query):
-        monkeypatch.setattr(sys, "argv", ["streamlit_app.py", str(folder)])
-        app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=60)
-        for name, value in query.items():
-            app.query_params[name] = value
-        if page:
-            app.session_state["page asked for"] = page
-        return app.run()
-
-    return run
-
-
-def words(app):
-    """All that `st.html` put on the page."""
-    return "\n".join(element.proto.body for element in app.main.get("html"))
+    return partial(visit_dashboard, monkeypatch)
 
 
 @pytest.mark.parametrize("page", ["", "subgroups", "calibration", "errors", "data"])

@@ -2,16 +2,16 @@
 
 import io
 import json
-import sys
 from base64 import b64decode
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from audit_folder import write_audit_folder
+from dashboard_app import visit_dashboard, words
 from example_result import example_faces, example_result
 from PIL import Image
-from streamlit.testing.v1 import AppTest
 from tiny_training import tiny_faces, tiny_settings
 
 from audit.embeddings import embeddings_beside, neighbours, read_embeddings, write_embeddings
@@ -32,20 +32,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture
 def visit(monkeypatch):
-    def run(folder, *more, page="", **query):
-        monkeypatch.setattr(sys, "argv", ["streamlit_app.py", str(folder), *map(str, more)])
-        app = AppTest.from_file(str(ROOT / "streamlit_app.py"), default_timeout=120)
-        for name, value in query.items():
-            app.query_params[name] = value
-        if page:
-            app.session_state["page asked for"] = page
-        return app.run()
-
-    return run
-
-
-def words(app):
-    return "\n".join(element.proto.body for element in app.main.get("html"))
+    return partial(visit_dashboard, monkeypatch)
 
 
 def galleries(app):
