@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
 
 SECONDS = 60.0  # patience: machines may be slow or shared; a wait ends as soon as it may
 OWN = ("data:", "blob:", "chrome:", "chrome-untrusted:")
@@ -115,6 +117,25 @@ def wait_until(question: Callable[[], object], *, what: str, seconds: float = SE
 def settle(browser: Chrome) -> None:
     """Wait until Streamlit has run the page to its end and drawn it."""
     wait_until(lambda: browser.execute_script(AT_REST), what="the page to come to rest")
+
+
+def stand_still(browser: Chrome, css: str, *, seconds: float = 0.5) -> WebElement:
+    """Wait until an element has stood in one place for so long, and return it.
+
+    A fold that opens and a figure that is laid out move what a drag would start on.
+    """
+    place: object = None
+    since = time.monotonic()
+
+    def stands() -> WebElement | None:
+        nonlocal place, since
+        element = browser.find_element(By.CSS_SELECTOR, css)
+        now = (element.id, element.rect)
+        if now != place:
+            place, since = now, time.monotonic()
+        return element if time.monotonic() - since >= seconds else None
+
+    return cast("WebElement", wait_until(stands, what=f"{css} to stand still"))
 
 
 def cards(browser: Chrome) -> list[str]:

@@ -23,6 +23,7 @@ from browser import (
     open_dashboard,
     requests_of,
     settle,
+    stand_still,
     text_of,
     wait_until,
 )
@@ -216,13 +217,14 @@ def test_faces_drawn_around_in_the_scatter_are_a_chip_that_can_be_cleared(
     everybody = wait_until(lambda: cards(browser), what="cards")
     fold = "//summary[contains(., 'Choose faces in a scatter')]"
     wait_until(lambda: browser.find_element(By.XPATH, fold), what="the fold").click()
-    plot = wait_until(
-        lambda: browser.find_element(By.CSS_SELECTOR, ".js-plotly-plot .nsewdrag"), what="a scatter"
-    )
+    scatter = ".js-plotly-plot .nsewdrag"
+    stand_still(browser, scatter)
     settle(browser)
     if tool == "box":
         browser.find_element(By.CSS_SELECTOR, "[data-attr=dragmode][data-val=select]").click()
+    plot = browser.find_element(By.CSS_SELECTOR, scatter)
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
+    plot = stand_still(browser, scatter)
     path = [(-150, -80), (150, -80), (150, 80), (-150, 80)]
     chain = ActionChains(browser).move_to_element_with_offset(plot, *path[0]).click_and_hold()
     for (x0, y0), (x1, y1) in pairwise(path):
