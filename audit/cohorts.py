@@ -32,7 +32,7 @@ from audit.groups import FEW_BELOW, Groups, status
 from audit.metrics import METRICS, Floats
 from audit.rows import Cohort, FaceRows, ask
 from audit.shards import SHARDS, key_sql, sharded
-from audit.tally import SUM_OF, SUM_SQL
+from audit.tally import SUM_OF, VALUE_SQL
 from audit.where import DERIVED, columns_of
 
 KEYS = (
@@ -148,8 +148,8 @@ def _read(
 ) -> tuple[dict[str, Floats], Singles, Floats]:
     """Sums [part, shard] by name; counts of |error| [part, shard, bin] with the bins' edges."""
     faces = _faces(rows, first, second)
-    added = {"faces": "count(*)"} | {name: SUM_SQL[name] for name in _ADDED}
-    cells = ", ".join(f"coalesce({sql}, 0)::DOUBLE AS {name}" for name, sql in added.items())
+    added = {"faces": "1"} | {name: VALUE_SQL[name] for name in _ADDED}
+    cells = ", ".join(f"coalesce(sum({sql}), 0)::DOUBLE AS {name}" for name, sql in added.items())
     wheres = (first.where, second.where)
     got = ask(rows, f"SELECT part, shard, {cells} FROM {faces} GROUP BY ALL", *wheres)
     got = got.assign(**{name: SUM_OF[name](got) for name in _FOLLOW})

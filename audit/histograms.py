@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.notes import FAR
-from audit.packed import Key, grouped, no_rows
+from audit.packed import Key, Sums
 from audit.predictions import Predictions
-from audit.shards import SHARDS, sharded
+from audit.shards import SHARDS
 
 LOGIT_STEP = 0.05  # width of a score bin, in logit units
 LOGIT_END = 40.0  # a softmax saturates at 16 (32 bits) or 37 (64); empty bins cost nothing
@@ -69,8 +69,8 @@ def score_edges() -> NDArray[np.float64]:
     return np.concatenate([[0.0, 0.0], 1 / (1 + np.exp(-inner)), [1.0, 1.0]])
 
 
-def histograms(predictions: Predictions) -> dict[str, pd.DataFrame]:
-    """Every histogram of FRAMES; one scan for those that read the same rows."""
+def histogram_sums(predictions: Predictions) -> dict[str, Sums]:
+    """The sums of every histogram; those by year stand in two, which `as_histograms` unites."""
     return {
         **_errors_and_years(predictions),
         "scores": _scores(predictions),
@@ -79,56 +79,54 @@ def histograms(predictions: Predictions) -> dict[str, pd.DataFrame]:
     }
 
 
-_N = {"n": "count(*)"}
+def as_histograms(found: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The histograms of FRAMES, of what was added up for them."""
+    years = pd.concat([found[f"years{i}"] for i in (0, 1)], ignore_index=True)
+    keys = [str(name) for name in years if name != "n"]
+    one = {name: found[name] for name in ("errors", "scores", "z", "ages", "misses")}
+    return {**one, "years": years.sort_values(keys, ignore_index=True)}
+
+
 # The half of the people a row belongs to: corrections are fitted on one and judged on the other.
 _HALF = Key("half", f"(shard >= {SHARDS // 2})::INTEGER", 2)
-_BY_PERSON = sharded("faces", "person")
+_READ = "error IS NOT NULL"
 
 
 def _year(age: str) -> str:
     return f"greatest(least(floor({age}), {YEARS - 1}), 0)::INTEGER"
 
 
-def _errors_and_years(predictions: Predictions) -> dict[str, pd.DataFrame]:
+def _errors_and_years(predictions: Predictions) -> dict[str, Sums]:
     features = feature_keys(predictions)
     bins = Key("bin", "(abs(error) + 9) // 10", 10 * FAR + 1)
     older = Key("read_older", "(age_pred > age_true)::INTEGER", 2)
-    years = [
-        [*features, Key("of_pred", f"{i}", 2), Key("age_year", _year(age), YEARS), older]
+    years = {
+        f"years{i}": Sums(
+            [*features, Key("of_pred", f"{i}", 2), Key("age_year", _year(age), YEARS), older],
+            {},
+            _READ,
+        )
         for i, age in enumerate(("age_true", "age_pred"))
-    ]
-    tables = [[*features, bins], *years]
-    if "age" in predictions.heads:
-        rows = "faces WHERE error IS NOT NULL"
-        errors, *parts = grouped(predictions.source, tables, _N, rows)
-    else:
-        errors, *parts = (no_rows(keys, [*_N]) for keys in tables)
-    both = pd.concat(parts, ignore_index=True)
-    return {"errors": errors, "years": _sorted(both, [key.name for key in years[0]])}
+    }
+    return {"errors": Sums([*features, bins], {}, _READ), **years}
 
 
-def _scores(predictions: Predictions) -> pd.DataFrame:
+def _scores(predictions: Predictions) -> Sums:
     bins = Key("bin", _score_bin("f"), SCORE_BINS)
     keys = [*feature_keys(predictions), bins, Key("female", "y", 2), _HALF]
-    sums = _N | {"score": "sum(floor(f * 1e6 + 0.5)::INTEGER)::BIGINT"}
-    if "score" not in predictions.heads:
-        return no_rows(keys, [*sums])
-    return grouped(predictions.source, [keys], sums, f"{_BY_PERSON} WHERE f IS NOT NULL")[0]
+    return Sums(keys, {"score": "floor(f * 1e6 + 0.5)::INTEGER"}, "f IS NOT NULL")
 
 
-def _z(predictions: Predictions) -> pd.DataFrame:
+def _z(predictions: Predictions) -> Sums:
     end = round(Z_END / Z_STEP)
     z = f"least(greatest((age_true - age_pred) / age_std, -{Z_END}), {Z_END})"
     place = f"least(floor({z} * {round(1 / Z_STEP)}), {end - 1})::INTEGER"
     keys = [*feature_keys(predictions), Key("bin", place, 2 * end, -end)]
-    sums = _N | {"sigma": f"sum(floor(least(age_std, {FAR}) * 100 + 0.5)::INTEGER)::BIGINT"}
-    if "age" not in predictions.heads or "age_std" not in predictions.columns:
-        return no_rows(keys, [*sums])
-    rows = "faces WHERE error IS NOT NULL AND age_std IS NOT NULL"
-    return grouped(predictions.source, [keys], sums, rows)[0]
+    sigma = {"sigma": f"floor(least(age_std, {FAR}) * 100 + 0.5)::INTEGER"}
+    return Sums(keys, sigma, f"{_READ} AND age_std IS NOT NULL")
 
 
-def _ages_and_misses(predictions: Predictions) -> dict[str, pd.DataFrame]:
+def _ages_and_misses(predictions: Predictions) -> dict[str, Sums]:
     features = [k for k in feature_keys(predictions) if k.name != "age_group"]
     fifths = 5 * FAR_OFF
     # to the nearest fifth, so that whole years of error stand where they are
@@ -148,14 +146,8 @@ def _ages_and_misses(predictions: Predictions) -> dict[str, pd.DataFrame]:
         Key("bin", place, 2 * tenths + 1, -tenths),
     ]
     near_pred = f"least(greatest(age_pred, -{FAR}), {FAR})"
-    sums = _N | {"pred": f"sum(floor({near_pred} * 100 + 0.5)::INTEGER)::BIGINT"}
-    if "age" not in predictions.heads:
-        return {"ages": no_rows(ages, [*sums]), "misses": no_rows(misses, [*_N])}
-    rows = f"{_BY_PERSON} WHERE error IS NOT NULL"
-    return {
-        "ages": grouped(predictions.source, [ages], sums, rows)[0],
-        "misses": grouped(predictions.source, [misses], _N, rows)[0],
-    }
+    pred = {"pred": f"floor({near_pred} * 100 + 0.5)::INTEGER"}
+    return {"ages": Sums(ages, pred, _READ), "misses": Sums(misses, {}, _READ)}
 
 
 def _score_bin(f: str) -> str:
@@ -165,7 +157,3 @@ def _score_bin(f: str) -> str:
     steps = f"floor((ln({f} / (1 - {f})) + {LOGIT_END}) / {LOGIT_STEP})"
     inner = f"greatest(least({steps}, {last - 1}), 0)::INTEGER + 1"
     return f"CASE WHEN {f} <= 0 THEN 0 WHEN {f} >= 1 THEN {last + 1} ELSE {inner} END"
-
-
-def _sorted(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    return frame.sort_values(keys, ignore_index=True)

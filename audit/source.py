@@ -95,10 +95,9 @@ class Source:
         """The only row of a query, by column name."""
         try:
             cursor = self.con.execute(sql)
-            row = cursor.fetchone()
+            [row] = cursor.fetchall()
         except duckdb.Error as error:
             raise reading_error(error, self.label) from error
-        assert row is not None
         return dict(zip([d[0] for d in cursor.description or ()], row, strict=True))
 
     def frame(self, sql: str) -> pd.DataFrame:
@@ -156,6 +155,8 @@ def open_source(source: Path | pd.DataFrame, *, threads: int | None = None) -> S
     con = duckdb.connect(config={"autoinstall_known_extensions": False})
     con.execute("SET enable_progress_bar = false")
     con.execute(f"SET temp_directory = {quoted(tempfile.gettempdir())}")
+    # who reads batches works on one while the engine fills the next
+    con.execute("SET streaming_buffer_size = '64MB'")
     if threads:
         con.execute(f"SET threads = {int(threads)}")
     if isinstance(source, pd.DataFrame):

@@ -16,15 +16,16 @@ from audit.features import Feature
 from audit.histograms import (
     FRAMES,
     SCORE_BINS,
+    as_histograms,
     feature_keys,
     frame_keys,
-    histograms,
+    histogram_sums,
     keys_without_age,
     score_edges,
 )
 from audit.levels import sorted_levels
 from audit.metrics import BEYOND, BY_PREDICTED, LOGITS, RUNGS, SUMS
-from audit.packed import Key, grouped, no_rows
+from audit.packed import Key, Sums, add_up, no_rows
 from audit.predictions import Predictions
 from audit.shards import SHARDS, sharded
 
@@ -32,7 +33,7 @@ __all__ = [
     "SCORE_BINS",
     "SHARDS",
     "SUM_OF",
-    "SUM_SQL",
+    "VALUE_SQL",
     "Feature",
     "Tally",
     "fingerprint_of",
@@ -92,7 +93,7 @@ class Tally:
 
 
 def tally_predictions(predictions: Predictions, settings: AuditSettings) -> Tally:
-    """Add up every row of `faces`: one scan for the sums, up to four for the histograms.
+    """Add up every row of `faces`: one scan where the keys are few beside the rows.
 
     All sums are integers (errors in 1/100 year, scores in millionths), so neither the order of the
     rows nor threads nor chunks change a bit.
@@ -101,9 +102,7 @@ def tally_predictions(predictions: Predictions, settings: AuditSettings) -> Tall
     tally = Tally(
         features=predictions.features,
         age_groups=predictions.age_groups,
-        cells=_cells(predictions),
-        predicted=_predicted(predictions),
-        **histograms(predictions),
+        **_frames(predictions),
         rows_read=predictions.rows_read,
         rows_left_out=dict(predictions.rows_left_out),
         subjects=subjects,
@@ -114,22 +113,66 @@ def tally_predictions(predictions: Predictions, settings: AuditSettings) -> Tall
     return replace(tally, fingerprint=fingerprint_of(tally))
 
 
-def _cells(predictions: Predictions) -> pd.DataFrame:
-    keys = [*feature_keys(predictions), _SHARD]
-    sums = {**_sum_sql(predictions.columns), **_PAIR_SQL}
-    [cells] = grouped(predictions.source, [keys], sums, sharded("faces", "person"))
-    derived = {name: of(cells) for name, of in SUM_OF.items()}
-    names = [key.name for key in keys]
-    return cells.assign(**derived, **_unpaired(cells))[[*names, *SUMS, *BEYOND]]
+def _frames(predictions: Predictions) -> dict[str, pd.DataFrame]:
+    """Every table of a tally (FRAMES), from one scan where their keys are few."""
+    tables = {**_cells_and_rungs(predictions), **histogram_sums(predictions)}
+    rows = predictions.rows_audited
+    heads = {"cells": "", "scores": "score", "score_rungs": "score"}  # the others need ages
+    known = {k: t for k, t in tables.items() if heads.get(k, "age") in ("", *predictions.heads)}
+    found = add_up(predictions.source, known, sharded("faces", "person"), count=rows)
+    found |= {name: no_rows(table) for name, table in tables.items() if name not in known}
+    cells = _with_rungs(found["cells"], found.pop("age_rungs"), found.pop("score_rungs"))
+    names = frame_keys("cells", [f.name for f in predictions.features])
+    predicted = found["predicted"].drop(columns="n")
+    return {
+        "cells": cells[[*names, *SUMS, *BEYOND]],
+        "predicted": predicted,
+        **as_histograms(found),
+    }
 
 
-def _predicted(predictions: Predictions) -> pd.DataFrame:
-    keys = [*keys_without_age(predictions), _SHARD]
-    if "age" not in predictions.heads:
-        return no_rows(keys, BY_PREDICTED)
-    every = _sum_sql(predictions.columns)
-    rows = f"{sharded('faces', 'person')} WHERE error IS NOT NULL"
-    return grouped(predictions.source, [keys], {k: every[k] for k in BY_PREDICTED}, rows)[0]
+def _cells_and_rungs(predictions: Predictions) -> dict[str, Sums]:
+    cell = [*feature_keys(predictions), _SHARD]
+    values = _values(predictions.columns)
+    age_rung = " + ".join(f"(abs(error) > {x})::TINYINT" for x in RUNGS)
+    score_rung = " + ".join(f"(f >= {float(expit(x))!r})::TINYINT" for x in LOGITS)
+    scored = [*cell, Key("female", "y", 2), Key("rung", score_rung, len(LOGITS) + 1)]
+    return {
+        "cells": Sums(cell, values),
+        "predicted": Sums(
+            [*keys_without_age(predictions), _SHARD],
+            {name: values[name] for name in BY_PREDICTED},
+            "error IS NOT NULL",
+        ),
+        "age_rungs": Sums([*cell, Key("rung", age_rung, len(RUNGS) + 1)], {}, "error IS NOT NULL"),
+        "score_rungs": Sums(scored, {}, "f IS NOT NULL"),
+    }
+
+
+def _with_rungs(
+    cells: pd.DataFrame, age_rungs: pd.DataFrame, score_rungs: pd.DataFrame
+) -> pd.DataFrame:
+    """The cells with the columns that follow from others, and those of BEYOND."""
+    ages = _beyond(cells["age_n"], age_rungs.assign(female=0), len(RUNGS))[:, 0]
+    scores = _beyond(cells["score_n"], score_rungs, len(LOGITS))
+    told = {f"age_beyond{k}": ages[:, k + 1] for k in range(len(RUNGS))}
+    told["score_female"] = scores[:, 1, 0]
+    for female, who in enumerate(("male", "female")):
+        told |= {f"score_{who}{k}": scores[:, female, k + 1] for k in range(len(LOGITS))}
+    return cells.assign(**{name: of(cells) for name, of in SUM_OF.items()}, **told)
+
+
+def _beyond(n: "pd.Series[int]", rungs: pd.DataFrame, last: int) -> NDArray[np.int64]:
+    """Rows on each rung or beyond, [cell, female, rung]. n: rows of each cell that stand on any.
+
+    Both tables are sorted by cell, so that the next cell of the one is the next of the other.
+    """
+    cell = rungs.drop(columns=["female", "rung", "n"]).to_numpy()
+    new = np.any(cell[1:] != cell[:-1], axis=1)
+    place = np.flatnonzero(n)[np.cumsum(np.concatenate([[0], new]))[: len(rungs)]]
+    out = np.zeros((len(n), 2, last + 1), dtype=np.int64)
+    out[place, rungs["female"], rungs["rung"]] = rungs["n"]
+    return out[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
 
 
 def merge_tallies(tallies: Sequence[Tally]) -> Tally:
@@ -165,41 +208,40 @@ _SHARD = Key("shard", "shard", SHARDS)
 
 
 def _flag(condition: str) -> str:
-    return f"count(*) FILTER ({condition})"
+    return f"({condition})::TINYINT"
 
 
 # The interval score of a 90 % interval: its width, and 2 / .1 = 20 years for a year outside.
 _OUTSIDE = "greatest(age_low - age_true, age_true - age_high, 0)"
 _WINKLER = f"least(age_high - age_low + 20 * {_OUTSIDE}, 1e6)"
 _Z = "least(greatest((age_true - age_pred) / age_std, -1000), 1000)"
-# Over rows of `faces`; whoever adds up other rows gives their columns the same names.
-SUM_SQL: Mapping[str, str] = {
-    "age_n": "count(error)",
-    "age_abs": "sum(abs(error))::BIGINT",
-    "age_err": "sum(error)::BIGINT",
-    "age_sq": "sum(error::BIGINT * error)::BIGINT",
+# What each row of `faces` adds: a whole number, or NULL for nothing. Who adds up other rows gives
+# their columns the same names.
+VALUE_SQL: Mapping[str, str] = {
+    "age_n": _flag("error IS NOT NULL"),
+    "age_abs": "abs(error)",
+    "age_err": "error",
+    "age_sq": "error::BIGINT * error",
     "age_hit5": _flag("abs(error) <= 500"),
-    "age_years": "sum(CASE WHEN error IS NOT NULL THEN floor(age_true * 100 + 0.5)::INTEGER END)"
-    "::BIGINT",
+    "age_years": "CASE WHEN error IS NOT NULL THEN floor(age_true * 100 + 0.5)::INTEGER END",
     "age_int": _flag("error IS NOT NULL AND age_true = floor(age_true)"),
-    "iv_n": "count(age_low)",
+    "iv_n": _flag("age_low IS NOT NULL"),
     "iv_hit": _flag("age_true BETWEEN age_low AND age_high"),
-    "iv_width": "sum(floor((age_high - age_low) * 100 + 0.5)::BIGINT)::BIGINT",
+    "iv_width": "floor((age_high - age_low) * 100 + 0.5)::BIGINT",
     "iv_below": _flag("age_true < age_low"),
-    # `least` and `greatest` pass over NULL, so rows without must be filtered
-    "iv_winkler": f"sum(floor({_WINKLER} * 100 + 0.5)::BIGINT) "
-    "FILTER (age_low IS NOT NULL)::BIGINT",
-    "std_n": "count(age_std) FILTER (error IS NOT NULL)",
-    "std_z2": f"sum(floor({_Z} * {_Z} * 1e4 + 0.5)::BIGINT) "
-    "FILTER (error IS NOT NULL AND age_std IS NOT NULL)::BIGINT",
+    # `least` and `greatest` pass over NULL, so rows without must be told apart
+    "iv_winkler": f"CASE WHEN age_low IS NOT NULL THEN floor({_WINKLER} * 100 + 0.5)::BIGINT END",
+    "std_n": _flag("error IS NOT NULL AND age_std IS NOT NULL"),
+    "std_z2": "CASE WHEN error IS NOT NULL AND age_std IS NOT NULL "
+    f"THEN floor({_Z} * {_Z} * 1e4 + 0.5)::BIGINT END",
     "female_n": _flag("y = 1 AND called IS NOT NULL"),
     "female_called": _flag("y = 1 AND called = 1"),
     "male_n": _flag("y = 0 AND called IS NOT NULL"),
     "male_called": _flag("y = 0 AND called = 1"),
-    "score_n": "count(f)",
-    "score_resid": "sum(floor((y - f) * 1e6 + 0.5)::INTEGER)::BIGINT",
-    "score_brier": "sum(floor((y - f) * (y - f) * 1e6 + 0.5)::INTEGER)::BIGINT",
-    "score_var": "sum(floor(f * (1 - f) * 1e6 + 0.5)::INTEGER)::BIGINT",
+    "score_n": _flag("f IS NOT NULL"),
+    "score_resid": "floor((y - f) * 1e6 + 0.5)::INTEGER",
+    "score_brier": "floor((y - f) * (y - f) * 1e6 + 0.5)::INTEGER",
+    "score_var": "floor(f * (1 - f) * 1e6 + 0.5)::INTEGER",
 }
 # The rest follow from these.
 SUM_OF: Mapping[str, Callable[[pd.DataFrame], "pd.Series[int]"]] = {
@@ -207,48 +249,17 @@ SUM_OF: Mapping[str, Callable[[pd.DataFrame], "pd.Series[int]"]] = {
     "gender_hit": lambda s: s["female_called"] + s["male_n"] - s["male_called"],
     "called": lambda s: s["female_called"] + s["male_called"],
 }
-assert {*SUM_SQL, *SUM_OF} == {*SUMS}
-
-_BEYOND_SQL: Mapping[str, str] = {
-    **{f"age_beyond{k}": f"abs(error) > {x}" for k, x in enumerate(RUNGS)},
-    "score_female": "y = 1 AND f IS NOT NULL",
-    **{
-        f"score_{who}{k}": f"y = {y} AND f >= {float(expit(x))!r}"
-        for who, y in (("female", 1), ("male", 0))
-        for k, x in enumerate(LOGITS)
-    },
-}
-assert [*_BEYOND_SQL] == [*BEYOND]
-# An engine adds up one column at a time: two counts in one number are nearly twice as fast. Each
-# has 31 bits, and no cell holds more rows. Both of a pair are of the same column, so that a row
-# without a value is left out of both.
-_PAIRS = tuple(tuple(BEYOND)[i : i + 2] for i in range(0, len(BEYOND), 2))
-_HALF = 31
-_PAIR_SQL: Mapping[str, str] = {
-    f"pair{i}": "coalesce(sum("
-    + " + ".join(f"(({_BEYOND_SQL[name]})::BIGINT << {_HALF * k})" for k, name in enumerate(pair))
-    + ")::BIGINT, 0)"
-    for i, pair in enumerate(_PAIRS)
-}
-assert len(RUNGS) % 2 == 0
+assert {*VALUE_SQL, *SUM_OF} == {*SUMS}
 
 
-def _unpaired(cells: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
-    return {
-        name: (cells[f"pair{i}"].to_numpy() >> (_HALF * k)) & (2**_HALF - 1)
-        for i, pair in enumerate(_PAIRS)
-        for k, name in enumerate(pair)
-    }
-
-
-def _sum_sql(columns: Sequence[str]) -> dict[str, str]:
-    """The sums of a table with these columns: what it has no column for is 0 at no cost."""
+def _values(columns: Sequence[str]) -> dict[str, str]:
+    """What the rows of a table with these columns add; what it has no column for is 0, and free."""
     absent = [
         prefix
         for prefix, needed in (("iv_", ("age_low", "age_high")), ("std_", ("age_std",)))
         if not {*needed, "age_true", "age_pred"} <= {*columns}
     ]
-    return {k: "0" if k.startswith(tuple(absent)) else sql for k, sql in SUM_SQL.items()}
+    return {k: "0" if k.startswith(tuple(absent)) else sql for k, sql in VALUE_SQL.items()}
 
 
 def _subjects(predictions: Predictions, settings: AuditSettings) -> tuple[int, bool]:
