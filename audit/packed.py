@@ -15,7 +15,7 @@ from audit.source import Source
 Ints = NDArray[np.int64]
 
 _ROOM = 2**62  # what one packed key may count to
-_BATCH = 500_000  # rows added up at a time
+_BATCH = 250_000  # rows added up at a time
 # Numbers that a dense table may hold: some at any rate, a few for each row, and no more than these.
 _FREE, _A_ROW, _MOST = 2**20, 8, 2**25
 
@@ -86,7 +86,7 @@ def _dense(source: Source, tables: Mapping[str, Sums], rows: str) -> dict[str, p
     values = dict.fromkeys(sql for table in tables.values() for sql in table.adds.values())
     names = {sql: f"v{i}" for i, sql in enumerate(values)}
     keys = [
-        f"CASE WHEN {table.where} THEN {_pack_sql(table.keys)} ELSE -1 END::INTEGER AS k{i}"
+        f"CASE WHEN {table.where} THEN {_pack_sql(table.keys)} ELSE -1 END AS k{i}"
         for i, table in enumerate(tables.values())
     ]
     shown = [f"coalesce({sql}, 0) AS {name}" for sql, name in names.items()]
@@ -159,9 +159,13 @@ def _packs(keys: Sequence[Key]) -> Iterator[list[Key]]:
 
 
 def _pack_sql(pack: Sequence[Key]) -> str:
-    sql = "0::BIGINT"
+    """SQL of the place of a row's keys among all; half as wide a number is twice as fast."""
+    kind = "INTEGER" if prod(key.size for key in pack) < 2**31 else "BIGINT"
+    sql = ""
     for key in pack:
-        sql = f"({sql} * {key.size} + ({key.sql} - {key.least}))"
+        before = f"{sql} * {key.size} + " if sql else ""
+        place = f"({key.sql})::{kind}"
+        sql = f"({before}({place} - {key.least}))" if key.least else f"({before}{place})"
     return sql
 
 

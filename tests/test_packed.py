@@ -1,0 +1,89 @@
+"""Tables of sums: dense and sparse alike, and as an independent judge adds them up."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from audit.packed import Key, Sums, add_up, no_rows
+from audit.source import open_source
+
+ROWS = 3000
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """Rows with numbers of every kind that a sum may meet."""
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "a": rng.integers(0, 5, ROWS),
+            "b": rng.integers(-3, 4, ROWS),
+            "small": rng.integers(-9, 10, ROWS),
+            "huge": rng.integers(-(2**52), 2**52, ROWS),  # sums beyond what float64 holds exactly
+            "gaps": np.where(rng.random(ROWS) < 0.3, np.nan, rng.integers(0, 9, ROWS)),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def source(frame):
+    return open_source(frame)
+
+
+KEYS = (Key("a", "c0", 5), Key("b", "c1", 7, least=-3))
+ADDS = {"small": "c2", "huge": "c3", "gaps": "c4::BIGINT"}
+ALL = Sums(KEYS, ADDS)
+SOME = Sums(KEYS[:1], {"small": "c2"}, where="c4 > 4")
+
+
+def added(source, count):
+    """Both tables; `count` decides which of them are dense."""
+    rows = "(SELECT * REPLACE (CASE WHEN isnan(c4) THEN NULL ELSE c4 END AS c4) FROM raw)"
+    return add_up(source, {"all": ALL, "some": SOME}, rows, count=count)
+
+
+@pytest.fixture(params=["dense", "sparse"])
+def tables(request, source, monkeypatch):
+    if request.param == "sparse":
+        monkeypatch.setattr("audit.packed._FREE", 0)
+    return added(source, 10**6 if request.param == "dense" else 0)
+
+
+def test_sums_are_those_of_pandas_exact_beyond_float64(tables, frame):
+    judge = frame.assign(n=1, gaps=frame.gaps.fillna(0).astype(np.int64)).groupby(["a", "b"])
+    judge = judge[["n", "small", "huge", "gaps"]].sum().reset_index()
+    assert judge["huge"].abs().max() > 2**53
+    pd.testing.assert_frame_equal(tables["all"], judge, check_dtype=False)
+
+
+def test_rows_that_do_not_fulfil_the_condition_count_nowhere(tables, frame):
+    judge = frame[frame.gaps > 4].assign(n=1).groupby("a")[["n", "small"]].sum().reset_index()
+    pd.testing.assert_frame_equal(tables["some"], judge, check_dtype=False)
+
+
+def test_dense_and_sparse_tables_are_equal_in_type_too(source, monkeypatch):
+    dense = added(source, 10**6)
+    monkeypatch.setattr("audit.packed._FREE", 0)
+    sparse = added(source, 0)
+    for name, table in dense.items():
+        pd.testing.assert_frame_equal(table, sparse[name])
+
+
+def test_several_batches_add_up_to_the_same(source, monkeypatch):
+    whole = added(source, 10**6)
+    monkeypatch.setattr("audit.packed._BATCH", 700)
+    for name, table in added(source, 10**6).items():
+        pd.testing.assert_frame_equal(table, whole[name])
+
+
+def test_a_table_of_no_rows_has_the_same_columns(source):
+    none = no_rows(ALL)
+    pd.testing.assert_frame_equal(none, added(source, 10**6)["all"][:0])
+
+
+def test_more_keys_than_one_number_holds_are_packed_in_several(source, frame, monkeypatch):
+    monkeypatch.setattr("audit.packed._ROOM", 10)
+    monkeypatch.setattr("audit.packed._FREE", 0)
+    packed = added(source, 0)["all"]
+    judge = frame.groupby(["a", "b"]).size()
+    assert packed.set_index(["a", "b"])["n"].to_dict() == judge.to_dict()
