@@ -46,6 +46,7 @@ class AuditSettings:
     model: the model's name, for titles.
     threads: threads of the scan; None: all cores. Never changes a figure.
     without_marked: file of marks (`audit.marked`) whose faces are left out; None: none are.
+    given: names of the fields that somebody set, at their default or not; no setting itself.
     """
 
     by: tuple[str, ...] | None = None
@@ -65,6 +66,7 @@ class AuditSettings:
     model: str | None = None
     threads: int | None = None
     without_marked: str | None = None
+    given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what no audit could be run with."""
@@ -107,17 +109,20 @@ class AuditSettings:
         return float(self.margins.get(key, METRICS[key].margin))
 
     def replace(self, **changes: Any) -> Self:
-        """These settings with some fields changed. Raises InputError for an unknown field."""
+        """These settings with some fields changed, noted in `given`.
+
+        Raises InputError for an unknown field.
+        """
         for name in changes:
             _known(name, _FIELDS, "there is no setting", None)
-        return dataclasses.replace(self, **changes)
+        return dataclasses.replace(self, **changes, given=self.given | {*changes})
 
     def as_json(self) -> dict[str, Any]:
         """Plain values of every field that can change a figure or a word, but for paths.
 
         Not `threads`; nor `without_marked`, of which the result says what it did, row by row.
         """
-        plain = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        plain = {name: _plain(getattr(self, name)) for name in _FIELDS}
         own = ("threads", "without_marked")
         return {name: value for name, value in plain.items() if name not in own}
 
@@ -148,7 +153,7 @@ class AuditSettings:
         return cls().replace(**{name: _typed(name, value) for name, value in given.items()})
 
 
-_FIELDS = tuple(f.name for f in fields(AuditSettings))
+_FIELDS = tuple(f.name for f in fields(AuditSettings) if f.name != "given")
 _WORDS = {"by", "control"}
 _MAPS = {"columns", "cuts", "margins"}
 _KINDS: Mapping[str, tuple[type, str]] = {

@@ -111,13 +111,14 @@ def settle(site: SiteTally, asked: AuditSettings, *, label: str) -> SiteTally:
     """The tally as an audit under `asked` needs it: its settings joined, its features narrowed.
 
     What shaped the counts stays as it was, but that `by` and `control` may name fewer features.
-    Raises InputError for a setting that is not the default and not the tally's, and for a feature
-    that was not counted.
+    Raises InputError for a setting that was given and is not the tally's (or is not the default,
+    where settings were made without saying which were given), and for a feature not counted.
     """
     default, made = AuditSettings(), site.settings
     for name, option in (SHARED | OWN).items():
-        given = getattr(asked, name)
-        if name in {"by", "control"} or given in (getattr(default, name), getattr(made, name)):
+        value = getattr(asked, name)
+        silent = name not in asked.given and value == getattr(default, name)
+        if name in {"by", "control"} or silent or value == getattr(made, name):
             continue
         raise InputError(
             f"{option} is settled when rows are counted ({label}: {shown(getattr(made, name))}); "

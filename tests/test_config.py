@@ -104,7 +104,17 @@ def test_threads_and_the_path_of_marks_never_enter_the_result():
     assert set(AuditSettings().as_json()) == {f.name for f in dataclasses.fields(AuditSettings)} - {
         "threads",
         "without_marked",
+        "given",
     }
+
+
+def test_a_config_cannot_say_what_was_given(tmp_path):
+    path = tmp_path / "audit.toml"
+    path.write_text('given = ["depth"]\n', encoding="utf-8")
+    with pytest.raises(InputError, match="there is no setting 'given'"):
+        AuditSettings.load(path)
+    assert AuditSettings().replace(depth=2).given == {"depth"}
+    assert AuditSettings().replace(depth=2) == AuditSettings()
 
 
 def test_every_metric_has_a_margin():

@@ -301,6 +301,15 @@ def test_what_shaped_the_counts_cannot_be_asked_of_them(path, asked, words):
         run_audit(path, settings=AuditSettings(**asked))
 
 
+def test_a_setting_given_at_its_default_is_not_taken_for_one_left_out(tmp_path, table):
+    path = tmp_path / "tally.parquet"
+    write_tally(tally_site(table, LEAN.replace(threshold=0.7)), path)
+    assert run_audit(path).info["settings"]["threshold"] == 0.7
+    with pytest.raises(InputError, match=r"--threshold is settled when rows .*: 0\.7"):
+        run_audit(path, settings=AuditSettings().replace(threshold=0.5))
+    assert "given" not in run_audit(path).info["settings"]
+
+
 # Damage
 
 
