@@ -164,7 +164,7 @@ def lay_typed(table: Table) -> None:
     face = _key(table, "sample_id") if table.has("sample_id") else "row_at"
     person = face
     if table.has("subject_id"):
-        missing = no_id(id_text(table, "subject_id"))
+        missing = no_id(table, "subject_id", text=id_text(table, "subject_id"))
         person = f"CASE WHEN {missing} THEN {face} ELSE {_key(table, 'subject_id')} END"
     parts += [f"{face} AS face", f"{person} AS person"]
     level = "NULL::SMALLINT"
@@ -240,7 +240,7 @@ def breaches(table: Table) -> dict[str, Breach]:
             ),
         ),
         "sample_id": Breach(
-            no_id("sample_id"),
+            no_id(table, "sample_id"),
             ("sample_id",),
             lambda n, at, _: (
                 f"sample_id is empty in {n} (first: {at}); give every face its own, "
@@ -327,9 +327,15 @@ def _key(table: Table, name: str) -> str:
     return f"CASE WHEN {plain} THEN {column.sql}::BIGINT ELSE {key_sql(text)} END"
 
 
-def no_id(name: str) -> str:
-    """SQL: whether an id is missing."""
-    return f"coalesce(trim({name}) = '' OR lower(trim({name})) IN ('nan', '<na>'), true)"
+def no_id(table: Table, name: str, *, text: str | None = None) -> str:
+    """SQL: whether an id is missing. text: SQL of it as text, where it does not go by its name."""
+    text = text or name
+    column = table.columns.get(name)
+    if (
+        column is not None and column.kind == "whole"
+    ):  # a number is not read as text to be looked at
+        return f"{text} IS NULL"
+    return f"coalesce(trim({text}) = '' OR lower(trim({text})) IN ('nan', '<na>'), true)"
 
 
 def _gender_words(table: Table, name: str) -> dict[str | None, str]:

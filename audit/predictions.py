@@ -229,7 +229,7 @@ def _flags(table: Table) -> dict[str, str]:
     if table.has("gender_score", "gender_pred"):
         flags["score_and_pred_disagree"] = "isfinite(gender_score) AND called_pred <> called"
     if table.has("subject_id"):
-        flags["subject_missing"] = no_id("subject_id")
+        flags["subject_missing"] = no_id(table, "subject_id")
     return flags
 
 
