@@ -138,6 +138,16 @@ def stand_still(browser: Chrome, css: str, *, seconds: float = 0.5) -> WebElemen
     return cast("WebElement", wait_until(stands, what=f"{css} to stand still"))
 
 
+def type_into(browser: Chrome, css: str, *keys: str) -> None:
+    """Send keys to an element once it takes them: what is being laid out takes none."""
+
+    def typed() -> bool:
+        browser.find_element(By.CSS_SELECTOR, css).send_keys(*keys)
+        return True
+
+    wait_until(typed, what=f"{css} to take keys")
+
+
 def cards(browser: Chrome) -> list[str]:
     """The sample ids of the gallery's cards, which stand in a shadow root."""
     script = (

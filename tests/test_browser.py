@@ -25,6 +25,7 @@ from browser import (
     settle,
     stand_still,
     text_of,
+    type_into,
     wait_until,
 )
 from example_result import example_faces, example_result
@@ -140,8 +141,7 @@ def test_a_filter_changes_the_gallery_and_the_url_and_clear_takes_it_back(url, b
     faces = audit[1].set_index("sample_id")
     browser.get(f"{url}/errors")
     all_of_them = wait_until(lambda: cards(browser), what="cards")
-    box = browser.find_element(By.CSS_SELECTOR, "[data-testid=stMultiSelect] input")
-    box.send_keys("Black", Keys.ENTER)
+    type_into(browser, "[data-testid=stMultiSelect] input", "Black", Keys.ENTER)
     remaining = int((faces.race == "Black").sum())
     wait_until(lambda: f"{remaining} of 400 faces" in text_of(browser), what="the number left")
     narrowed = wait_until(
@@ -310,8 +310,7 @@ def test_groups_side_by_side_and_a_moved_threshold_change_the_counts_and_survive
     browser.get(f"{url}/calibration")
     settle(browser)
     for group in ("Black", "Asian"):
-        box = browser.find_element(By.CSS_SELECTOR, ".st-key-groups-calibration input")
-        box.send_keys(group, Keys.ENTER)
+        type_into(browser, ".st-key-groups-calibration input", group, Keys.ENTER)
         wait_until(lambda g=group: f"groups={g}" in browser.current_url, what=f"{group} in the URL")
         settle(browser)
     browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)  # the list of groups
@@ -322,8 +321,7 @@ def test_groups_side_by_side_and_a_moved_threshold_change_the_counts_and_survive
     females = faces.gender_true == "female"
     wanted = f"At 0.53, {(called & females).sum()} of {females.sum()} faces labelled female"
     assert wanted not in text_of(browser)
-    thumb = browser.find_element(By.CSS_SELECTOR, ".st-key-threshold input[type=range]")
-    thumb.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    type_into(browser, ".st-key-threshold input[type=range]", *[Keys.ARROW_RIGHT] * 3)
     wait_until(lambda: wanted in text_of(browser), what="the counts at the new threshold")
     black = faces.race == "Black"
     row = "//div[@class='counts'][1]//th[text()='Black']/following-sibling::td[2]"
@@ -466,8 +464,7 @@ def test_a_filter_on_an_audit_taken_away_gives_a_message(url, browser, audit):
     away = folder.with_name("away")
     shutil.move(folder, away)
     try:
-        box = browser.find_element(By.CSS_SELECTOR, "[data-testid=stMultiSelect] input")
-        box.send_keys("Black", Keys.ENTER)
+        type_into(browser, "[data-testid=stMultiSelect] input", "Black", Keys.ENTER)
         wait_until(lambda: "This audit cannot be read" in text_of(browser), what="a message")
         assert not browser.find_elements(By.CSS_SELECTOR, "[data-testid=stException]")
     finally:

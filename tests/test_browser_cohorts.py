@@ -10,6 +10,7 @@ from browser import (
     open_dashboard,
     settle,
     text_of,
+    type_into,
     wait_until,
 )
 from selenium.webdriver.common.by import By
@@ -45,11 +46,8 @@ def press(browser, key, words):
     Arrows move in the words: on the page of a face they turn the leaf everywhere else.
     """
     browser.find_element(By.CSS_SELECTOR, f".st-key-{key} button").click()
-    field = wait_until(
-        lambda: browser.find_element(By.CSS_SELECTOR, "[data-testid=stForm] input[type=text]"),
-        what="the field",
-    )
-    field.send_keys(words, Keys.ARROW_LEFT, Keys.ARROW_RIGHT, Keys.ENTER)
+    keys = (words, Keys.ARROW_LEFT, Keys.ARROW_RIGHT, Keys.ENTER)
+    type_into(browser, "[data-testid=stForm] input[type=text]", *keys)
 
 
 def test_a_filter_is_named_compared_and_found_again_after_a_reload(url, browser, audit):
