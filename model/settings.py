@@ -14,7 +14,9 @@ from audit.files import write_text
 TORCHVISION = ("mobilenet_v3_large", "efficientnet_b0", "resnet18", "convnext_tiny")
 NETWORKS = ("compact", "notebook", *TORCHVISION)
 PRECISIONS = ("auto", "float32", "bfloat16")
+AGE_WEIGHTS = ("equal", "root", "inverse")
 DEMO_FACES = 3000
+_SEVERAL = {"balance", "group_dro"}  # tuples here, lists in JSON
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ class TrainSettings:
     pretrained, weights: where a torchvision network starts.
     head_epochs: first epochs in which the heads alone learn.
     body_rate: share of the learning rate at which the body learns.
+    balance, group_dro: features whose crossing is drawn equally often, or whose worst group pulls
+        hardest; age_weights: `equal`, or how much rarer ages weigh more (model/balance.py).
+    dro_rate: how fast the pull of a group grows with its loss.
     """
 
     network: str = "compact"
@@ -77,6 +82,10 @@ class TrainSettings:
     weights: str | None = None
     head_epochs: int = 0
     body_rate: float = 1.0
+    balance: tuple[str, ...] = ()
+    age_weights: str = "equal"
+    group_dro: tuple[str, ...] = ()
+    dro_rate: float = 0.01
 
     def __post_init__(self) -> None:
         """Refuse what no training could be run with."""
@@ -98,6 +107,11 @@ class TrainSettings:
         plain = self.head_epochs == 0 and self.body_rate == 1
         whole = self.network != "notebook" or plain  # its optimiser and schedules know one rate
         _require(whole, "--network", "notebook", "without --head-epochs and --body-rate")
+        weights = self.age_weights
+        _require(weights in AGE_WEIGHTS, "--age-weights", weights, f"one of {AGE_WEIGHTS}")
+        once = weights == "equal" or "age_group" not in self.balance
+        _require(once, "--age-weights", weights, "without --balance age_group, which does the same")
+        _require(0 < self.dro_rate <= 1, "--dro-rate", self.dro_rate, "in (0, 1]")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, as `config.json` and the checkpoint hold them."""
@@ -109,6 +123,8 @@ class TrainSettings:
         """What `to_dict` wrote."""
         changed = dict(values)
         changed["augment"] = Augmentation(**changed["augment"])
+        for name in _SEVERAL & changed.keys():  # a run of before these options has none
+            changed[name] = tuple(changed[name])
         return cls(**changed)
 
 
@@ -157,6 +173,7 @@ def demo_settings(*, seed: int = 0, threads: int | None = None) -> TrainSettings
     )
 
 
+_FEATURES = {"nargs": "+", "action": "extend", "metavar": "FEATURE"}
 _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--network", "network", {"choices": NETWORKS, "help": "which network (compact)"}),
     ("--epochs", "epochs", {"type": int, "help": "times through the faces (the network's own)"}),
@@ -170,6 +187,10 @@ _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--weights", "weights", {"metavar": "FILE", "help": "start from these weights"}),
     ("--head-epochs", "head_epochs", {"type": int, "help": "first epochs of the heads alone"}),
     ("--body-rate", "body_rate", {"type": float, "help": "share of the rate for the body"}),
+    ("--balance", "balance", {**_FEATURES, "help": "draw their groups equally often"}),
+    ("--age-weights", "age_weights", {"choices": AGE_WEIGHTS, "help": "rare ages weigh more"}),
+    ("--group-dro", "group_dro", {**_FEATURES, "help": "their worst group pulls hardest"}),
+    ("--dro-rate", "dro_rate", {"type": float, "help": "how fast its pull grows (0.01)"}),
 )
 
 
@@ -196,7 +217,11 @@ def train_settings_from(args: argparse.Namespace) -> TrainSettings:
     """
     given = {n: getattr(args, f"train_{n}") for _, n, _ in _OPTIONS}
     given |= {"seed": args.seed, "pretrained": args.pretrained or None, "threads": args.threads}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {
+        name: tuple(value) if name in _SEVERAL else value
+        for name, value in given.items()
+        if value is not None
+    }
     folder = args.out / "run" if getattr(args, "command", None) == "run" else args.out
     stored = read_settings(folder) if args.resume else None
     if stored is None:
@@ -225,9 +250,10 @@ def refuse_changed(stored: TrainSettings, given: Mapping[str, Any], *, folder: P
     """Raise InputError that names what of `given` is not as `stored`."""
     options = {name: option for option, name, _ in _OPTIONS}
     was = stored.to_dict()
+    asked = {name: list(v) if isinstance(v, tuple) else v for name, v in given.items()}
     changed = [
         f"{options.get(name, '--' + name.replace('_', '-'))} {value} (was {was[name]})"
-        for name, value in given.items()
+        for name, value in asked.items()
         if was[name] != value
     ]
     if changed:

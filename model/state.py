@@ -33,6 +33,7 @@ class State:
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0  # of finished epochs
+    group_shares: list[float] = field(default_factory=list)  # the groups' pull in a group DRO
 
     @property
     def judged(self) -> nn.Module:
@@ -53,7 +54,7 @@ class State:
             "average": self.average.state_dict() if self.average is not None else None,
             "optimizer": self.optimizer.state_dict(),
             "plateaus": [asdict(plateau) for plateau in self.plateaus],
-            **{name: getattr(self, name) for name in _PLAIN},
+            **{name: getattr(self, name) for name in (*_PLAIN, "group_shares")},
         }
 
     def load(self, dumped: dict[str, Any]) -> None:
@@ -65,6 +66,7 @@ class State:
         self.plateaus = [Plateau(**plateau) for plateau in dumped["plateaus"]]
         for name in _PLAIN:
             setattr(self, name, dumped[name])
+        self.group_shares = dumped.get("group_shares", [])  # older checkpoints have none
 
 
 _PLAIN = (

@@ -41,7 +41,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"model.threads", "model.labels", "model.split", "model.duplicates", "model.heaping"},
     {"model.settings", "model.decode", "model.losses", "model.schedule", "model.interruption"},
     {"model.face_shapes", "model.pictures", "model.network", "model.augment"},
-    {"model.transfer"},
+    {"model.transfer", "model.balance"},
     {"model.state"},
     {"model.parallel", "model.progress", "model.run_folder", "model.evaluate"},
     {"model.scan", "model.face_traits", "model.ready"},
