@@ -170,7 +170,12 @@ def load_run(folder: Path) -> Run:
             "copy it again or train anew"
         )
     network = build_network(config["network"], size=config["size"])
-    load_weights(network, read_weights(path), source=str(path))
+    try:
+        load_weights(network, read_weights(path), source=str(path))
+    except InputError as error:  # whole, as its SHA-256 says, so it was another network's
+        raise InputError(
+            f"{error}; it was trained by another version of faceaudit: train anew, or use that one"
+        ) from error
     return Run(folder, config, network.eval())
 
 
