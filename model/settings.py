@@ -49,6 +49,9 @@ class TrainSettings:
     weight_decay, clip, average: AdamW's decay of weights (not of biases and norms); the largest
         norm of a gradient; the decay of the running average of weights. Not the notebook's.
     warmup: share of the steps in which the rate rises.
+    kernel_rate: how many times the learning rate the kernels of hidden layers learn at, by Muon
+        (model/muon.py); 0: by AdamW like everything else.
+    half: share of the epochs, the first ones, in which pictures have half the side.
     augment: how batches are changed.
     test, valid: shares of subjects kept for the last measurement and for choosing.
     precision: `float32`, `bfloat16`, or `auto`: what the machine computes faster (model/pace.py).
@@ -71,6 +74,8 @@ class TrainSettings:
     clip: float = 5.0
     average: float = 0.998
     warmup: float = 0.05
+    kernel_rate: float = 0.0
+    half: float = 0.0
     augment: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
     test: float = 0.2
@@ -105,8 +110,11 @@ class TrainSettings:
         _require(within, "--head-epochs", self.head_epochs, f"0 to --epochs ({self.epochs})")
         _require(0 < self.body_rate <= 1, "--body-rate", self.body_rate, "a share in (0, 1]")
         plain = self.head_epochs == 0 and self.body_rate == 1
+        _require(plain or self.kernel_rate == 0, "kernel_rate", self.kernel_rate, "0 with these")
         whole = self.network != "notebook" or plain  # its optimiser and schedules know one rate
         _require(whole, "--network", "notebook", "without --head-epochs and --body-rate")
+        fits = self.half == 0 or self.network != "notebook"  # its dense layer knows one size
+        _require(0 <= self.half < 1 and fits, "half", self.half, "a share in [0, 1)")
         weights = self.age_weights
         _require(weights in AGE_WEIGHTS, "--age-weights", weights, f"one of {AGE_WEIGHTS}")
         once = weights == "equal" or "age_group" not in self.balance

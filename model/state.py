@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from model.muon import Muon
 from model.schedule import Plateau, notebook_plateaus
 from model.settings import TrainSettings
 from model.transfer import parameter_groups
@@ -85,9 +86,12 @@ def fresh_state(
         optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=1e-7)
     else:
         groups = parameter_groups(
-            network, weight_decay=settings.weight_decay, body_rate=settings.body_rate
+            network,
+            weight_decay=settings.weight_decay,
+            body_rate=settings.body_rate,
+            kernel_rate=settings.kernel_rate,
         )
-        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+        optimizer = Muon(groups, lr=settings.learning_rate, fused=True)
     return State(
         network=network,
         average=copy.deepcopy(network) if settings.average else None,

@@ -9,17 +9,24 @@ from typing import Any
 
 from torch import nn
 
+from model.muon import learns_by_muon
 from model.network import head_names
 
 
 def parameter_groups(
-    network: nn.Module, *, weight_decay: float, body_rate: float
+    network: nn.Module, *, weight_decay: float, body_rate: float, kernel_rate: float = 0.0
 ) -> list[dict[str, Any]]:
     """Groups of an optimiser; `share` is the part of the learning rate that each one takes.
 
     Biases and norms are not decayed. The heads come first; with a `body_rate` of 1 there is no
-    telling them from the body.
+    telling them from the body. With a `kernel_rate` the kernels of hidden layers come last, for
+    Muon, at that share of the rate.
     """
+    if kernel_rate:
+        kernels = [p for p in network.parameters() if learns_by_muon(p)]
+        others = [p for p in network.parameters() if not learns_by_muon(p)]
+        muon = {"params": kernels, "weight_decay": weight_decay, "share": kernel_rate, "muon": True}
+        return [*_groups(others, weight_decay=weight_decay, share=1.0), muon]
     if body_rate == 1:
         return _groups(network.parameters(), weight_decay=weight_decay, share=1.0)
     heads = head_names(network)
