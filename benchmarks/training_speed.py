@@ -89,7 +89,8 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(args.network, size=args.size, folder=Path(folder))
-        network = build_network(args.network, size=args.size).to(memory_format=torch.channels_last)
+        network = build_network(args.network, size=args.size, width=job.settings.width)
+        network = network.to(memory_format=torch.channels_last)
         device, threads = job.place.device, args.threads
         precision, _ = choose_pace(
             job.settings,

@@ -50,7 +50,7 @@ class Residual(nn.Module):
 
 
 class Compact(nn.Module):
-    """The default: a residual net that trains on two cores (2.8 M parameters).
+    """The default: a residual net that trains on two cores (2.8 M parameters at width 1).
 
     The stem's stride of 4 takes most of the cost out of the first layers. The last map, one value
     for each part of the face, is read with weights of its own for each place and channel (Chen et
@@ -67,7 +67,7 @@ class Compact(nn.Module):
         self,
         *,
         size: int = 128,
-        widths: tuple[int, ...] = WIDTHS,
+        widths: tuple[int, ...] = WIDTHS,  # of the four stages
         depths: tuple[int, ...] = DEPTHS,
         dropout: float = 0.2,
     ) -> None:
@@ -196,9 +196,12 @@ def _torchvision_body(name: str, *, pretrained: bool) -> Any:
         ) from error
 
 
-def build_network(name: str, *, size: int = 128, pretrained: bool = False) -> nn.Module:
+def build_network(
+    name: str, *, size: int = 128, width: float = 1.0, pretrained: bool = False
+) -> nn.Module:
     """The network called `name`, for pictures of `size` × `size`, with fresh weights.
 
+    `width` multiplies the channels of the compact network; the others have their own.
     Weights come from PyTorch's global random state: call `torch.manual_seed` first. Raises
     InputError for an unknown name, a size the network cannot take, and `pretrained` weights that
     do not exist or cannot be fetched.
@@ -210,7 +213,7 @@ def build_network(name: str, *, size: int = 128, pretrained: bool = False) -> nn
     if pretrained and name not in TORCHVISION:
         raise InputError(f"--pretrained: {name} has none; choose one of {', '.join(TORCHVISION)}")
     if name == "compact":
-        return Compact(size=size)
+        return Compact(size=size, widths=tuple(round(width * w) for w in Compact.WIDTHS))
     if name == "notebook":
         return Notebook(size=size)
     return Borrowed(name, pretrained=pretrained)

@@ -36,6 +36,7 @@ class Augmentation:
 
 NO_CHANGE = Augmentation(*(0.0,) * len(dataclasses.fields(Augmentation)))
 FLIP_ONLY = dataclasses.replace(NO_CHANGE, flip=0.5)
+LONG = Augmentation(rotate=12.0, zoom=0.15, contrast=0.25, grey=0.1, erase=0.5)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class TrainSettings:
     """Everything a training depends on besides the faces. A wrong value raises InputError.
 
     network: one of NETWORKS.
+    width: channels of the compact network, in units of its smaller version's.
     size: side of the square pictures in pixels, a multiple of 16.
     epochs, batch: how long, and how many faces a step (over all processes).
     learning_rate: the peak of AdamW's warm-up and cosine (the notebook's Adam starts with it).
@@ -66,8 +68,9 @@ class TrainSettings:
     """
 
     network: str = "compact"
+    width: float = 1.0
     size: int = 128
-    epochs: int = 24
+    epochs: int = 30
     batch: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
@@ -95,6 +98,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         """Refuse what no training could be run with."""
         _require(self.network in NETWORKS, "--network", self.network, f"one of {NETWORKS}")
+        _require(0.25 <= self.width <= 4, "width", self.width, "from 0.25 to 4")
         _require(self.size >= 32 and self.size % 16 == 0, "--size", self.size, "16·k, at least 32")
         _require(self.epochs >= 1, "--epochs", self.epochs, "at least 1")
         _require(self.batch >= 2, "--batch", self.batch, "at least 2")
@@ -110,7 +114,6 @@ class TrainSettings:
         _require(within, "--head-epochs", self.head_epochs, f"0 to --epochs ({self.epochs})")
         _require(0 < self.body_rate <= 1, "--body-rate", self.body_rate, "a share in (0, 1]")
         plain = self.head_epochs == 0 and self.body_rate == 1
-        _require(plain or self.kernel_rate == 0, "kernel_rate", self.kernel_rate, "0 with these")
         whole = self.network != "notebook" or plain  # its optimiser and schedules know one rate
         _require(whole, "--network", "notebook", "without --head-epochs and --body-rate")
         fits = self.half == 0 or self.network != "notebook"  # its dense layer knows one size
@@ -142,7 +145,13 @@ def _require(holds: bool, option: str, value: object, needed: str) -> None:  # n
 
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
-    "compact": {},
+    "compact": {
+        "width": 1.25,
+        "epochs": 45,
+        "kernel_rate": 10.0,
+        "half": 0.4,
+        "augment": LONG,
+    },
     "notebook": {  # the notebook's own optimiser, losses and schedules: see model/notebook.py
         "epochs": 300,
         "learning_rate": 0.01,
@@ -155,7 +164,13 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     **{name: {"epochs": 30, "learning_rate": 1e-3} for name in TORCHVISION},
 }
 QUICK: Mapping[str, Mapping[str, Any]] = {
-    "compact": {"epochs": 12},
+    "compact": {
+        "width": 1.0,
+        "epochs": 13,
+        "average": 0.99,
+        "half": 0.5,
+        "augment": Augmentation(),
+    },
     "notebook": {"epochs": 10},
     **{name: {"epochs": 8} for name in TORCHVISION},
 }
@@ -177,7 +192,16 @@ def demo_settings(*, seed: int = 0, threads: int | None = None) -> TrainSettings
     than the mirror.
     """
     return settings_for(
-        size=64, epochs=20, batch=32, average=0.99, augment=FLIP_ONLY, seed=seed, threads=threads
+        width=1.0,
+        size=64,
+        epochs=20,
+        batch=32,
+        average=0.99,
+        kernel_rate=0.0,  # small batches of small pictures leave Muon's arithmetic no room
+        half=0.0,
+        augment=FLIP_ONLY,
+        seed=seed,
+        threads=threads,
     )
 
 

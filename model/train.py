@@ -170,7 +170,10 @@ def _state(job: Job, dumped: dict[str, Any] | None, *, pace: tuple[str, int]) ->
     settings = job.settings
     torch.manual_seed(mix(settings.seed))
     network = build_network(
-        settings.network, size=settings.size, pretrained=settings.pretrained and dumped is None
+        settings.network,
+        size=settings.size,
+        width=settings.width,
+        pretrained=settings.pretrained and dumped is None,
     )
     if settings.weights and dumped is None:
         weights = read_weights(Path(settings.weights))

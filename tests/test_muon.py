@@ -4,6 +4,7 @@ from torch import nn
 
 from model.muon import Muon, learns_by_muon, orthogonal
 from model.network import build_network
+from model.transfer import parameter_groups
 
 
 @pytest.mark.parametrize("shape", [(16, 40), (40, 16), (32, 32), (8, 288)])
@@ -90,3 +91,14 @@ def test_a_state_that_is_saved_and_loaded_goes_on_with_the_same_steps():
     go(*resumed, range(3, 6))
     assert torch.equal(whole[0], resumed[0])
     assert torch.equal(whole[1], resumed[1])
+
+
+def test_kernels_learn_at_their_own_share_of_the_body_s_rate():
+    network = build_network("compact", size=64)
+    groups = parameter_groups(network, weight_decay=0.1, body_rate=0.5, kernel_rate=10.0)
+    assert [g["share"] for g in groups] == [1.0, 1.0, 0.5, 0.5, 5.0]
+    listed = [id(p) for g in groups for p in g["params"]]
+    assert sorted(listed) == sorted(id(p) for p in network.parameters()), "each once"
+    assert all(learns_by_muon(p) for p in groups[-1]["params"])
+    assert groups[-1]["muon"]
+    assert len(parameter_groups(network, weight_decay=0.1, body_rate=1.0)) == 2

@@ -17,6 +17,7 @@ from model.network import (
     load_weights,
     read_weights,
 )
+from model.settings import settings_for
 
 
 def layer_words(layers):
@@ -71,7 +72,9 @@ def test_keras_defaults_are_kept_where_they_differ_from_pytorch_s():
 
 
 def test_the_compact_network_has_between_one_and_six_million_parameters():
-    assert 1e6 < count_parameters(build_network("compact")) < 6e6
+    for quick in (False, True):
+        width = settings_for("compact", quick=quick).width
+        assert 1e6 < count_parameters(build_network("compact", width=width)) < 6e6
 
 
 @pytest.mark.parametrize("name", NETWORKS)
