@@ -28,12 +28,6 @@ def to_input(pictures: Tensor, *, mean: Tensor, std: Tensor) -> Tensor:
     return scaled.mul_(_column(1 / (255 * std))).sub_(_column(mean / std))
 
 
-def halved(pictures: Tensor) -> Tensor:
-    """uint8 [N, H, W, 3] -> float32 [N, H/2, W/2, 3], still in 0..255: means of 2 × 2 pixels."""
-    planes = pictures.permute(0, 3, 1, 2).to(torch.float32)
-    return F.avg_pool2d(planes, 2).permute(0, 2, 3, 1)
-
-
 def augment(
     pictures: Tensor,
     *,
@@ -43,7 +37,7 @@ def augment(
     std: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
-    """[N, H, W, 3] in 0..255 -> augmented, normalised float32 [N, 3, size, size], channels-last.
+    """uint8 [N, H, W, 3] -> augmented, normalised float32 [N, 3, size, size], channels-last.
 
     All random numbers come from `generator` (on the CPU), in an order that does not depend on
     `how`, so that one change can be measured with the others held still.

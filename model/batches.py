@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from model.augment import augment, halved
+from model.augment import augment
 from model.balance import Balance
 from model.material import Material
 from model.parallel import World
@@ -99,10 +99,9 @@ def make_batch(
     generator = torch.Generator().manual_seed(
         mix(job.settings.seed, epoch, step, 1001 + job.place.rank)
     )
-    small = epoch < job.settings.half * job.settings.epochs
     x = augment(
-        halved(pictures) if small else pictures,
-        size=job.settings.size // 2 if small else job.settings.size,
+        pictures,
+        size=job.settings.size,
         how=job.settings.augment,
         mean=job.mean,
         std=job.std,

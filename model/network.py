@@ -55,8 +55,8 @@ class Compact(nn.Module):
     The stem's stride of 4 takes most of the cost out of the first layers. The last map, one value
     for each part of the face, is read with weights of its own for each place and channel (Chen et
     al. 2018, MobileFaceNets: an eye is not a chin); they start as the plain mean. A dense layer
-    would spend 9–17 M parameters there, as the notebook's network does. These weights fit one
-    `size`; the last map of smaller pictures is stretched to theirs.
+    would spend 9–17 M parameters there, as the notebook's network does. The weights fit pictures
+    of one size.
     """
 
     HEADS = ("head",)
@@ -84,9 +84,9 @@ class Compact(nn.Module):
                 blocks.append(Residual(width_in, width, stride=stride))
                 width_in = width
         self.body = nn.Sequential(*blocks)
-        self.side = math.ceil(size / 32)  # of the last map
-        places = nn.Conv2d(width_in, width_in, self.side, groups=width_in, bias=False)
-        nn.init.constant_(places.weight, 1 / self.side**2)
+        side = math.ceil(size / 32)  # of the last map
+        places = nn.Conv2d(width_in, width_in, side, groups=width_in, bias=False)
+        nn.init.constant_(places.weight, 1 / side**2)
         self.pool = nn.Sequential(
             places, nn.BatchNorm2d(width_in), nn.Flatten(), nn.Dropout(dropout)
         )  # -> [N, 256]
@@ -94,10 +94,7 @@ class Compact(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[N, 3, S, S] -> age logits [N, 121], gender logit [N]."""
-        last_map = self.body(self.stem(x))
-        if last_map.shape[-1] != self.side:  # smaller pictures, early in a training
-            last_map = nn.functional.interpolate(last_map, size=(self.side, self.side))
-        out = self.head(self.pool(last_map))
+        out = self.head(self.pool(self.body(self.stem(x))))
         return out[:, :YEARS], out[:, YEARS]
 
 

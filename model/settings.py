@@ -53,7 +53,6 @@ class TrainSettings:
     warmup: share of the steps in which the rate rises.
     kernel_rate: how many times the learning rate the kernels of hidden layers learn at, by Muon
         (model/muon.py); 0: by AdamW like everything else.
-    half: share of the epochs, the first ones, in which pictures have half the side.
     augment: how batches are changed.
     test, valid: shares of subjects kept for the last measurement and for choosing.
     precision: `float32`, `bfloat16`, or `auto`: what the machine computes faster (model/pace.py).
@@ -78,7 +77,6 @@ class TrainSettings:
     average: float = 0.998
     warmup: float = 0.05
     kernel_rate: float = 0.0
-    half: float = 0.0
     augment: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
     test: float = 0.2
@@ -116,8 +114,6 @@ class TrainSettings:
         plain = self.head_epochs == 0 and self.body_rate == 1
         whole = self.network != "notebook" or plain  # its optimiser and schedules know one rate
         _require(whole, "--network", "notebook", "without --head-epochs and --body-rate")
-        fits = self.half == 0 or self.network != "notebook"  # its dense layer knows one size
-        _require(0 <= self.half < 1 and fits, "half", self.half, "a share in [0, 1)")
         weights = self.age_weights
         _require(weights in AGE_WEIGHTS, "--age-weights", weights, f"one of {AGE_WEIGHTS}")
         once = weights == "equal" or "age_group" not in self.balance
@@ -147,9 +143,8 @@ def _require(holds: bool, option: str, value: object, needed: str) -> None:  # n
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "compact": {
         "width": 1.25,
-        "epochs": 45,
+        "epochs": 40,
         "kernel_rate": 10.0,
-        "half": 0.4,
         "augment": LONG,
     },
     "notebook": {  # the notebook's own optimiser, losses and schedules: see model/notebook.py
@@ -166,9 +161,8 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 QUICK: Mapping[str, Mapping[str, Any]] = {
     "compact": {
         "width": 1.0,
-        "epochs": 13,
+        "epochs": 10,
         "average": 0.99,
-        "half": 0.5,
         "augment": Augmentation(),
     },
     "notebook": {"epochs": 10},
@@ -198,7 +192,6 @@ def demo_settings(*, seed: int = 0, threads: int | None = None) -> TrainSettings
         batch=32,
         average=0.99,
         kernel_rate=0.0,  # small batches of small pictures leave Muon's arithmetic no room
-        half=0.0,
         augment=FLIP_ONLY,
         seed=seed,
         threads=threads,

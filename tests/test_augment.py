@@ -3,7 +3,7 @@ import torch
 from torch.nn.functional import affine_grid
 
 import model.augment
-from model.augment import _affine, _grid, augment, halved, to_input
+from model.augment import _affine, _grid, augment, to_input
 from model.settings import FLIP_ONLY, NO_CHANGE, Augmentation
 
 MEAN, STD = torch.tensor([0.5, 0.4, 0.6]), torch.tensor([0.25, 0.2, 0.3])
@@ -93,17 +93,3 @@ def test_light_and_contrast_stay_within_their_bounds():
     assert back.min() >= middle * 0.74 - 0.25 - 1e-3
     assert back.max() <= middle * 1.35 + 0.25 + 1e-3
     assert back.std() > 0.05
-
-
-def test_half_the_side_is_the_mean_of_two_by_two_pixels_and_is_changed_like_any_picture():
-    given = pictures()
-    small = halved(given)
-    wanted = given.float().view(len(given), 16, 2, 16, 2, 3).mean((2, 4))
-    assert torch.allclose(small, wanted)
-    whole = changed(NO_CHANGE, given=small, size=16)
-    assert torch.allclose(
-        whole,
-        (wanted.permute(0, 3, 1, 2) / 255 - MEAN.view(3, 1, 1)) / STD.view(3, 1, 1),
-        atol=1e-5,
-    )
-    assert changed(Augmentation(), given=small, size=16).shape == (len(given), 3, 16, 16)

@@ -97,18 +97,6 @@ def test_the_compact_network_is_built_for_a_size_and_reads_every_place_of_its_la
     )
 
 
-def test_the_compact_network_reads_pictures_of_half_the_side_as_if_their_last_map_were_stretched():
-    torch.manual_seed(0)
-    network = Compact(size=128).eval()
-    nn.init.normal_(network.pool[0].weight)
-    small = torch.randn(2, 3, 64, 64)
-    stretched = network.body(network.stem(small)).repeat_interleave(2, 2).repeat_interleave(2, 3)
-    age, gender = network(small)
-    expected = network.head(network.pool(stretched))
-    assert torch.allclose(age, expected[:, :121], atol=1e-4)
-    assert torch.allclose(gender, expected[:, 121], atol=1e-4)
-
-
 @pytest.mark.parametrize(
     ("asked", "words"),
     [

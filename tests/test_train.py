@@ -164,19 +164,6 @@ def test_sigterm_saves_and_leaves_with_143(table, tmp_path, monkeypatch):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-@pytest.mark.parametrize(("half", "sides"), [(0.0, [32, 32, 32]), (0.5, [16, 16, 32])])
-def test_the_first_epochs_see_pictures_of_half_the_side(half, sides, table, tmp_path, monkeypatch):
-    plain, seen = model.epochs._step, []
-
-    def step(job, state, network, batch):
-        seen.append(batch.x.shape[-1])
-        return plain(job, state, network, batch)
-
-    monkeypatch.setattr(model.epochs, "_step", step)
-    train(table, out=tmp_path / "run", settings=tiny_settings(half=half))
-    assert seen == [side for side in sides for _ in range(112 // 16)]
-
-
 def test_a_finished_training_resumed_changes_nothing(finished, table):
     before = weights(finished)
     train(table, out=finished, settings=tiny_settings(), resume=True)
