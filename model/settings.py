@@ -36,7 +36,12 @@ class Augmentation:
 
 NO_CHANGE = Augmentation(*(0.0,) * len(dataclasses.fields(Augmentation)))
 FLIP_ONLY = dataclasses.replace(NO_CHANGE, flip=0.5)
-LONG = Augmentation(rotate=12.0, zoom=0.15, contrast=0.25, grey=0.1, erase=0.5)
+MILD = Augmentation(
+    rotate=8.0, zoom=0.09, shift=0.04, light=0.08, contrast=0.15, tint=0.02, grey=0.03, erase=0.2
+)
+GENTLE = Augmentation(  # what a short training has the time to learn from
+    rotate=5.0, zoom=0.06, shift=0.03, light=0.05, contrast=0.1, tint=0.01, grey=0.02, erase=0.1
+)
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "width": 1.25,
         "epochs": 40,
         "kernel_rate": 10.0,
-        "augment": LONG,
+        "augment": MILD,
     },
     "notebook": {  # the notebook's own optimiser, losses and schedules: see model/notebook.py
         "epochs": 300,
@@ -163,7 +168,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
         "width": 1.0,
         "epochs": 10,
         "average": 0.99,
-        "augment": Augmentation(),
+        "augment": GENTLE,
     },
     "notebook": {"epochs": 10},
     **{name: {"epochs": 8} for name in TORCHVISION},
