@@ -74,7 +74,7 @@ class TrainSettings:
     network: str = "compact"
     width: float = 1.0
     size: int = 128
-    epochs: int = 30
+    epochs: int = 24
     batch: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
