@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from model.batches import Job, normalisation
@@ -50,7 +51,8 @@ def make_job(network: str, *, size: int, folder: Path) -> Job:
     cache[:] = rng.integers(0, 256, shape, dtype=np.uint8)
     rows = {"train": np.arange(n), "valid": np.arange(8), "test": np.arange(8)}
     age, female = rng.uniform(0, 100, n), rng.integers(0, 2, n)
-    material = Material(cache, age.astype(np.float32), female.astype(np.float32), rows, "")
+    labels = age.astype(np.float32), female.astype(np.float32)
+    material = Material(cache, *labels, rows, "", pd.DataFrame(index=range(n)))
     place = World(0, 1, torch.device("cpu"))
     return Job(material, settings, place, folder, *normalisation(settings, device=place.device))
 
@@ -87,7 +89,8 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         job = make_job(args.network, size=args.size, folder=Path(folder))
-        network = build_network(args.network, size=args.size).to(memory_format=torch.channels_last)
+        network = build_network(args.network, size=args.size, width=job.settings.width)
+        network = network.to(memory_format=torch.channels_last)
         device, threads = job.place.device, args.threads
         precision, _ = choose_pace(
             job.settings,

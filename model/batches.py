@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from model.augment import augment
+from model.balance import Balance
 from model.material import Material
 from model.parallel import World
 from model.settings import TrainSettings
@@ -26,6 +27,7 @@ class Job:
     out: Path
     mean: Tensor  # [3], in units of the full pixel range
     std: Tensor
+    balance: Balance = field(default_factory=Balance)
 
     @property
     def steps(self) -> int:
@@ -44,7 +46,28 @@ def normalisation(settings: TrainSettings, *, device: torch.device) -> tuple[Ten
     return torch.tensor(mean, device=device), torch.tensor(std, device=device)
 
 
-def batches(job: Job, epoch: int, *, first: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+@dataclass(frozen=True)
+class Batch:
+    """Changed pictures [N, 3, S, S], ages and genders [N], on the device, and their rows [N]."""
+
+    x: Tensor
+    age: Tensor
+    female: Tensor
+    rows: npt.NDArray[np.int64]
+
+
+def faces_in_order(job: Job, epoch: int) -> npt.NDArray[np.int64]:
+    """Rows of the training faces in the order of `epoch`.
+
+    Each once; or, where groups are balanced, as many draws with replacement.
+    """
+    train, rng = job.material.rows["train"], np.random.default_rng([job.settings.seed, epoch])
+    if job.balance.chances is None:
+        return rng.permutation(train)
+    return rng.choice(train, size=len(train), p=job.balance.chances)
+
+
+def batches(job: Job, epoch: int, *, first: int) -> Iterator[Batch]:
     """Batches of this process from step `first` on.
 
     The pictures of the next one are read from the disk while a batch is used. They are changed
@@ -52,8 +75,7 @@ def batches(job: Job, epoch: int, *, first: int) -> Iterator[tuple[Tensor, Tenso
     more than the work takes.
     """
     settings, place = job.settings, job.place
-    train = job.material.rows["train"]
-    order = np.random.default_rng([settings.seed, epoch]).permutation(train)
+    order = faces_in_order(job, epoch)
 
     def read(step: int) -> tuple[Tensor, npt.NDArray[np.int64]]:
         rows = order[step * settings.batch : (step + 1) * settings.batch]
@@ -71,8 +93,8 @@ def batches(job: Job, epoch: int, *, first: int) -> Iterator[tuple[Tensor, Tenso
 
 def make_batch(
     job: Job, pictures: Tensor, rows: npt.NDArray[np.int64], *, epoch: int, step: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Changed pictures [N, 3, S, S], ages [N] and genders [N] of `rows`, on the device."""
+) -> Batch:
+    """The batch of `pictures`, uint8 [N, H, W, 3], which are those of `rows`."""
     device = job.place.device
     generator = torch.Generator().manual_seed(
         mix(job.settings.seed, epoch, step, 1001 + job.place.rank)
@@ -86,7 +108,7 @@ def make_batch(
         generator=generator,
     )
     age = torch.from_numpy(job.material.age[rows]).to(device)
-    return x, age, torch.from_numpy(job.material.female[rows]).to(device)
+    return Batch(x, age, torch.from_numpy(job.material.female[rows]).to(device), rows)
 
 
 def mix(*numbers: int) -> int:

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from audit.errors import InputError
-from model.batches import Job, batches, mix
+from model.balance import worst_group_loss
+from model.batches import Batch, Job, batches, mix
 from model.evaluate import autocast, score_rows
 from model.interruption import Interruption
-from model.losses import two_headed_loss
+from model.losses import face_losses, two_headed_loss
 from model.progress import Progress, write_history
 from model.run_folder import save_checkpoint
 from model.schedule import warmup_cosine
@@ -81,32 +82,53 @@ def run_epoch(
 
 
 def _step(
-    job: Job, state: State, model: nn.Module, batch: tuple[Tensor, Tensor, Tensor]
+    job: Job, state: State, model: nn.Module, batch: Batch
 ) -> tuple[float, float, float, float]:
     """One step of the optimiser; what it adds to the sums of the epoch."""
     settings = job.settings
-    x, age, female = batch
     done = state.epoch * job.steps + state.step
     torch.manual_seed(mix(settings.seed, state.epoch, state.step, 1 + job.place.rank))  # dropout
     if not state.plateaus:
         steps, peak = settings.epochs * job.steps, settings.learning_rate
         set_rate(state, warmup_cosine(done, steps=steps, warmup=settings.warmup, peak=peak))
     with autocast(job.place.device, state.precision):
-        age_out, gender_out = model(x)
-    loss, years = two_headed_loss(age_out, gender_out, age, female)
+        age_out, gender_out = model(batch.x)
+    loss, years = _loss(job, state, batch, age_out, gender_out)
     state.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     if settings.clip:
         nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip)
-    hits = ((gender_out > 0) == (female > 0.5)).sum()
-    found = torch.stack([loss.detach(), (years - age).abs().sum(), hits])
+    hits = ((gender_out > 0) == (batch.female > 0.5)).sum()
+    found = torch.stack([loss.detach(), (years - batch.age).abs().sum(), hits])
     mean_loss, error, right = found.tolist()  # the one wait for a GPU
     if not math.isfinite(mean_loss):
         raise _not_a_number(job, state)
     state.optimizer.step()
     if state.average is not None:
         update_average(state.average, state.network, decay=settings.average, steps=done + 1)
-    return mean_loss * len(age), error, right, len(age)
+    n = len(batch.rows)
+    return mean_loss * n, error, right, n
+
+
+def _loss(
+    job: Job, state: State, batch: Batch, age_out: Tensor, gender_out: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What a step minimises, and the predicted ages [N]; moves a group DRO's shares."""
+    balance, device = job.balance, batch.age.device
+    labels = batch.age, batch.female
+    if balance.age_weights is None and balance.group is None:
+        return two_headed_loss(age_out, gender_out, *labels)
+    weight = None
+    if balance.age_weights is not None:
+        weight = torch.from_numpy(balance.age_weights[batch.rows]).to(device)
+    losses, years = face_losses(age_out, gender_out, *labels, age_weight=weight)
+    if balance.group is None:
+        return losses.mean(), years
+    group = torch.from_numpy(balance.group[batch.rows]).to(device)
+    loss, state.group_shares = worst_group_loss(
+        losses, group, shares=state.group_shares, rate=job.settings.dro_rate
+    )
+    return loss, years
 
 
 def _validate(job: Job, state: State, *, seconds: float) -> dict[str, float]:

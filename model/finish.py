@@ -30,7 +30,7 @@ def finish(
     std: Tensor,
 ) -> None:
     """Write `model.safetensors` and `config.json`, and remove the cache of pictures."""
-    network = build_network(settings.network, size=settings.size)
+    network = build_network(settings.network, size=settings.size, width=settings.width)
     network.load_state_dict(state.best)
     network = network.eval().to(mean.device).to(memory_format=torch.channels_last)
     scores: dict[str, tuple[Floats, Floats]] = {}
@@ -58,6 +58,7 @@ def finish(
     }
     config = {
         "network": settings.network,
+        "width": settings.width,
         "parameters": count_parameters(network),
         "size": settings.size,
         "mean": mean.tolist(),

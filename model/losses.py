@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name every PyTorch text uses
 from torch import Tensor
 
+GENDER_WEIGHT = 2.0  # its cross-entropy is a tenth of what is said of age
 L1_WEIGHT = 0.2  # a year of error of the mean weighs like 0.2 nats of the distribution
 
 
@@ -23,19 +24,38 @@ def age_targets(age: Tensor, *, years: int = 121) -> Tensor:
 def two_headed_loss(
     age_out: Tensor, gender_out: Tensor, age: Tensor, gender: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Mean loss of a batch, and the predicted ages [N] in years (without gradient).
+    """Mean loss of a batch, and the predicted ages [N] in years (without gradient)."""
+    losses, years = face_losses(age_out, gender_out, age, gender)
+    return losses.mean(), years
+
+
+def face_losses(
+    age_out: Tensor,
+    gender_out: Tensor,
+    age: Tensor,
+    gender: Tensor,
+    *,
+    age_weight: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Loss [N] of every face, and the predicted ages [N] in years (without gradient).
 
     For age logits [N, 121]: KL divergence from the target distribution + L1_WEIGHT × |mean − age|
-    + binary cross-entropy of gender. For ages [N] (the notebook's network): 10 × binary
-    cross-entropy + squared error, the notebook's weights.
+    + GENDER_WEIGHT × binary cross-entropy of gender. For ages [N] (the notebook's network):
+    squared error + 10 × binary cross-entropy, the notebook's weights. `age_weight` [N] multiplies
+    what is said of age.
     """
-    cross_entropy = F.binary_cross_entropy_with_logits(gender_out.float(), gender)
+    cross_entropy = F.binary_cross_entropy_with_logits(gender_out.float(), gender, reduction="none")
     if age_out.ndim == 1:
         years = age_out.float()
-        return 10 * cross_entropy + F.mse_loss(years, age), years.detach()
-    log_shares = torch.log_softmax(age_out.float(), dim=1)
-    divergence = F.kl_div(log_shares, age_targets(age), reduction="batchmean")
-    years = log_shares.exp() @ torch.arange(
-        age_out.shape[1], device=age_out.device, dtype=torch.float32
-    )
-    return divergence + L1_WEIGHT * F.l1_loss(years, age) + cross_entropy, years.detach()
+        of_age, of_gender = F.mse_loss(years, age, reduction="none"), 10 * cross_entropy
+    else:
+        log_shares = torch.log_softmax(age_out.float(), dim=1)
+        divergence = F.kl_div(log_shares, age_targets(age), reduction="none").sum(1)
+        years = log_shares.exp() @ torch.arange(
+            age_out.shape[1], device=age_out.device, dtype=torch.float32
+        )
+        of_age = divergence + L1_WEIGHT * (years - age).abs()
+        of_gender = GENDER_WEIGHT * cross_entropy
+    if age_weight is not None:
+        of_age = age_weight * of_age
+    return of_age + of_gender, years.detach()

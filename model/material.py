@@ -21,7 +21,8 @@ SPLITS = ("train", "valid", "test")
 class Material:
     """Row by row: `pictures` uint8 [n, S, S, 3], `age` in years and `female` (0/1) float32 [n].
 
-    `rows` holds the row numbers of each split; `digest` names faces, labels and split.
+    `rows` holds the row numbers of each split; `digest` names faces, labels and split; `faces` are
+    the rows of the face table.
     """
 
     pictures: npt.NDArray[np.uint8]
@@ -29,6 +30,7 @@ class Material:
     female: npt.NDArray[np.float32]
     rows: dict[str, npt.NDArray[np.int64]]
     digest: str
+    faces: pd.DataFrame
 
 
 def prepare(table: FaceTable, *, out: Path, settings: TrainSettings, progress: bool) -> Material:
@@ -56,7 +58,8 @@ def prepare(table: FaceTable, *, out: Path, settings: TrainSettings, progress: b
             )
     who = faces[["image", "content_hash", "subject_id"]].assign(split=split)
     text = who.to_csv(index=False, lineterminator="\n")
-    labels = faces[["image", "age", "gender"]].to_csv(index=False, lineterminator="\n")
+    groups = sorted({*settings.balance, *settings.group_dro} & set(faces) - {"age", "gender"})
+    labels = faces[["image", "age", "gender", *groups]].to_csv(index=False, lineterminator="\n")
     if not (out / "split.csv").is_file() or (out / "split.csv").read_text("utf-8") != text:
         write_text(out / "split.csv", text)
         if len(table.left_out):
@@ -70,6 +73,7 @@ def prepare(table: FaceTable, *, out: Path, settings: TrainSettings, progress: b
         female=np.asarray(faces["gender"] == "female", dtype=np.float32),
         rows=rows,
         digest=hashlib.sha256((text + labels).encode()).hexdigest()[:16],
+        faces=faces,
     )
 
 

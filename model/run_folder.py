@@ -169,8 +169,14 @@ def load_run(folder: Path) -> Run:
             f"{path} is not the file its training wrote (SHA-256 differs): "
             "copy it again or train anew"
         )
-    network = build_network(config["network"], size=config["size"])
-    load_weights(network, read_weights(path), source=str(path))
+    width = config.get("width", 1.0)  # runs of before it have none
+    network = build_network(config["network"], size=config["size"], width=width)
+    try:
+        load_weights(network, read_weights(path), source=str(path))
+    except InputError as error:  # whole, as its SHA-256 says, so it was another network's
+        raise InputError(
+            f"{error}; it was trained by another version of faceaudit: train anew, or use that one"
+        ) from error
     return Run(folder, config, network.eval())
 
 

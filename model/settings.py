@@ -14,7 +14,9 @@ from audit.files import write_text
 TORCHVISION = ("mobilenet_v3_large", "efficientnet_b0", "resnet18", "convnext_tiny")
 NETWORKS = ("compact", "notebook", *TORCHVISION)
 PRECISIONS = ("auto", "float32", "bfloat16")
+AGE_WEIGHTS = ("equal", "root", "inverse")
 DEMO_FACES = 3000
+_SEVERAL = {"balance", "group_dro"}  # tuples here, lists in JSON
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,12 @@ class Augmentation:
 
 NO_CHANGE = Augmentation(*(0.0,) * len(dataclasses.fields(Augmentation)))
 FLIP_ONLY = dataclasses.replace(NO_CHANGE, flip=0.5)
+MILD = Augmentation(
+    rotate=8.0, zoom=0.09, shift=0.04, light=0.08, contrast=0.15, tint=0.02, grey=0.03, erase=0.2
+)
+GENTLE = Augmentation(  # what a short training has the time to learn from
+    rotate=5.0, zoom=0.06, shift=0.03, light=0.05, contrast=0.1, tint=0.01, grey=0.02, erase=0.1
+)
 
 
 @dataclass(frozen=True)
@@ -41,12 +49,15 @@ class TrainSettings:
     """Everything a training depends on besides the faces. A wrong value raises InputError.
 
     network: one of NETWORKS.
+    width: channels of the compact network, in units of its smaller version's.
     size: side of the square pictures in pixels, a multiple of 16.
     epochs, batch: how long, and how many faces a step (over all processes).
     learning_rate: the peak of AdamW's warm-up and cosine (the notebook's Adam starts with it).
     weight_decay, clip, average: AdamW's decay of weights (not of biases and norms); the largest
         norm of a gradient; the decay of the running average of weights. Not the notebook's.
     warmup: share of the steps in which the rate rises.
+    kernel_rate: how many times the learning rate the kernels of hidden layers learn at, by Muon
+        (model/muon.py); 0: by AdamW like everything else.
     augment: how batches are changed.
     test, valid: shares of subjects kept for the last measurement and for choosing.
     precision: `float32`, `bfloat16`, or `auto`: what the machine computes faster (model/pace.py).
@@ -55,9 +66,13 @@ class TrainSettings:
     pretrained, weights: where a torchvision network starts.
     head_epochs: first epochs in which the heads alone learn.
     body_rate: share of the learning rate at which the body learns.
+    balance, group_dro: features whose crossing is drawn equally often, or whose worst group pulls
+        hardest; age_weights: `equal`, or how much rarer ages weigh more (model/balance.py).
+    dro_rate: how fast the pull of a group grows with its loss.
     """
 
     network: str = "compact"
+    width: float = 1.0
     size: int = 128
     epochs: int = 24
     batch: int = 64
@@ -66,6 +81,7 @@ class TrainSettings:
     clip: float = 5.0
     average: float = 0.998
     warmup: float = 0.05
+    kernel_rate: float = 0.0
     augment: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
     test: float = 0.2
@@ -77,10 +93,15 @@ class TrainSettings:
     weights: str | None = None
     head_epochs: int = 0
     body_rate: float = 1.0
+    balance: tuple[str, ...] = ()
+    age_weights: str = "equal"
+    group_dro: tuple[str, ...] = ()
+    dro_rate: float = 0.01
 
     def __post_init__(self) -> None:
         """Refuse what no training could be run with."""
         _require(self.network in NETWORKS, "--network", self.network, f"one of {NETWORKS}")
+        _require(0.25 <= self.width <= 4, "width", self.width, "from 0.25 to 4")
         _require(self.size >= 32 and self.size % 16 == 0, "--size", self.size, "16·k, at least 32")
         _require(self.epochs >= 1, "--epochs", self.epochs, "at least 1")
         _require(self.batch >= 2, "--batch", self.batch, "at least 2")
@@ -98,6 +119,11 @@ class TrainSettings:
         plain = self.head_epochs == 0 and self.body_rate == 1
         whole = self.network != "notebook" or plain  # its optimiser and schedules know one rate
         _require(whole, "--network", "notebook", "without --head-epochs and --body-rate")
+        weights = self.age_weights
+        _require(weights in AGE_WEIGHTS, "--age-weights", weights, f"one of {AGE_WEIGHTS}")
+        once = weights == "equal" or "age_group" not in self.balance
+        _require(once, "--age-weights", weights, "without --balance age_group, which does the same")
+        _require(0 < self.dro_rate <= 1, "--dro-rate", self.dro_rate, "in (0, 1]")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, as `config.json` and the checkpoint hold them."""
@@ -109,6 +135,8 @@ class TrainSettings:
         """What `to_dict` wrote."""
         changed = dict(values)
         changed["augment"] = Augmentation(**changed["augment"])
+        for name in _SEVERAL & changed.keys():  # a run of before these options has none
+            changed[name] = tuple(changed[name])
         return cls(**changed)
 
 
@@ -118,7 +146,12 @@ def _require(holds: bool, option: str, value: object, needed: str) -> None:  # n
 
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
-    "compact": {},
+    "compact": {
+        "width": 1.25,
+        "epochs": 40,
+        "kernel_rate": 10.0,
+        "augment": MILD,
+    },
     "notebook": {  # the notebook's own optimiser, losses and schedules: see model/notebook.py
         "epochs": 300,
         "learning_rate": 0.01,
@@ -131,7 +164,12 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     **{name: {"epochs": 30, "learning_rate": 1e-3} for name in TORCHVISION},
 }
 QUICK: Mapping[str, Mapping[str, Any]] = {
-    "compact": {"epochs": 12},
+    "compact": {
+        "width": 1.0,
+        "epochs": 10,
+        "average": 0.99,
+        "augment": GENTLE,
+    },
     "notebook": {"epochs": 10},
     **{name: {"epochs": 8} for name in TORCHVISION},
 }
@@ -153,10 +191,19 @@ def demo_settings(*, seed: int = 0, threads: int | None = None) -> TrainSettings
     than the mirror.
     """
     return settings_for(
-        size=64, epochs=20, batch=32, average=0.99, augment=FLIP_ONLY, seed=seed, threads=threads
+        width=1.0,
+        size=64,
+        epochs=20,
+        batch=32,
+        average=0.99,
+        kernel_rate=0.0,  # small batches of small pictures leave Muon's arithmetic no room
+        augment=FLIP_ONLY,
+        seed=seed,
+        threads=threads,
     )
 
 
+_FEATURES = {"nargs": "+", "action": "extend", "metavar": "FEATURE"}
 _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--network", "network", {"choices": NETWORKS, "help": "which network (compact)"}),
     ("--epochs", "epochs", {"type": int, "help": "times through the faces (the network's own)"}),
@@ -170,6 +217,10 @@ _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--weights", "weights", {"metavar": "FILE", "help": "start from these weights"}),
     ("--head-epochs", "head_epochs", {"type": int, "help": "first epochs of the heads alone"}),
     ("--body-rate", "body_rate", {"type": float, "help": "share of the rate for the body"}),
+    ("--balance", "balance", {**_FEATURES, "help": "draw their groups equally often"}),
+    ("--age-weights", "age_weights", {"choices": AGE_WEIGHTS, "help": "rare ages weigh more"}),
+    ("--group-dro", "group_dro", {**_FEATURES, "help": "their worst group pulls hardest"}),
+    ("--dro-rate", "dro_rate", {"type": float, "help": "how fast its pull grows (0.01)"}),
 )
 
 
@@ -196,7 +247,11 @@ def train_settings_from(args: argparse.Namespace) -> TrainSettings:
     """
     given = {n: getattr(args, f"train_{n}") for _, n, _ in _OPTIONS}
     given |= {"seed": args.seed, "pretrained": args.pretrained or None, "threads": args.threads}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {
+        name: tuple(value) if name in _SEVERAL else value
+        for name, value in given.items()
+        if value is not None
+    }
     folder = args.out / "run" if getattr(args, "command", None) == "run" else args.out
     stored = read_settings(folder) if args.resume else None
     if stored is None:
@@ -225,9 +280,10 @@ def refuse_changed(stored: TrainSettings, given: Mapping[str, Any], *, folder: P
     """Raise InputError that names what of `given` is not as `stored`."""
     options = {name: option for option, name, _ in _OPTIONS}
     was = stored.to_dict()
+    asked = {name: list(v) if isinstance(v, tuple) else v for name, v in given.items()}
     changed = [
         f"{options.get(name, '--' + name.replace('_', '-'))} {value} (was {was[name]})"
-        for name, value in given.items()
+        for name, value in asked.items()
         if was[name] != value
     ]
     if changed:

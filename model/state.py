@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from model.muon import Muon
 from model.schedule import Plateau, notebook_plateaus
 from model.settings import TrainSettings
 from model.transfer import parameter_groups
@@ -33,6 +34,7 @@ class State:
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0  # of finished epochs
+    group_shares: list[float] = field(default_factory=list)  # the groups' pull in a group DRO
 
     @property
     def judged(self) -> nn.Module:
@@ -53,7 +55,7 @@ class State:
             "average": self.average.state_dict() if self.average is not None else None,
             "optimizer": self.optimizer.state_dict(),
             "plateaus": [asdict(plateau) for plateau in self.plateaus],
-            **{name: getattr(self, name) for name in _PLAIN},
+            **{name: getattr(self, name) for name in (*_PLAIN, "group_shares")},
         }
 
     def load(self, dumped: dict[str, Any]) -> None:
@@ -65,6 +67,7 @@ class State:
         self.plateaus = [Plateau(**plateau) for plateau in dumped["plateaus"]]
         for name in _PLAIN:
             setattr(self, name, dumped[name])
+        self.group_shares = dumped.get("group_shares", [])  # older checkpoints have none
 
 
 _PLAIN = (
@@ -83,9 +86,12 @@ def fresh_state(
         optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, eps=1e-7)
     else:
         groups = parameter_groups(
-            network, weight_decay=settings.weight_decay, body_rate=settings.body_rate
+            network,
+            weight_decay=settings.weight_decay,
+            body_rate=settings.body_rate,
+            kernel_rate=settings.kernel_rate,
         )
-        optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+        optimizer = Muon(groups, lr=settings.learning_rate, fused=True)
     return State(
         network=network,
         average=copy.deepcopy(network) if settings.average else None,

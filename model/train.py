@@ -20,12 +20,13 @@ from typing import Any
 import torch
 
 from audit.errors import InputError, MachineError
+from model.balance import balance_for
 from model.batches import Job, mix, normalisation
 from model.epochs import run_epochs, save
 from model.faces import FaceTable, read_faces
 from model.finish import finish
 from model.material import Material, prepare
-from model.network import build_network, load_body, read_weights
+from model.network import build_network, load_body, load_weights, read_weights
 from model.pace import busy_words, choose_pace, computes_bfloat16
 from model.parallel import World, world
 from model.progress import Progress
@@ -65,7 +66,10 @@ def train(
             _say_if_busy(threads=pace[1])
         material = _prepare(table, out=out, settings=settings, place=place, progress=progress)
         mean, std = normalisation(settings, device=place.device)
-        job = Job(material, settings, place, out, mean, std)
+        balance = balance_for(
+            material.faces, age=material.age, train=material.rows["train"], settings=settings
+        )
+        job = Job(material, settings, place, out, mean, std, balance)
         _refuse_other_faces(dumped, job)
         try:
             state = _state(job, dumped, pace=pace)
@@ -87,6 +91,11 @@ def _open_folder(
     """The checkpoint to go on from, or None for a fresh start in an unused folder."""
     if settings.batch % place.size:
         raise InputError(f"--batch {settings.batch}: not a multiple of {place.size} processes")
+    if settings.group_dro and place.size > 1:
+        raise InputError(
+            "--group-dro: its groups are compared within one process; start `faceaudit train` "
+            "without torchrun"
+        )
     if not resume:
         if place.first:
             refuse_used(out)
@@ -161,7 +170,10 @@ def _state(job: Job, dumped: dict[str, Any] | None, *, pace: tuple[str, int]) ->
     settings = job.settings
     torch.manual_seed(mix(settings.seed))
     network = build_network(
-        settings.network, size=settings.size, pretrained=settings.pretrained and dumped is None
+        settings.network,
+        size=settings.size,
+        width=settings.width,
+        pretrained=settings.pretrained and dumped is None,
     )
     if settings.weights and dumped is None:
         weights = read_weights(Path(settings.weights))
@@ -169,9 +181,13 @@ def _state(job: Job, dumped: dict[str, Any] | None, *, pace: tuple[str, int]) ->
     network = network.to(job.place.device).to(memory_format=torch.channels_last)
     state = fresh_state(network, settings=settings, precision=pace[0], threads=pace[1])
     if dumped:
+        load_weights(state.network, dumped["network"], source=str(job.out / "checkpoint.pt"))
         state.load(dumped)
-    elif job.place.first:
-        save(job, state)  # so that a kill in the first epoch can be resumed too
+    else:
+        names = job.balance.names
+        state.group_shares = [1 / len(names) for _ in names]
+        if job.place.first:
+            save(job, state)  # so that a kill in the first epoch can be resumed too
     return state
 
 

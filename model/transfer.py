@@ -9,27 +9,32 @@ from typing import Any
 
 from torch import nn
 
+from model.muon import learns_by_muon
 from model.network import head_names
 
 
 def parameter_groups(
-    network: nn.Module, *, weight_decay: float, body_rate: float
+    network: nn.Module, *, weight_decay: float, body_rate: float, kernel_rate: float = 0.0
 ) -> list[dict[str, Any]]:
     """Groups of an optimiser; `share` is the part of the learning rate that each one takes.
 
     Biases and norms are not decayed. The heads come first; with a `body_rate` of 1 there is no
-    telling them from the body.
+    telling them from the body. With a `kernel_rate` the kernels of hidden layers come last, for
+    Muon, at that share of the rate.
     """
-    if body_rate == 1:
-        return _groups(network.parameters(), weight_decay=weight_decay, share=1.0)
-    heads = head_names(network)
+    heads = head_names(network) if body_rate != 1 else set()
     named = list(network.named_parameters())
-    head = [parameter for name, parameter in named if name in heads]
-    body = [parameter for name, parameter in named if name not in heads]
-    return [
-        *_groups(head, weight_decay=weight_decay, share=1.0),
-        *_groups(body, weight_decay=weight_decay, share=body_rate),
-    ]
+    head = [p for name, p in named if name in heads]
+    kernels = [p for _, p in named if kernel_rate and learns_by_muon(p)]
+    apart = {id(p) for p in (*head, *kernels)}
+    groups = _groups(head, weight_decay=weight_decay, share=1.0) if head else []
+    body = [p for _, p in named if id(p) not in apart]
+    groups += _groups(body, weight_decay=weight_decay, share=body_rate)
+    if kernels:
+        share = kernel_rate * body_rate
+        muon = {"params": kernels, "weight_decay": weight_decay, "share": share, "muon": True}
+        groups.append(muon)
+    return groups
 
 
 def _groups(

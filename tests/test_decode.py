@@ -111,6 +111,13 @@ def test_the_loss_is_least_for_the_target_itself_and_a_certain_right_gender():
         assert two_headed_loss(out, gender, age, female)[0] > best + 0.05
 
 
+def test_a_gender_that_is_not_known_costs_twice_its_cross_entropy():
+    age, female = torch.tensor([40.0, 12.0]), torch.tensor([1.0, 0.0])
+    perfect = torch.log(age_targets(age) + 1e-30)
+    loss, _ = two_headed_loss(perfect, torch.zeros(2), age, female)
+    assert loss.item() == pytest.approx(2 * np.log(2), abs=1e-3)
+
+
 def test_the_notebook_s_loss_weighs_gender_ten_and_squared_years_one():
     age, female = torch.tensor([40.0]), torch.tensor([1.0])
     loss, _ = two_headed_loss(torch.tensor([43.0]), torch.tensor([0.0]), age, female)

@@ -17,6 +17,7 @@ from model.network import (
     load_weights,
     read_weights,
 )
+from model.settings import settings_for
 
 
 def layer_words(layers):
@@ -71,7 +72,9 @@ def test_keras_defaults_are_kept_where_they_differ_from_pytorch_s():
 
 
 def test_the_compact_network_has_between_one_and_six_million_parameters():
-    assert 1e6 < count_parameters(build_network("compact")) < 6e6
+    for quick in (False, True):
+        width = settings_for("compact", quick=quick).width
+        assert 1e6 < count_parameters(build_network("compact", width=width)) < 6e6
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -83,10 +86,14 @@ def test_every_network_gives_an_age_and_a_gender_for_every_face(name, size):
     assert gender.shape == (3,)
 
 
-def test_the_compact_network_takes_pictures_of_any_size():
-    network = Compact().eval()
-    assert (
-        network(torch.zeros(1, 3, 96, 96))[0].shape == network(torch.zeros(1, 3, 128, 128))[0].shape
+@pytest.mark.parametrize("size", [32, 48, 80, 96, 128])
+def test_the_compact_network_is_built_for_a_size_and_reads_every_place_of_its_last_map(size):
+    network = Compact(size=size).eval()
+    for parameter in network.pool[0].parameters():
+        assert torch.allclose(parameter.sum((1, 2, 3)), torch.ones(256)), "starts as the plain mean"
+    last_map = network.body(network.stem(torch.randn(2, 3, size, size)))
+    assert torch.allclose(
+        network.pool(last_map) * (1 + 1e-5) ** 0.5, last_map.mean((2, 3)), atol=1e-5
     )
 
 

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_training import tiny_faces, tiny_settings, write_tiny_faces
 
 import model.epochs
@@ -16,7 +18,7 @@ import model.train
 from audit.errors import InputError, MachineError
 from model.decode import LEVEL
 from model.progress import Progress
-from model.run_folder import load_checkpoint, load_run, locked, save_checkpoint
+from model.run_folder import load_checkpoint, load_run, locked, save_checkpoint, save_model
 from model.settings import TrainSettings
 from model.train import main, train
 
@@ -272,6 +274,22 @@ def test_weights_of_another_network_are_refused_by_name(finished, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**config, "network": "resnet18"}))
     with pytest.raises(InputError, match=r"another network.*body\.conv1\.weight"):
         load_run(tmp_path)
+
+
+def test_a_run_and_a_checkpoint_of_the_network_before_this_one_are_refused_in_one_line(
+    finished, table, tmp_path
+):
+    before = shutil.copytree(finished, tmp_path / "before")
+    config = json.loads((before / "config.json").read_text())
+    older = {k: v for k, v in load_file(before / "model.safetensors").items() if "pool" not in k}
+    save_model(before, older, {k: v for k, v in config.items() if k != "weights_sha256"})
+    with pytest.raises(InputError, match=r"missing: pool\.0\.weight.*another version.*train anew"):
+        load_run(before)
+    state = load_checkpoint(before)
+    state["network"] = {k: v for k, v in state["network"].items() if "pool" not in k}
+    save_checkpoint(before, state)
+    with pytest.raises(InputError, match=r"checkpoint\.pt holds weights of another network"):
+        train(table, out=before, settings=tiny_settings(), resume=True)
 
 
 def test_a_training_cut_off_is_not_taken_for_a_run(tmp_path):
