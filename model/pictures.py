@@ -32,6 +32,7 @@ from PIL import (  # the readers register themselves; left to themselves, they r
 
 from audit.errors import InputError
 from audit.files import write_atomic
+from audit.held import Held, held
 from model.threads import in_threads, tracked
 
 try:
@@ -74,27 +75,42 @@ class PictureError(ValueError):
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """Bytes of a regular, non-empty file; PictureError for anything else, and no hang on a FIFO."""
+    """Bytes of a regular, non-empty file, or of a picture inside a tar or Parquet file.
+
+    PictureError for anything else, and no hang on a FIFO.
+    """
     path = Path(path)
     try:
-        facts = path.stat()
-        fault = _file_fault(facts)
-        data = b"" if fault else path.read_bytes()
+        inside = held(path)
+        if inside is not None:
+            return _held_bytes(inside)
+        _check_file(path.stat())
+        return path.read_bytes()
+    except PictureError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise PictureError("unreadable", f"cannot be read: {_why(error)}") from error
-    if fault is not None:
-        raise fault
+
+
+def _held_bytes(inside: Held) -> bytes:
+    if inside.size is not None:
+        _check_bytes(inside.size)
+    data = inside.read()
+    _check_bytes(len(data))
     return data
 
 
-def _file_fault(facts: os.stat_result) -> PictureError | None:
+def _check_file(facts: os.stat_result) -> None:
     if not stat.S_ISREG(facts.st_mode):
-        return PictureError("not_a_file", "not a regular file")
-    if facts.st_size == 0:
-        return PictureError("empty", "empty (0 bytes)")
-    if facts.st_size > MAX_BYTES:
-        return PictureError("too_large", f"{facts.st_size:,} bytes; at most {MAX_BYTES:,} are read")
-    return None
+        raise PictureError("not_a_file", "not a regular file")
+    _check_bytes(facts.st_size)
+
+
+def _check_bytes(size: int) -> None:
+    if size == 0:
+        raise PictureError("empty", "empty (0 bytes)")
+    if size > MAX_BYTES:
+        raise PictureError("too_large", f"{size:,} bytes; at most {MAX_BYTES:,} are read")
 
 
 def _why(error: Exception) -> str:
