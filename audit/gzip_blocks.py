@@ -4,6 +4,7 @@ A mark is zlib's own state (some 40 KB) at a place of the content. To read, the 
 mark before is decompressed again and kept for a while; nothing is written to the disk.
 """
 
+import errno
 import io
 import os
 import zlib
@@ -65,26 +66,28 @@ class GzipBlocks(io.RawIOBase):
             number = bisect_right(self.marks, place, key=lambda mark: mark.place) - 1
             start = place - self.marks[number].place
             part = self._block(number)[start : start + size]
+            if not part:
+                raise OSError(errno.EIO, f"{self.path} changed while it was read")
             parts.append(part)
             place, size = place + len(part), size - len(part)
         return b"".join(parts)
 
     def _block(self, number: int) -> bytes:
         """The content from one mark to the next."""
+        start, last = self.marks[number].place, number + 1 == len(self.marks)
+        end = self.length if last else self.marks[number + 1].place
 
         def make() -> tuple[bytes, int]:
-            last = number + 1 == len(self.marks)
-            end = self.length if last else self.marks[number + 1].place
-            parts, place = [], self.marks[number].place
+            parts, place = [], start
             with self.path.open("rb") as handle:
                 for data, _ in _unpacked(handle, self.marks[number]):
                     parts.append(data[: end - place])
                     place += len(parts[-1])
                     if place == end:
                         break
-            return b"".join(parts), end - self.marks[number].place
+            return b"".join(parts), end - start
 
-        return RECENT.get((*self._key, number), make)
+        return RECENT.get((*self._key, start, end), make)
 
     # What `tarfile` asks of a file.
 

@@ -36,8 +36,8 @@ def labelled_faces(source: Path) -> Labelled:
         if source.suffix.lower() in TABLE_SUFFIXES:
             return _read_label_rows(source)
         raise InputError(
-            f"{source} is neither a folder of faces nor a .csv or .parquet label file, nor a .tar or "
-            "Parquet with pictures in it"
+            f"{source} is neither a folder of faces nor a .csv or .parquet label file, nor a .tar "
+            "or Parquet with pictures in it"
         )
     if source.exists():
         raise InputError(f"{source} is neither a file nor a folder; give {_WANTED}")
