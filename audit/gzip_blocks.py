@@ -4,6 +4,7 @@ A mark is zlib's own state (some 40 KB) at a place of the content. To read, the 
 mark before is decompressed again and kept for a while; nothing is written to the disk.
 """
 
+import contextlib
 import errno
 import io
 import os
@@ -57,6 +58,8 @@ class GzipBlocks(io.RawIOBase):
             except zlib.error as error:
                 self.fault = f"its gzip data are damaged ({error})"
         self.marks = marks
+        if self.fault:  # what is got from the last mark on, for that is how it will be read
+            self.length = marks[-1].place + _length_from(path, marks[-1])
         self._place = 0
 
     def read_at(self, place: int, size: int) -> bytes:
@@ -115,6 +118,14 @@ class GzipBlocks(io.RawIOBase):
         data = self.read_at(self._place, size)
         self._place += len(data)
         return data
+
+
+def _length_from(path: Path, mark: Mark) -> int:
+    length = 0
+    with path.open("rb") as handle, contextlib.suppress(EOFError, zlib.error):
+        for data, _ in _unpacked(handle, mark):
+            length += len(data)
+    return length
 
 
 def _unpacked(handle: IO[bytes], mark: Mark) -> Iterator[tuple[bytes, Mark]]:
