@@ -18,10 +18,13 @@ from model.duplicates import chained, components, mark_copies, resolve_conflicts
 from model.face_rows import MADE, Labelled
 from model.face_sources import labelled_faces
 from model.pictures import MAX_PIXELS, PictureError
+from model.place import Place
 from model.scan import THUMB, Fingerprint, fingerprints
 from model.split import split_faces
 
 __all__ = ["MADE", "FaceTable", "read_faces", "resolve_conflicts", "split_faces", "write_left_out"]
+
+_STEP = 64  # neighbours that one process reads: they lie in one shard
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,46 @@ def read_faces(
     """
     source = Path(source)
     labelled = labelled_faces(source)
-    paths = [str(labelled.root / image) for image in labelled.rows["image"]]
-    prints = fingerprints(paths, max_pixels=max_pixels, progress=progress)
+    prints = fingerprints(_paths(labelled), max_pixels=max_pixels, progress=progress)
+    return _usable(source, labelled, prints, strict=strict)
+
+
+def read_faces_shared(
+    source: Path, *, place: Place, progress: bool = False, strict: bool = False
+) -> FaceTable:
+    """What `read_faces` gives, on every process of `place`, each of which reads its part."""
+    labelled = labelled_faces(source)
+    mine = place.share(_paths(labelled), step=_STEP)
+    found = fingerprints(mine, progress=progress and place.first)
+    parts = place.to_first([_packed(one) for one in found])
+    table = None
+    if parts is not None:
+        whole = place.interleaved(parts, step=_STEP)
+        table = _usable(source, labelled, [_unpacked(one) for one in whole], strict=strict)
+    shared: FaceTable = place.from_first(table)
+    return shared
+
+
+def _packed(found: Fingerprint | PictureError) -> Fingerprint | tuple[str, str]:
+    """What can be handed to another process, which an exception of two words cannot."""
+    return (found.status, str(found)) if isinstance(found, PictureError) else found
+
+
+def _unpacked(found: Fingerprint | tuple[str, str]) -> Fingerprint | PictureError:
+    return PictureError(*found) if isinstance(found, tuple) else found
+
+
+def _paths(labelled: Labelled) -> list[str]:
+    return [str(labelled.root / image) for image in labelled.rows["image"]]
+
+
+def _usable(
+    source: Path,
+    labelled: Labelled,
+    prints: Sequence[Fingerprint | PictureError],
+    *,
+    strict: bool,
+) -> FaceTable:
     table = _table(labelled, prints)
     if strict and len(table.left_out):
         raise InputError(f"{source}: --strict, but {left_out_words(table.left_out)}")

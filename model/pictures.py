@@ -55,6 +55,7 @@ MAX_PIXELS = 64_000_000  # from the header; Pillow itself warns at 89 million
 MAX_BYTES = 256 * 2**20
 MIN_SIDE = 8  # pixels; below, no face can be seen
 GROUND = (128, 128, 128)
+FIT, CROP, SQUASH = RESIZES = ("fit", "crop", "squash")  # ours; what other people's models ask for
 _UPRIGHT = {  # EXIF orientation -> what turns it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -195,18 +196,35 @@ def _fit(image: Image.Image, size: int) -> Image.Image:
     return square
 
 
-def decode_picture(data: bytes, *, size: int, max_pixels: int = MAX_PIXELS) -> Pixels:
+def _square(image: Image.Image, size: int, *, resize: str) -> Image.Image:
+    """The picture as a square: fitted in, or its middle (`crop`), or pressed into it (`squash`)."""
+    if resize == FIT:
+        return _fit(image, size)
+    if resize == CROP:
+        side = min(image.size)
+        left, top = ((length - side) // 2 for length in image.size)
+        image = image.crop((left, top, left + side, top + side))
+    return image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def decode_picture(
+    data: bytes, *, size: int, max_pixels: int = MAX_PIXELS, resize: str = FIT
+) -> Pixels:
     """Decode the bytes of a picture into uint8 [size, size, 3], RGB; PictureError when it fails."""
     with opened(data, max_pixels=max_pixels) as image:
         # A JPEG at least four times too large is decoded at half its size or less: the same
         # picture to within rounding, at a fraction of the work.
         if min(image.size) >= 4 * size:
             image.draft(None, (2 * size, 2 * size))
-        return np.array(_fit(rgb(image), size))
+        return np.array(_square(rgb(image), size, resize=resize))
 
 
-def read_picture(path: Path | str, *, size: int, max_pixels: int = MAX_PIXELS) -> Pixels:
+def read_picture(
+    path: Path | str, *, size: int, max_pixels: int = MAX_PIXELS, resize: str = FIT
+) -> Pixels:
     """Read a picture file into uint8 [size, size, 3], RGB: the only way a picture enters a network.
+
+    `resize` is one of RESIZES; ours is `fit`, the whole picture on mid-grey.
 
     Raises
     ------
@@ -215,7 +233,7 @@ def read_picture(path: Path | str, *, size: int, max_pixels: int = MAX_PIXELS) -
         picture at all. Its `status` is one of `empty`, `unreadable`, `not_a_file`, `too_large`,
         `too_small`, `decode_error`.
     """
-    return decode_picture(read_bytes(path), size=size, max_pixels=max_pixels)
+    return decode_picture(read_bytes(path), size=size, max_pixels=max_pixels, resize=resize)
 
 
 def open_cache(
