@@ -261,6 +261,7 @@ def stress(args: argparse.Namespace) -> int:
         split=args.split,
         sample=args.sample,
         seed=args.seed,
+        pre_processing=args.pre_processing,
         progress=progress,
     )
     about = {**found.about, "split": args.split, "steps": corruption_words()}

@@ -215,6 +215,9 @@ def _stress_arguments(parser: argparse.ArgumentParser) -> None:
         "--sample", type=int, default=1000, metavar="N", help="people read, 0: all (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of sample, lots and replicates")
+    parser.add_argument(
+        "--pre-processing", type=Path, metavar="MODEL.toml", help="as in `faceaudit predict`"
+    )
 
 
 def _dashboard_arguments(parser: argparse.ArgumentParser) -> None:

@@ -113,7 +113,7 @@ def unseal(entries: Mapping[str, str], data: bytes, *, source: Path) -> dict[str
     if text is None:
         raise InputError(
             f"{source} lacks the metadata of `faceaudit export` (normalisation, reading of ages): "
-            "export the run folder again"
+            "export the run folder again, or describe other people's with --pre-processing"
         )
     intact = hashlib.sha256(text.encode()).hexdigest() == entries.get("faceaudit.sha256")
     about = json.loads(text) if intact else {}

@@ -82,13 +82,15 @@ def read_corrupted(
     split: str = "test",
     sample: int = SAMPLE,
     seed: int = 0,
+    pre_processing: Path | None = None,
     device: str = "auto",
     threads: int | None = None,
     progress: bool = True,
 ) -> Stressed:
     """Read the faces of `split` with the model `run`, clean and under every corruption.
 
-    `run` is a run folder or an exported `.onnx`; a map that it carries is applied, as in `predict`.
+    `run` is a run folder, an exported `.onnx` or one that `pre_processing` describes; a map that it
+    carries is applied, as in `predict`.
     by: features that will be asked for, so that a misspelt one is refused before the work. sample:
     at most so many people, drawn by a hash of seed and person (0: everybody). Raises InputError for
     a word that does not exist and where no face is left.
@@ -97,7 +99,8 @@ def read_corrupted(
     variants = [(CLEAN, 0), *_variants(corruptions, severities)]
     if sample < 0:
         raise InputError(f"--sample {sample}: must be 0 (everybody) or more")
-    model, recalibration = open_model(run, device=device, threads=threads), carried(run)
+    model = open_model(run, device=device, threads=threads, pre_processing=pre_processing)
+    recalibration = carried(run) if pre_processing is None else None
     faces = faces_of(model, table, split=split)
     if not len(faces):
         raise InputError(f"{table.root}: no face to read (split {split}); choose another --split")
