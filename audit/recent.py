@@ -6,7 +6,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-BUDGET = 256 * 2**20  # bytes
+BUDGET = 128 * 2**20  # bytes
 _LEAST = 2  # parts kept whatever they weigh: threads stand on both sides of a border
 
 

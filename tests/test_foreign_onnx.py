@@ -9,14 +9,18 @@ import pyarrow.parquet as pq
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from tiny_training import tiny_faces, tiny_settings
 
 from audit import cli
 from audit.age_bins import ages_of_bins
 from audit.errors import InputError
+from model.decode import mean_age
+from model.export import export
 from model.faces import read_faces
 from model.foreign import read_foreign
 from model.predict import open_model, predict
 from model.stress import read_corrupted
+from model.train import train
 
 SIDE = 16
 COLOURS = {  # name -> one colour throughout, so that every mean is known
@@ -342,6 +346,27 @@ def test_the_table_names_the_model_and_is_audited_and_stressed(table, tmp_path):
     )
     ages = found.readings.pivot_table(index="image", columns="corruption", values="age_pred")
     assert (ages["darkness"] < ages["clean"]).all(), "red is darker in the dark"
+
+
+def test_our_own_network_described_as_a_stranger_says_what_it_says_as_our_own(tmp_path):
+    """The judge is the other way through the house: run folder, export, its own reading."""
+    table = tiny_faces(tmp_path / "faces", 60)
+    run = train(table, out=tmp_path / "run", settings=tiny_settings(epochs=1))
+    own = open_model(export(run, to=tmp_path / "own.onnx").path)
+    stranger = onnx.load(tmp_path / "own.onnx")
+    stranger.ClearField("metadata_props")
+    onnx.save(stranger, tmp_path / "stranger.onnx")
+    toml = describe(
+        tmp_path / "stranger.toml",
+        "[input]\nsize = 32\nscale = 0.00392156862745098\nmean = 0.5\nstd = 0.25\nmirror = true\n"
+        '[age]\noutput = "age"\nkind = "each year"\nsoftmax = true\n'
+        '[gender]\noutput = "gender"\nkind = "logit"\n',
+    )
+    pictures = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
+    shares, female = own.score(pictures)
+    ages, theirs = open_model(tmp_path / "stranger.onnx", pre_processing=toml).score(pictures)
+    assert ages[:, 0] == pytest.approx(mean_age(shares), abs=1e-3)
+    assert theirs == pytest.approx(female, abs=1e-5)
 
 
 # What is refused -----------------------------------------------------------------------------
