@@ -69,6 +69,7 @@ def main() -> None:
     torch.set_num_threads(cores())
     config = {
         "size": SIZE, "mean": [0.5] * 3, "std": [0.25] * 3, "precision": args.precision,
+        "decode": {"age": "mean", "interval": {"correction": 0.0}},
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         faces = write_drawn_faces(Path(folder) / "faces", n=args.faces, seed=0)

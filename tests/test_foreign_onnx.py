@@ -1,6 +1,9 @@
 """Other people's ONNX models, described in TOML: known networks give the known answer."""
 
 import json
+import re
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -17,13 +20,25 @@ from audit.errors import InputError
 from model.decode import mean_age
 from model.export import export
 from model.faces import read_faces
-from model.foreign import read_foreign
+from model.foreign import (
+    AGE_KINDS,
+    COLOURS,
+    GENDER_KINDS,
+    LAYOUTS,
+    STD_KINDS,
+    Age,
+    Gender,
+    Input,
+    Std,
+    read_foreign,
+)
+from model.pictures import RESIZES
 from model.predict import open_model, predict
 from model.stress import read_corrupted
 from model.train import train
 
 SIDE = 16
-COLOURS = {  # name -> one colour throughout, so that every mean is known
+FACES = {  # name -> one colour throughout, so that every mean is known
     "20_0_0_a.png": (20, 40, 200),
     "30_1_1_b.png": (30, 90, 100),
     "60_0_2_c.png": (60, 10, 250),
@@ -36,7 +51,7 @@ BINS = ["0-2", "3-9", "10-19", "20-39", "40-69", "70+"]
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     folder = tmp_path_factory.mktemp("faces")
-    for name, colour in COLOURS.items():
+    for name, colour in FACES.items():
         Image.new("RGB", (20, 20), colour).save(folder / name)
     return read_faces(folder)
 
@@ -108,7 +123,7 @@ def test_layout_and_order_of_colours_decide_which_channel_is_read(
     model = red_age(tmp_path / "theirs.onnx", layout=layout)
     text = f'[input]\nsize = {SIDE}\nlayout = "{layout}"\ncolours = "{colours}"\n{HEADS}'
     rows = rows_of(model, describe(tmp_path / "theirs.toml", text), table, tmp_path)
-    for name, colour in COLOURS.items():
+    for name, colour in FACES.items():
         assert rows["age_pred"][name] == pytest.approx(colour[channel], abs=1e-3)
         assert rows["gender_score"][name] == pytest.approx(colour[1] / 255, abs=1e-6)
         assert rows["age_true"][name] == int(name.split("_")[0])
@@ -127,7 +142,7 @@ def test_scale_mean_and_std_are_of_the_model_s_own_order_of_colours(table, tmp_p
     for channel, (mean, std) in enumerate([(0.1, 0.5), (0.2, 0.25), (0.3, 0.125)]):
         toml = describe(tmp_path / "m.toml", text.replace("FIRST", str(channel)))
         rows = rows_of(model, toml, table, tmp_path)
-        for name, colour in COLOURS.items():
+        for name, colour in FACES.items():
             expected = (colour[2 - channel] / 255 - mean) / std
             assert rows["age_pred"][name] == pytest.approx(expected, abs=1e-3)
 
@@ -149,7 +164,7 @@ def test_other_numbers_at_the_input_are_given_as_the_model_wants_them(kind, tabl
     )
     toml = describe(tmp_path / "m.toml", f'[input]\nsize = {SIDE}\n[age]\noutput = "age"\n')
     rows = rows_of(model, toml, table, tmp_path)
-    assert rows["age_pred"].to_dict() == {name: c[0] for name, c in COLOURS.items()}
+    assert rows["age_pred"].to_dict() == {name: c[0] for name, c in FACES.items()}
     assert "gender_score" not in rows
 
 
@@ -176,7 +191,7 @@ def bins_model(path, *, softmax):
 
 
 def known_shares(names):
-    red = np.array([COLOURS[name][0] for name in names], dtype=np.float64)
+    red = np.array([FACES[name][0] for name in names], dtype=np.float64)
     logits = red[:, None] * np.linspace(-0.05, 0.05, 6)
     return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 
@@ -228,7 +243,7 @@ def test_a_softmax_over_years_has_its_mean_and_its_quantiles(table, tmp_path):
         "youngest = 1\n"
     )
     rows = rows_of(model, describe(tmp_path / "m.toml", text), table, tmp_path)
-    for name, colour in COLOURS.items():
+    for name, colour in FACES.items():
         assert rows["age_pred"][name] == pytest.approx(colour[0] + 1, abs=0.02)  # σ is 2 years
         assert rows["age_high"][name] - rows["age_low"][name] == pytest.approx(6, abs=1)
 
@@ -246,7 +261,7 @@ def test_a_logit_of_either_gender_becomes_p_female(said, channel, expected, tabl
     model = save_model(tmp_path / "m.onnx", nodes, {"g": ("faces", 1)}, g_w=w)
     text = f'[input]\nsize = {SIDE}\n[gender]\noutput = "g"\n{said}\n'
     rows = rows_of(model, describe(tmp_path / "m.toml", text), table, tmp_path)
-    for name, colour in COLOURS.items():
+    for name, colour in FACES.items():
         assert rows["gender_score"][name] == pytest.approx(expected(colour), abs=2e-6)
     assert "age_pred" not in rows
 
@@ -263,7 +278,7 @@ def test_one_output_may_hold_both_heads_beside_others(female, table, tmp_path):
         "first = 0\nsoftmax = true\n"
     )
     rows = rows_of(model, describe(tmp_path / "m.toml", text), table, tmp_path)
-    for name, (red, green, blue) in COLOURS.items():
+    for name, (red, green, blue) in FACES.items():
         sure = (blue - green) / 90 if female == 0 else (green - blue) / 90
         assert rows["gender_score"][name] == pytest.approx(1 / (1 + np.exp(-sure)), abs=2e-6)
         assert rows["age_pred"][name] == pytest.approx(red, abs=2e-3)
@@ -285,7 +300,7 @@ def test_the_spread_of_the_age_becomes_age_std(kind, expected, table, tmp_path):
         f'[age_std]\noutput = "spread"\nkind = "{kind}"\n'
     )
     rows = rows_of(model, describe(tmp_path / "m.toml", text), table, tmp_path)
-    for name, colour in COLOURS.items():
+    for name, colour in FACES.items():
         assert rows["age_std"][name] == pytest.approx(expected(colour[1]), rel=1e-3, abs=1e-3)
 
 
@@ -486,3 +501,23 @@ def test_a_description_has_defaults_and_takes_one_number_for_three(tmp_path):
     found = read_foreign(describe(tmp_path / "m.toml", text))
     assert (found.input.mean, found.input.std, found.input.resize) == ((127.5,), (128.0,), "fit")
     assert (found.gender, found.name) == (None, "")
+
+
+# The docs ------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[1] / "docs/models.md").read_text(encoding="utf-8")
+
+
+def test_every_description_in_the_docs_is_read(tmp_path):
+    blocks = re.findall(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        assert read_foreign(describe(tmp_path / "m.toml", block)).heads
+
+
+@pytest.mark.parametrize("section", [Input, Age, Gender, Std])
+def test_every_key_and_every_word_of_a_description_is_in_the_docs(section):
+    for field in fields(section):
+        assert f"`{field.name}`" in PAGE, field.name
+    for word in (*LAYOUTS, *COLOURS, *RESIZES, *AGE_KINDS, *GENDER_KINDS, *STD_KINDS):
+        assert f"`{word}`" in PAGE, word
