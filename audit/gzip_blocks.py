@@ -18,7 +18,8 @@ from typing import IO, Any
 from audit.recent import RECENT
 
 SPACING = 2**20  # bytes of content between two marks, doubled where a file has too many
-MOST = 128  # marks of one file
+MOST = 128  # marks of one file, unless it is so long that they would be too far apart
+WIDEST = 32 * 2**20  # bytes between two marks at most: what lies between is unpacked as a whole
 _STEP = 2**16  # bytes decompressed at once: a small file of a huge content never fills the memory
 _GZIP = 31  # zlib's word for a gzip header and its largest window
 
@@ -39,9 +40,12 @@ class GzipBlocks(io.RawIOBase):
     empty. Reading by `read_at` has no position and is safe from any thread.
     """
 
-    def __init__(self, path: Path, *, spacing: int = SPACING, most: int = MOST) -> None:
+    def __init__(
+        self, path: Path, *, spacing: int = SPACING, most: int = MOST, widest: int = WIDEST
+    ) -> None:
         super().__init__()
         self.path, self.length, self.fault = path, 0, ""
+        spacing = max(spacing, _STEP)  # marks are no closer
         facts = path.stat()
         self._key = (str(path), facts.st_mtime_ns, facts.st_size)
         marks = [Mark(0, 0, zlib.decompressobj(_GZIP))]
@@ -51,7 +55,7 @@ class GzipBlocks(io.RawIOBase):
                     self.length += len(data)
                     if mark.place - marks[-1].place >= spacing:
                         marks.append(Mark(mark.place, mark.packed, mark.state.copy()))
-                    if len(marks) > most:
+                    if len(marks) > most and spacing < widest:
                         marks, spacing = marks[::2], 2 * spacing
             except EOFError:
                 self.fault = "its gzip data end too early"

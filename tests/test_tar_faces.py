@@ -7,6 +7,7 @@ import os
 import tarfile
 import zlib
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -329,6 +330,11 @@ def test_marks_are_thinned_out_and_still_lead_to_the_same_bytes(packed):
     assert 3 <= len(blocks.marks) <= 6
     assert blocks.read() == content
     assert blocks.read() == b""
+    dense = GzipBlocks(path, spacing=1000, most=6, widest=100_000)
+    gaps = np.diff([mark.place for mark in dense.marks])
+    assert len(dense.marks) > 6
+    assert gaps.max() < 4 * 100_000, "however long a file is, little of it is unpacked at once"
+    assert dense.read() == content
 
 
 def test_a_gzip_file_that_was_cut_or_damaged_gives_what_is_whole_and_says_why(packed, tmp_path):
