@@ -147,25 +147,10 @@ def train(args: argparse.Namespace) -> int:
 
 def predict(args: argparse.Namespace) -> int:
     """Read age and gender from faces into a predictions table."""
-    from model.faces import read_faces
-    from model.predict import carried
-    from model.predict import predict as predict_faces
+    from model.place import ALONE
+    from model.predict import predict_command
 
-    progress = _shows_progress(args)
-    table = read_faces(args.faces, progress=progress, strict=args.strict)
-    recalibration = None if args.no_recalibration else carried(args.run)
-    out = predict_faces(
-        args.run,
-        table,
-        out=args.out,
-        recalibration=recalibration,
-        embeddings=args.embeddings,
-        progress=progress,
-    )
-    if recalibration is not None:
-        words = f"recalibrated ({recalibration.words()}) as {args.run} says"
-        print(f"{words}; --no-recalibration leaves that off", file=sys.stderr)
-    print(out)
+    print(predict_command(args, place=ALONE, progress=_shows_progress(args)))
     return 0
 
 
@@ -276,6 +261,7 @@ def stress(args: argparse.Namespace) -> int:
         split=args.split,
         sample=args.sample,
         seed=args.seed,
+        pre_processing=args.pre_processing,
         progress=progress,
     )
     about = {**found.about, "split": args.split, "steps": corruption_words()}

@@ -9,6 +9,7 @@ from audit.config import BEST, RECALIBRATIONS, SPLITS, AuditSettings
 from audit.errors import InputError
 
 DEFAULT_OUT = Path("faceaudit-out")
+FACES_HELP = "folder of faces, label table, .tar or Parquet shards"
 SCAN_THREADS = "threads of the scan (all cores)"
 
 EXAMPLES: Mapping[str, str] = {
@@ -41,7 +42,7 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
+    parser.add_argument("faces", type=Path, metavar="FACES", help=FACES_HELP)
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument(
         "--embeddings", action="store_true", help="also write what the network holds of each face"
@@ -52,7 +53,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
+    parser.add_argument("faces", type=Path, metavar="FACES", help=FACES_HELP)
     parser.add_argument(
         "--out", type=Path, default=DEFAULT_OUT / "check", help="output folder (%(default)s)"
     )
@@ -61,7 +62,7 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
+    parser.add_argument("faces", type=Path, metavar="FACES", help=FACES_HELP)
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder")
     parser.add_argument("--strict", action="store_true", help="left-out files are an error")
     _train_options(parser)
@@ -74,18 +75,9 @@ def _train_options(parser: argparse.ArgumentParser, *, threads: bool = True) -> 
 
 
 def _predict_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "run", type=Path, metavar="RUN", help="run folder of a training, or an exported .onnx"
-    )
-    parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
-    parser.add_argument("--out", type=Path, required=True, help="predictions.parquet (or .csv)")
-    parser.add_argument(
-        "--embeddings", action="store_true", help="also write what the network holds of each face"
-    )
-    parser.add_argument(
-        "--no-recalibration", action="store_true", help="leave off the map that RUN carries"
-    )
-    parser.add_argument("--strict", action="store_true", help="left-out files are an error")
+    from model.settings import add_predict_options
+
+    add_predict_options(parser)
 
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
@@ -206,7 +198,7 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
 def _stress_arguments(parser: argparse.ArgumentParser) -> None:
     several: dict[str, Any] = {"nargs": "+", "action": "extend"}
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder, or an exported .onnx")
-    parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
+    parser.add_argument("faces", type=Path, metavar="FACES", help=FACES_HELP)
     parser.add_argument("--out", type=Path, required=True, help="output folder, an audit's or new")
     parser.add_argument("--strict", action="store_true", help="left-out files are an error")
     parser.add_argument(
@@ -223,6 +215,9 @@ def _stress_arguments(parser: argparse.ArgumentParser) -> None:
         "--sample", type=int, default=1000, metavar="N", help="people read, 0: all (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of sample, lots and replicates")
+    parser.add_argument(
+        "--pre-processing", type=Path, metavar="MODEL.toml", help="as in `faceaudit predict`"
+    )
 
 
 def _dashboard_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from model.conditions import measure_pixels
 from model.drawn_faces import draw_faces
-from model.predict import BATCH
+from model.scoring import BATCH
 from model.threads import cores, in_threads
 
 GOAL = 3000

@@ -2,7 +2,7 @@
 
 Bare decode: every file through `model.pictures.read_picture`, in threads, kept nowhere. Bare
 network: both views (straight and mirrored) of random batches that lie ready in memory. Predict:
-`model.predict.score_faces`, files to scores.
+`model.scoring.read_pieces`, files to scores.
 
 All take turns in one process; ratios are medians over rounds. On a machine whose cores are shared
 by decoding and network the bound is that of doing both one after the other, which is printed too.
@@ -27,9 +27,9 @@ from model.evaluate import score
 from model.faces import FaceTable, read_faces
 from model.network import build_network
 from model.pictures import read_picture
-from model.predict import BATCH, score_faces
 from model.ready_run import ready
 from model.run_folder import Run
+from model.scoring import BATCH, read_pieces
 from model.threads import cores, in_threads
 
 GOAL = 0.80
@@ -69,17 +69,19 @@ def main() -> None:
     torch.set_num_threads(cores())
     config = {
         "size": SIZE, "mean": [0.5] * 3, "std": [0.25] * 3, "precision": args.precision,
+        "decode": {"age": "mean", "interval": {"correction": 0.0}},
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         faces = write_drawn_faces(Path(folder) / "faces", n=args.faces, seed=0)
         table = read_faces(faces.parent if faces.is_file() else faces)
         run = Run(Path(folder), config, build_network("compact").eval())
         n = len(table.faces)
+        paths = [str(table.root / image) for image in table.faces["image"]]
         model = ready(run, seen=table.faces.head(0), device=torch.device("cpu"))
         works: dict[str, Callable[[], object]] = {
             "bare decode": lambda: bare_decode(table),
             "bare network": lambda: bare_network(run, n),
-            "predict": lambda: score_faces(model, table.faces, root=table.root, progress=False),
+            "predict": lambda: list(read_pieces(model, paths)),
         }
         pace: dict[str, list[float]] = {name: [] for name in works}
         for attempt in range(args.rounds + 1):

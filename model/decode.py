@@ -4,6 +4,7 @@ An exported model runs without torch, so nothing here may need it.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -76,7 +77,7 @@ def choose_rule(age: Floats, age_true: Floats) -> dict[str, Any]:
     return {"age": rule, "interval": interval}
 
 
-def apply_rule(age: Floats, rule: dict[str, Any]) -> tuple[Floats, Floats, Floats]:
+def apply_rule(age: Floats, rule: Mapping[str, Any]) -> tuple[Floats, Floats, Floats]:
     """Age, lower and upper end of its interval in years, each [N], by a rule of `choose_rule`.
 
     An interval always holds its own age; without a correction (too few validation faces) it is
@@ -100,3 +101,13 @@ def apply_rule(age: Floats, rule: dict[str, Any]) -> tuple[Floats, Floats, Float
     lower = np.clip(low - correction * width, 0.0, OLDEST)
     upper = np.clip(high + correction * width, 0.0, OLDEST)
     return years, np.minimum(lower, years), np.maximum(upper, years)
+
+
+def age_columns(age: Floats, rule: Mapping[str, Any]) -> dict[str, Floats]:
+    """`age_pred`, `age_low`, `age_high` in years, each [N], by a rule of `choose_rule`.
+
+    Where the rule says `columns` (a model of other people), age [N, K] are those, read already.
+    """
+    if rule["age"] == "columns":
+        return dict(zip(rule["columns"], age.T.astype(np.float64), strict=True))
+    return dict(zip(("age_pred", "age_low", "age_high"), apply_rule(age, rule), strict=True))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from audit.errors import InputError
 from audit.face_look import FaceLook, Occlusion, Reading
 from model.corruptions import CORRUPTIONS, SEVERITIES, corrupt, step_words
-from model.decode import Floats, apply_rule
+from model.decode import Floats, age_columns
 from model.pictures import GROUND, PictureError, Pixels, pillow_silent, read_picture
 from model.ready import Ready
 
@@ -29,7 +29,7 @@ def look_at(model: Ready, path: Path, *, seed: int = 0) -> FaceLook:
     """
     try:
         with pillow_silent():
-            picture = read_picture(path, size=model.config["size"])
+            picture = read_picture(path, size=model.config["size"], resize=model.resize)
     except PictureError as error:
         raise InputError(f"the picture {error}") from error
     return FaceLook(picture, read_worse(model, picture, seed=seed), occlusion_map(model, picture))
@@ -84,4 +84,6 @@ def _read(model: Ready, pictures: Pixels) -> tuple[npt.NDArray[np.float64], Floa
     """Age in years and P(female) of uint8 [N, S, S, 3], batch by batch."""
     parts = [model.score(pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)]
     age, female = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return np.asarray(apply_rule(age, model.config["decode"])[0], dtype=np.float64), female
+    return np.asarray(
+        age_columns(age, model.config["decode"])["age_pred"], dtype=np.float64
+    ), female

@@ -7,7 +7,7 @@ with its reason and counted, never guessed at; copies of one photo are tied toge
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,24 +15,16 @@ import pandas as pd
 from audit.errors import InputError
 from audit.files import write_text
 from model.duplicates import chained, components, mark_copies, resolve_conflicts
-from model.labels import (
-    Label,
-    is_picture_name,
-    label_of_row,
-    labels_of_names,
-    read_label_file,
-)
+from model.face_rows import MADE, Labelled
+from model.face_sources import labelled_faces
 from model.pictures import MAX_PIXELS, PictureError
-from model.scan import FOLDER, THUMB, Fingerprint, files_below, fingerprints
+from model.place import Place
+from model.scan import THUMB, Fingerprint, fingerprints
 from model.split import split_faces
 
-__all__ = ["FaceTable", "read_faces", "resolve_conflicts", "split_faces", "write_left_out"]
+__all__ = ["MADE", "FaceTable", "read_faces", "resolve_conflicts", "split_faces", "write_left_out"]
 
-TABLE_SUFFIXES = (".csv", ".parquet", ".pq")
-MADE = (  # columns this module makes; a label file's own columns of these names are not taken
-    "image", "age", "gender", "race", "subject_id", "content_hash", "dhash", "width", "height",
-    "bytes", "copy_group", "copy_kind", "conflict",
-)  # fmt: skip
+_STEP = 64  # neighbours that one process reads: they lie in one shard
 
 
 @dataclass(frozen=True)
@@ -59,23 +51,14 @@ class FaceTable:
         return "race" in self.faces
 
 
-@dataclass(frozen=True)
-class _Labelled:
-    """Rows with a label, before their pictures are read."""
-
-    root: Path
-    rows: pd.DataFrame
-    left_out: list[tuple[str, str, str]]
-    passed_over: int = 0
-
-
 def read_faces(
     source: Path, *, progress: bool = False, max_pixels: int = MAX_PIXELS, strict: bool = False
 ) -> FaceTable:
-    """Read a folder of faces, or a CSV/Parquet label file, into a face table.
+    """Read a folder of faces, a CSV/Parquet label file, tar or Parquet shards into a face table.
 
     A folder is read by names alone, `<age>_<gender>[_<race>]_*.jpg|jpeg|png|webp`, subfolders
-    included; a label file lying in it is not opened (give the file itself for its columns).
+    included; a label file lying in it is not opened (give the file itself for its columns). What
+    shards are: `model.face_sources`.
 
     Parameters
     ----------
@@ -90,16 +73,47 @@ def read_faces(
         `source` is missing or no usable table, nothing in it can be used, or `strict` was broken.
     """
     source = Path(source)
-    if source.is_dir():
-        labelled = _read_folder(source)
-    elif source.suffix.lower() in TABLE_SUFFIXES and source.is_file():
-        labelled = _read_label_rows(source)
-    elif source.exists():
-        raise InputError(f"{source} is neither a folder of faces nor a .csv or .parquet label file")
-    else:
-        raise InputError(f"{source} does not exist; give a folder of faces or a label file")
-    paths = [str(labelled.root / image) for image in labelled.rows["image"]]
-    prints = fingerprints(paths, max_pixels=max_pixels, progress=progress)
+    labelled = labelled_faces(source)
+    prints = fingerprints(_paths(labelled), max_pixels=max_pixels, progress=progress)
+    return _usable(source, labelled, prints, strict=strict)
+
+
+def read_faces_shared(
+    source: Path, *, place: Place, progress: bool = False, strict: bool = False
+) -> FaceTable:
+    """What `read_faces` gives, on every process of `place`, each of which reads its part."""
+    labelled = labelled_faces(source)
+    mine = place.share(_paths(labelled), step=_STEP)
+    found = fingerprints(mine, progress=progress and place.first)
+    parts = place.to_first([_packed(one) for one in found])
+    table = None
+    if parts is not None:
+        whole = place.interleaved(parts, step=_STEP)
+        table = _usable(source, labelled, [_unpacked(one) for one in whole], strict=strict)
+    shared: FaceTable = place.from_first(table)
+    return shared
+
+
+def _packed(found: Fingerprint | PictureError) -> Fingerprint | tuple[str, str]:
+    """What can be handed to another process, which an exception of two words cannot."""
+    return (found.status, str(found)) if isinstance(found, PictureError) else found
+
+
+def _unpacked(found: Fingerprint | tuple[str, str]) -> Fingerprint | PictureError:
+    return PictureError(*found) if isinstance(found, tuple) else found
+
+
+def _paths(labelled: Labelled) -> list[str]:
+    return [str(labelled.root / image) for image in labelled.rows["image"]]
+
+
+def _usable(
+    source: Path,
+    labelled: Labelled,
+    prints: Sequence[Fingerprint | PictureError],
+    *,
+    strict: bool,
+) -> FaceTable:
     table = _table(labelled, prints)
     if strict and len(table.left_out):
         raise InputError(f"{source}: --strict, but {left_out_words(table.left_out)}")
@@ -108,87 +122,7 @@ def read_faces(
     return table
 
 
-def _read_folder(root: Path) -> _Labelled:
-    found = sorted(files_below(root))
-    left_out = [
-        (image, "not_a_file", fault) for image, fault in found
-        if fault is not None and (fault != FOLDER or is_picture_name(image))
-    ]  # fmt: skip
-    files = [image for image, fault in found if fault is None]
-    labels = labels_of_names(files)
-    images, good = [], []
-    passed_over = 0
-    for image, label in zip(files, labels, strict=True):
-        if not is_picture_name(image):
-            if isinstance(label, Label):
-                left_out.append((image, "suffix", "not a .jpg, .jpeg, .png or .webp"))
-            else:
-                passed_over += 1
-        elif isinstance(label, str):
-            left_out.append((image, "name", label))
-        else:
-            images.append(image)
-            good.append(label)
-    rows = _label_columns(images, good)
-    rows["age"] = rows["age"].astype("int64")
-    return _Labelled(root, rows, left_out, passed_over)
-
-
-def _read_label_rows(path: Path) -> _Labelled:
-    rows = read_label_file(path)
-    race = rows["race"] if "race" in rows else [None] * len(rows)
-    left_out: list[tuple[str, str, str]] = []
-    images, good, kept = [], [], []
-    columns = zip(rows["image"], rows["age"], rows["gender"], race, strict=True)
-    for number, (name, age, gender, of_race) in enumerate(columns):
-        place = f"row {number + 1}: "
-        image = "" if pd.isna(name) else PurePosixPath(str(name)).as_posix()
-        label = label_of_row(age, gender, of_race)
-        if not image or image == ".":
-            left_out.append(("", "label", place + "image is empty"))
-        elif image.startswith("/") or ".." in image.split("/") or Path(image).is_absolute():
-            left_out.append((image, "label", place + "path leads out of the file's folder"))
-        elif isinstance(label, str):
-            left_out.append((image, "label", place + label))
-        else:
-            images.append(image)
-            good.append(label)
-            kept.append(number)
-    extra = rows.drop(columns=[name for name in MADE if name in rows and name != "subject_id"])
-    labelled = _label_columns(images, good).join(extra.iloc[kept].reset_index(drop=True))
-    return _Labelled(path.parent, *_listed_once(labelled, left_out))
-
-
-def _label_columns(images: Sequence[str], labels: Sequence[Label]) -> pd.DataFrame:
-    ages = np.array([label.age for label in labels], dtype="float64")
-    whole = bool((ages == np.floor(ages)).all())
-    rows = pd.DataFrame(
-        {
-            "image": pd.Series(images, dtype="str"),
-            "age": ages.astype("int64") if whole else ages,
-            "gender": pd.Series([label.gender for label in labels], dtype="str"),
-        }
-    )
-    if any(label.race is not None for label in labels):
-        rows["race"] = pd.Series([label.race for label in labels], dtype="str")
-    return rows
-
-
-def _listed_once(
-    rows: pd.DataFrame, left_out: list[tuple[str, str, str]]
-) -> tuple[pd.DataFrame, list[tuple[str, str, str]]]:
-    """A picture listed twice with one label counts once; with two labels, not at all."""
-    labels = rows[[name for name in ("image", "age", "gender", "race") if name in rows]]
-    kinds = labels.drop_duplicates()["image"].value_counts()
-    agree = rows["image"].map(kinds) == 1
-    dropped = rows["image"].duplicated() | ~agree
-    reasons = np.where(agree, "listed more than once", "listed more than once with other labels")
-    for image, reason in zip(rows["image"][dropped], reasons[dropped], strict=True):
-        left_out.append((image, "repeated", str(reason)))
-    return rows[~dropped].reset_index(drop=True), left_out
-
-
-def _table(labelled: _Labelled, prints: Sequence[Fingerprint | PictureError]) -> FaceTable:
+def _table(labelled: Labelled, prints: Sequence[Fingerprint | PictureError]) -> FaceTable:
     left_out = list(labelled.left_out)
     for image, found in zip(labelled.rows["image"], prints, strict=True):
         if isinstance(found, PictureError):

@@ -4,12 +4,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from audit.errors import InputError
+from model.threads import processes
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,20 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextmanager
-def world(device: str) -> Iterator[World]:
-    """The world `torchrun` set up (gloo on the CPU, nccl on GPUs), or just this process."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+def world(device: str, *, patience: timedelta | None = None) -> Iterator[World]:
+    """The world `torchrun` set up (gloo on the CPU, nccl on GPUs), or just this process.
+
+    `patience` is how long a process waits for another (PyTorch's own default without).
+    """
+    size = processes()
     chosen = choose_device(device)
     if size == 1:
         yield World(0, 1, chosen)
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    backend = "nccl" if chosen.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=patience)
     try:
         yield World(dist.get_rank(), size, chosen)
     finally:

@@ -32,6 +32,7 @@ from PIL import (  # the readers register themselves; left to themselves, they r
 
 from audit.errors import InputError
 from audit.files import write_atomic
+from audit.held import Held, held
 from model.threads import in_threads, tracked
 
 try:
@@ -54,6 +55,7 @@ MAX_PIXELS = 64_000_000  # from the header; Pillow itself warns at 89 million
 MAX_BYTES = 256 * 2**20
 MIN_SIDE = 8  # pixels; below, no face can be seen
 GROUND = (128, 128, 128)
+FIT, CROP, SQUASH = RESIZES = ("fit", "crop", "squash")  # ours; what other people's models ask for
 _UPRIGHT = {  # EXIF orientation -> what turns it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -74,27 +76,42 @@ class PictureError(ValueError):
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """Bytes of a regular, non-empty file; PictureError for anything else, and no hang on a FIFO."""
+    """Bytes of a regular, non-empty file, or of a picture inside a tar or Parquet file.
+
+    PictureError for anything else, and no hang on a FIFO.
+    """
     path = Path(path)
     try:
-        facts = path.stat()
-        fault = _file_fault(facts)
-        data = b"" if fault else path.read_bytes()
+        inside = held(path)
+        if inside is not None:
+            return _held_bytes(inside)
+        _check_file(path.stat())
+        return path.read_bytes()
+    except PictureError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise PictureError("unreadable", f"cannot be read: {_why(error)}") from error
-    if fault is not None:
-        raise fault
+
+
+def _held_bytes(inside: Held) -> bytes:
+    if inside.size is not None:
+        _check_bytes(inside.size)
+    data = inside.read()
+    _check_bytes(len(data))
     return data
 
 
-def _file_fault(facts: os.stat_result) -> PictureError | None:
+def _check_file(facts: os.stat_result) -> None:
     if not stat.S_ISREG(facts.st_mode):
-        return PictureError("not_a_file", "not a regular file")
-    if facts.st_size == 0:
-        return PictureError("empty", "empty (0 bytes)")
-    if facts.st_size > MAX_BYTES:
-        return PictureError("too_large", f"{facts.st_size:,} bytes; at most {MAX_BYTES:,} are read")
-    return None
+        raise PictureError("not_a_file", "not a regular file")
+    _check_bytes(facts.st_size)
+
+
+def _check_bytes(size: int) -> None:
+    if size == 0:
+        raise PictureError("empty", "empty (0 bytes)")
+    if size > MAX_BYTES:
+        raise PictureError("too_large", f"{size:,} bytes; at most {MAX_BYTES:,} are read")
 
 
 def _why(error: Exception) -> str:
@@ -179,18 +196,35 @@ def _fit(image: Image.Image, size: int) -> Image.Image:
     return square
 
 
-def decode_picture(data: bytes, *, size: int, max_pixels: int = MAX_PIXELS) -> Pixels:
+def _square(image: Image.Image, size: int, *, resize: str) -> Image.Image:
+    """The picture as a square: fitted in, or its middle (`crop`), or pressed into it (`squash`)."""
+    if resize == FIT:
+        return _fit(image, size)
+    if resize == CROP:
+        side = min(image.size)
+        left, top = ((length - side) // 2 for length in image.size)
+        image = image.crop((left, top, left + side, top + side))
+    return image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def decode_picture(
+    data: bytes, *, size: int, max_pixels: int = MAX_PIXELS, resize: str = FIT
+) -> Pixels:
     """Decode the bytes of a picture into uint8 [size, size, 3], RGB; PictureError when it fails."""
     with opened(data, max_pixels=max_pixels) as image:
         # A JPEG at least four times too large is decoded at half its size or less: the same
         # picture to within rounding, at a fraction of the work.
         if min(image.size) >= 4 * size:
             image.draft(None, (2 * size, 2 * size))
-        return np.array(_fit(rgb(image), size))
+        return np.array(_square(rgb(image), size, resize=resize))
 
 
-def read_picture(path: Path | str, *, size: int, max_pixels: int = MAX_PIXELS) -> Pixels:
+def read_picture(
+    path: Path | str, *, size: int, max_pixels: int = MAX_PIXELS, resize: str = FIT
+) -> Pixels:
     """Read a picture file into uint8 [size, size, 3], RGB: the only way a picture enters a network.
+
+    `resize` is one of RESIZES; ours is `fit`, the whole picture on mid-grey.
 
     Raises
     ------
@@ -199,7 +233,7 @@ def read_picture(path: Path | str, *, size: int, max_pixels: int = MAX_PIXELS) -
         picture at all. Its `status` is one of `empty`, `unreadable`, `not_a_file`, `too_large`,
         `too_small`, `decode_error`.
     """
-    return decode_picture(read_bytes(path), size=size, max_pixels=max_pixels)
+    return decode_picture(read_bytes(path), size=size, max_pixels=max_pixels, resize=resize)
 
 
 def open_cache(

@@ -3,51 +3,36 @@
 Pictures are decoded in threads while the network works on the batch before. Each face is scored
 with its mirror image. A face that the run was trained on keeps that split wherever it lies now:
 it is known by its content, and so are its copies. The model is a run folder, read by PyTorch, or
-an exported `.onnx`, read without it.
+an exported `.onnx`, read without it; or an `.onnx` of other people, described in a TOML file.
+
+`torchrun --nproc-per-node 2 -m model.predict RUN FACES --out predictions.parquet` shares the faces
+among processes, and goes on after a kill.
 """
 
+import argparse
 import dataclasses
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
-from functools import partial
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from audit.contract import CONDITIONS
-from audit.corrections import (
-    METADATA,
-    Recalibration,
-    apply_recalibration,
-    refuse_lacking,
-)
+from audit.corrections import Recalibration, apply_recalibration, refuse_lacking
 from audit.embeddings import embeddings_beside, write_embeddings
-from audit.errors import InputError
-from audit.files import write_atomic, write_text
-from model.conditions import MEASURED, conditions_of, measure_pixels
-from model.decode import Floats, apply_rule
-from model.faces import MADE, FaceTable, write_left_out
+from audit.errors import InputError, MachineError
+from model.faces import FaceTable, read_faces_shared, write_left_out
 from model.material import SPLITS
-from model.pictures import PictureError, Pixels, pillow_silent, read_picture
-from model.ready import HASH_DIGITS, Ready, also_embedding
+from model.pieces import read_shared, remove_pieces
+from model.place import ALONE, Place, shared_place
+from model.prediction_table import DIGITS, prediction_rows, write_predictions
+from model.ready import HASH_DIGITS, Ready, refuse_unembedded
+from model.ready_foreign import open_foreign
 from model.ready_onnx import open_onnx
-from model.threads import ahead, tracked
-
-BATCH = 64
-_AHEAD = 4  # batches decoded ahead of the network: bounds memory
-COLUMNS = (
-    "sample_id", "subject_id", "image", "age_true", "age_pred", "age_low", "age_high",
-    "gender_true", "gender_score", "split", "race",
-)  # fmt: skip
-DIGITS = {"age_pred": 3, "age_low": 3, "age_high": 3, "gender_score": 6}
-_OWN = {*MADE, *COLUMNS}  # any other column comes from the labels and is a feature
-Measured = dict[str, npt.NDArray[np.float64]]
+from model.scoring import Read, joined, read_pieces
+from model.settings import add_predict_options
+from model.threads import cores_each
 
 
 def predict(
@@ -58,50 +43,85 @@ def predict(
     split: str = "all",
     recalibration: Recalibration | None = None,
     embeddings: bool = False,
+    pre_processing: Path | None = None,
+    resume: bool = False,
+    place: Place = ALONE,
     device: str = "auto",
     threads: int | None = None,
     progress: bool = True,
 ) -> Path:
     """Write the predictions of the model `run` for the faces of `table` to `out`.
 
-    `run` is a run folder or an exported `.onnx`. `out` is a `.parquet` (with page checksums; its
-    metadata name the model) or a `.csv`. `split` keeps one part only. `recalibration` (see
-    `carried`) corrects what is written. `embeddings` also writes what the network holds of each
-    face before its heads, from the same pass, beside `out` (see `audit.embeddings`). Faces that
-    cannot be decoded are listed in `left_out.csv` beside `out`. Raises InputError for a wrong or
-    damaged model and when no face is left.
+    `run` is a run folder, an exported `.onnx`, or an `.onnx` of other people that the TOML file
+    `pre_processing` describes. `out` is a `.parquet` (with page checksums; its metadata name the
+    model) or a `.csv`. `split` keeps one part only. `recalibration` (see `carried`) corrects what
+    is written. `embeddings` also writes what the network holds of each face before its heads, from
+    the same pass, beside `out` (see `audit.embeddings`). `resume` keeps finished pieces beside
+    `out` and goes on with those that are there; `place` is this process among several, which share
+    them. Faces that cannot be decoded are listed in `left_out.csv` beside `out`. Raises InputError
+    for a wrong or damaged model and when no face is left.
     """
     if out.suffix not in {".parquet", ".csv"}:
         raise InputError(f"--out {out}: must end in .parquet or .csv")
-    model = open_model(run, device=device, threads=threads)
-    model, vectors = also_embedding(model, source=run) if embeddings else (model, [])
+    model = open_model(run, device=device, threads=threads, pre_processing=pre_processing)
+    if embeddings:
+        refuse_unembedded(model, source=run)
     faces = faces_of(model, table, split=split)
     if not len(faces):
         raise InputError(f"{table.root}: no face to predict (split {split})")
     if recalibration is not None:
         refuse_unmapped(recalibration, faces, where=f"{table.root}, by the map of {run}")
-    age, gender, faults, measured = score_faces(model, faces, root=table.root, progress=progress)
-    kept = np.array([fault is None for fault in faults])
-    _write_left_out(table, faces, faults, out=out)
+    how: dict[str, Any] = {"embeddings": embeddings, "progress": progress}
+    if resume:
+        read = read_shared(model, faces, root=table.root, out=out, place=place, **how)
+    else:
+        paths = [str(table.root / image) for image in faces["image"]]
+        read = joined(list(read_pieces(model, paths, **how)))
+    if read is not None:  # else another process writes
+        _write(read, table, faces, out=out, model=model, recalibration=recalibration)
+        if resume:
+            remove_pieces(out)
+    return out
+
+
+def _write(
+    read: Read,
+    table: FaceTable,
+    faces: pd.DataFrame,
+    *,
+    out: Path,
+    model: Ready,
+    recalibration: Recalibration | None,
+) -> None:
+    """The table, what was left out and the embeddings, where there are any."""
+    kept = np.array([fault is None for fault in read.faults])
+    _write_left_out(table, faces, read.faults, out=out)
     if not kept.any():
-        raise InputError(f"{table.root}: none of {len(faces)} faces can be decoded: {faults[0]}")
-    rows = prediction_rows(faces[kept], age, gender, model.config["decode"], measured=measured)
+        raise InputError(
+            f"{table.root}: none of {len(faces)} faces can be decoded: {read.faults[0]}"
+        )
+    rows = prediction_rows(faces[kept], read.figures)
     if recalibration is not None:
         rows = apply_recalibration(recalibration, rows).round(DIGITS)
-    if embeddings:
+    if read.vectors is not None:
         write_embeddings(
             embeddings_beside(out),
-            np.concatenate(vectors),
+            read.vectors,
             ids=rows["sample_id"].tolist(),
             age_pred=rows["age_pred"].tolist(),
             gender_score=rows["gender_score"].tolist(),
         )
-    return write_predictions(rows, out, config=model.config, recalibration=recalibration)
+    write_predictions(rows, out, config=model.config, recalibration=recalibration)
 
 
 def faces_of(model: Ready, table: FaceTable, *, split: str) -> pd.DataFrame:
-    """The faces of one part (or `all`), by what the model's training did with them."""
+    """The faces of one part (or `all`), by what the model's training did with them.
+
+    Of a model of which nobody knows what it learned from, all of them.
+    """
     faces = table.faces.reset_index(drop=True)
+    if model.seen is None:
+        return faces
     faces = faces.assign(split=known_split(faces, model.seen))
     if split == "all":
         return faces
@@ -116,12 +136,23 @@ def refuse_unmapped(recalibration: Recalibration, faces: pd.DataFrame, *, where:
     refuse_lacking(recalibration, known, where=where)
 
 
-def open_model(source: Path, *, device: str = "auto", threads: int | None = None) -> Ready:
-    """The model in `source`: a run folder (PyTorch, on `device`) or an exported `.onnx` (CPU).
+def open_model(
+    source: Path,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    pre_processing: Path | None = None,
+) -> Ready:
+    """The model in `source`: a run folder (PyTorch, on `device`) or an `.onnx` (CPU).
 
-    Raises InputError for anything else, a damaged model and a missing onnxruntime.
+    `pre_processing` is the TOML file that describes an `.onnx` of other people. Raises InputError
+    for anything else, a damaged model and a missing onnxruntime.
     """
     suffix = "" if source.is_dir() else source.suffix.lower()
+    if pre_processing is not None:
+        if suffix != ".onnx":
+            raise InputError(f"--pre-processing: it describes an .onnx file, which {source} is not")
+        return open_foreign(source, pre_processing, threads=threads)
     if suffix == ".onnx":
         return open_onnx(source, threads=threads)
     if suffix == ".pt2":
@@ -145,7 +176,7 @@ def carried(run: Path) -> Recalibration | None:
         from model.carried_map import carried_by_run  # noqa: PLC0415 - an .onnx is read without torch
 
         return carried_by_run(run)
-    data = open_model(run).config["recalibration"]
+    data = open_model(run).config.get("recalibration")
     return None if data is None else Recalibration(data)
 
 
@@ -164,116 +195,6 @@ def known_split(faces: pd.DataFrame, trained: pd.DataFrame) -> pd.Series:
     return whole.astype(int).map(dict(enumerate(SPLITS)))
 
 
-def score_faces(
-    model: Ready, faces: pd.DataFrame, *, root: Path, progress: bool
-) -> tuple[Floats, Floats, list[str | None], Measured]:
-    """Decode and score: age outputs and P(female) of what could be decoded, each face's fault.
-
-    Last, what was measured on the pixels of what could be decoded.
-    """
-    ages, genders, faults, seen = [], [], list[str | None](), list[Measured]()
-    batches = decoded_batches(
-        [str(root / image) for image in faces["image"]], size=model.config["size"]
-    )
-    shown = tracked(batches, total=len(faces), label="faces read:", show=progress, step=BATCH)
-    with pillow_silent():
-        for pictures, problems, measured in shown:
-            faults += problems
-            seen.append(measured)
-            if len(pictures):
-                age, gender = model.score(pictures)
-                ages.append(age)
-                genders.append(gender)
-    joined = {name: np.concatenate([part[name] for part in seen]) for name in MEASURED}
-    if not ages:
-        return np.empty((0,)), np.empty((0,)), faults, joined
-    return np.concatenate(ages), np.concatenate(genders), faults, joined
-
-
-Decoded = tuple[Pixels, list[str | None], Measured]
-
-
-def decoded_batches(paths: list[str], *, size: int) -> Iterator[Decoded]:
-    """Batches of pictures, picture by picture why one is missing, and what was measured on them.
-
-    In order, BATCH paths each, a few ahead.
-    """
-
-    def read(path: str) -> Pixels | str:
-        try:
-            return read_picture(path, size=size)
-        except PictureError as error:
-            return str(error)
-
-    def decode(part: list[str]) -> Decoded:
-        found = [read(path) for path in part]
-        pictures = [picture for picture in found if not isinstance(picture, str)]
-        faults = [picture if isinstance(picture, str) else None for picture in found]
-        stacked = np.stack(pictures) if pictures else np.empty((0, size, size, 3), np.uint8)
-        return stacked, faults, measure_pixels(stacked)
-
-    parts = (paths[start : start + BATCH] for start in range(0, len(paths), BATCH))
-    yield from ahead((partial(decode, part) for part in parts), most=_AHEAD)
-
-
-def prediction_rows(
-    faces: pd.DataFrame, age: Floats, gender: Floats, rule: dict[str, Any], *, measured: Measured
-) -> pd.DataFrame:
-    """The contract's columns, whatever else the labels say, CONDITIONS; years to 1/1000."""
-    years, low, high = (np.round(part, 3) for part in apply_rule(age, rule))
-    rows = pd.DataFrame(
-        {
-            "sample_id": faces["image"].to_numpy(),
-            "subject_id": faces["subject_id"].to_numpy(),
-            "image": faces["image"].to_numpy(),
-            "age_true": faces["age"].to_numpy(dtype=np.float64),
-            "age_pred": years,
-            "age_low": low,
-            "age_high": high,
-            "gender_true": faces["gender"].to_numpy(),
-            "gender_score": np.round(gender.astype(np.float64), 6),
-            "split": faces["split"].to_numpy(),
-        }
-    )
-    if "race" in faces and faces["race"].notna().any():
-        rows["race"] = faces["race"].to_numpy()
-    for name in faces.columns:
-        if name not in _OWN:
-            rows[name] = faces[name].to_numpy()
-    seen = conditions_of(faces.reset_index(drop=True), measured)
-    return rows.join(seen[[name for name in CONDITIONS if name not in rows]])
-
-
-def write_predictions(
-    rows: pd.DataFrame,
-    out: Path,
-    *,
-    config: Mapping[str, Any],
-    recalibration: Recalibration | None = None,
-) -> Path:
-    """Write `rows` to `out` (.parquet or .csv), atomically; metadata name model, run and map."""
-    if out.suffix == ".csv":
-        return write_text(out, rows.to_csv(index=False, lineterminator="\n"))
-    about = {
-        "model": f"{config['network']} {config['run_id']}",
-        "run": config["run_id"],
-        "decode": json.dumps(config["decode"]),
-        "rows_sha256": hashlib.sha256(
-            pd.util.hash_pandas_object(rows, index=False).to_numpy().tobytes()
-        ).hexdigest(),
-    }
-    arrow = pa.Table.from_pandas(rows, preserve_index=False)
-    metadata = {**(arrow.schema.metadata or {}), b"faceaudit": json.dumps(about).encode()}
-    metadata |= {
-        b"faceaudit.model": about["model"].encode(),
-        b"faceaudit.run": about["run"].encode(),
-    }
-    if recalibration is not None:
-        metadata[METADATA.encode()] = f"{recalibration.digest} {recalibration.words()}".encode()
-    arrow = arrow.replace_schema_metadata(metadata)
-    return write_atomic(out, lambda beside: pq.write_table(arrow, beside, write_page_checksum=True))
-
-
 def _write_left_out(
     table: FaceTable, faces: pd.DataFrame, faults: list[str | None], *, out: Path
 ) -> None:
@@ -286,3 +207,55 @@ def _write_left_out(
     left_out = pd.concat([table.left_out, now.astype("str")], ignore_index=True)
     if len(left_out) or path.exists():
         write_left_out(dataclasses.replace(table, left_out=left_out), path)
+
+
+# The command ---------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m model.predict`: what `faceaudit predict --resume` does, startable by torchrun."""
+    parser = argparse.ArgumentParser(prog="python -m model.predict", description=__doc__)
+    add_predict_options(parser)
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto (%(default)s)")
+    parser.add_argument("--threads", type=int, help="threads of the network (this process's cores)")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    args = parser.parse_args(argv)
+    try:
+        with shared_place() as place:
+            out = predict_command(args, place=place, progress=not args.quiet)
+            if place.first:
+                print(out)
+    except (InputError, MachineError, KeyboardInterrupt) as failure:
+        print(f"faceaudit: {failure or 'interrupted'}", file=sys.stderr)
+        codes = {InputError: 2, MachineError: 4, KeyboardInterrupt: 130}
+        return codes[type(failure)]
+    return 0
+
+
+def predict_command(args: argparse.Namespace, *, place: Place, progress: bool) -> Path:
+    """Predict as the options of a command line say, and say on stderr which map was applied."""
+    how: dict[str, Any] = {"strict": args.strict, "progress": progress}
+    recalibration = None
+    if not args.no_recalibration and args.pre_processing is None:
+        recalibration = carried(args.run)
+    out = predict(
+        args.run,
+        read_faces_shared(args.faces, place=place, **how),
+        out=args.out,
+        recalibration=recalibration,
+        embeddings=args.embeddings,
+        pre_processing=args.pre_processing,
+        resume=args.resume or place.size > 1,
+        place=place,
+        device=getattr(args, "device", "auto"),
+        threads=getattr(args, "threads", None) or cores_each(),
+        progress=progress,
+    )
+    if recalibration is not None and place.first:
+        words = f"recalibrated ({recalibration.words()}) as {args.run} says"
+        print(f"{words}; --no-recalibration leaves that off", file=sys.stderr)
+    return out
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -6,7 +6,7 @@ No torch: an exported model is read where there is none.
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pandas as pd
 from audit.corrections import SCHEMA, Recalibration
 from audit.errors import InputError
 from model.decode import OLDEST, Floats
-from model.pictures import DECODE_RULE, Pixels
+from model.pictures import DECODE_RULE, FIT, Pixels
 
 FORMAT = 1  # of what an exported file says of itself
 HASH_DIGITS = 16  # of a picture's SHA-256; 64 bits tell any two of a billion pictures apart
@@ -28,37 +28,29 @@ class Ready:
     """A trained network with all that reading faces takes.
 
     config: network, run_id, size (pixels) and decode (a rule of `model.decode.choose_rule`).
-    seen: content_hash and split of the faces it was trained on.
+    seen: content_hash and split of the faces it was trained on; None where nobody knows.
     score: pictures, uint8 [N, size, size, 3] -> age ([N, 121] shares or [N] years) and P(female)
         [N], averaged over each picture and its mirror image.
     embed: the same, and the layer before the heads, float32 [N, D], averaged alike; None for a
         model that does not show it.
+    resize: how a picture becomes a square (`model.pictures.RESIZES`).
+    computes_on: kind of device; another rounds otherwise.
     """
 
     config: Mapping[str, Any]
-    seen: pd.DataFrame
+    seen: pd.DataFrame | None
     score: Callable[[Pixels], tuple[Floats, Floats]]
     embed: Callable[[Pixels], tuple[Floats, ...]] | None = None
+    resize: str = FIT
+    computes_on: str = "cpu"
 
 
-def also_embedding(model: Ready, *, source: Path) -> tuple[Ready, list[Floats]]:
-    """The model, and a list to which it adds the embeddings of every batch that it scores.
-
-    Raises InputError, naming `source`, for a model that does not show the layer before its heads.
-    """
-    embed = model.embed
-    if embed is None:
+def refuse_unembedded(model: Ready, *, source: Path) -> None:
+    """Raise InputError, naming `source`, where the layer before the heads is not shown."""
+    if model.embed is None:
         raise InputError(
             f"--embeddings: {source} does not hold the layer before its heads; give the run folder"
         )
-    kept: list[Floats] = []
-
-    def score(pictures: Pixels) -> tuple[Floats, Floats]:
-        age, gender, vectors = embed(pictures)
-        kept.append(vectors)
-        return age, gender
-
-    return replace(model, score=score), kept
 
 
 def about_model(
@@ -121,7 +113,7 @@ def unseal(entries: Mapping[str, str], data: bytes, *, source: Path) -> dict[str
     if text is None:
         raise InputError(
             f"{source} lacks the metadata of `faceaudit export` (normalisation, reading of ages): "
-            "export the run folder again"
+            "export the run folder again, or describe other people's with --pre-processing"
         )
     intact = hashlib.sha256(text.encode()).hexdigest() == entries.get("faceaudit.sha256")
     about = json.loads(text) if intact else {}

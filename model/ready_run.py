@@ -38,5 +38,9 @@ def ready(run: Run, *, seen: pd.DataFrame, device: torch.device) -> Ready:
         "flip": True,
     }
     return Ready(
-        config, seen, partial(score, network, **how), partial(score_and_embed, network, **how)
+        config,
+        seen,
+        partial(score, network, **how),
+        partial(score_and_embed, network, **how),
+        computes_on=device.type,
     )

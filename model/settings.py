@@ -224,6 +224,33 @@ _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 
+def add_predict_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `faceaudit predict` and `python -m model.predict` ask for to `parser`."""
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="run folder of a training, or an .onnx"
+    )
+    parser.add_argument(
+        "faces", type=Path, metavar="FACES", help="folder of faces, label table, tar or Parquet"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="predictions.parquet (or .csv)")
+    parser.add_argument(
+        "--embeddings", action="store_true", help="also write what the network holds of each face"
+    )
+    parser.add_argument(
+        "--no-recalibration", action="store_true", help="leave off the map that RUN carries"
+    )
+    parser.add_argument(
+        "--pre-processing",
+        type=Path,
+        metavar="MODEL.toml",
+        help="what RUN, an .onnx of other people, takes and gives",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="keep finished pieces, go on with those there are"
+    )
+    parser.add_argument("--strict", action="store_true", help="left-out files are an error")
+
+
 def add_train_options(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
     """Add the options of a training to `parser`; what is not given stays None.
 

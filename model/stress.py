@@ -29,19 +29,10 @@ from model.corruptions import CORRUPTIONS, REFERENCE, SEVERITIES, corrupt, step_
 from model.drawn_faces import draw_faces
 from model.faces import MADE, FaceTable
 from model.pictures import pillow_silent
-from model.predict import (
-    BATCH,
-    COLUMNS,
-    DIGITS,
-    Measured,
-    carried,
-    decoded_batches,
-    faces_of,
-    open_model,
-    prediction_rows,
-    refuse_unmapped,
-)
+from model.predict import carried, faces_of, open_model, refuse_unmapped
+from model.prediction_table import COLUMNS, DIGITS, prediction_rows
 from model.ready import Ready
+from model.scoring import BATCH, Measured, decoded_batches, figures_of
 from model.threads import ahead, tracked
 
 SAMPLE = 1000  # people read unless more are asked for
@@ -91,13 +82,15 @@ def read_corrupted(
     split: str = "test",
     sample: int = SAMPLE,
     seed: int = 0,
+    pre_processing: Path | None = None,
     device: str = "auto",
     threads: int | None = None,
     progress: bool = True,
 ) -> Stressed:
     """Read the faces of `split` with the model `run`, clean and under every corruption.
 
-    `run` is a run folder or an exported `.onnx`; a map that it carries is applied, as in `predict`.
+    `run` is a run folder, an exported `.onnx` or one that `pre_processing` describes; a map that it
+    carries is applied, as in `predict`.
     by: features that will be asked for, so that a misspelt one is refused before the work. sample:
     at most so many people, drawn by a hash of seed and person (0: everybody). Raises InputError for
     a word that does not exist and where no face is left.
@@ -106,7 +99,8 @@ def read_corrupted(
     variants = [(CLEAN, 0), *_variants(corruptions, severities)]
     if sample < 0:
         raise InputError(f"--sample {sample}: must be 0 (everybody) or more")
-    model, recalibration = open_model(run, device=device, threads=threads), carried(run)
+    model = open_model(run, device=device, threads=threads, pre_processing=pre_processing)
+    recalibration = carried(run) if pre_processing is None else None
     faces = faces_of(model, table, split=split)
     if not len(faces):
         raise InputError(f"{table.root}: no face to read (split {split}); choose another --split")
@@ -186,7 +180,7 @@ def _readings(
     paths = [str(root / image) for image in faces["image"]]
     parts: dict[Variant, list[pd.DataFrame]] = {variant: [] for variant in variants}
     faults: dict[int, str] = {}
-    batches = _corrupted(paths, variants, size=size, seed=seed, faults=faults)
+    batches = _corrupted(paths, variants, size=size, resize=model.resize, seed=seed, faults=faults)
     total, step = len(faces) * len(variants), BATCH
     with pillow_silent():
         for rows, measured, variant, pictures in tracked(
@@ -194,7 +188,8 @@ def _readings(
         ):
             age, gender = model.score(pictures)
             corruption, severity = variant
-            found = prediction_rows(faces.iloc[rows], age, gender, rule, measured=measured)
+            figures = {**figures_of(age, gender, rule), **measured}
+            found = prediction_rows(faces.iloc[rows], figures)
             if recalibration is not None:  # as `predict` does
                 found = apply_recalibration(recalibration, found).round(DIGITS)
             parts[variant].append(found.assign(corruption=corruption, severity=severity))
@@ -214,6 +209,7 @@ def _corrupted(
     variants: Sequence[Variant],
     *,
     size: int,
+    resize: str,
     seed: int,
     faults: dict[int, str],
 ) -> Iterator[Batch]:
@@ -223,7 +219,7 @@ def _corrupted(
 
     def calls() -> Iterator[Callable[[], Batch]]:
         start = 0
-        for pictures, problems, measured in decoded_batches(paths, size=size):
+        for pictures, problems, measured in decoded_batches(paths, size=size, resize=resize):
             found = {start + i: words for i, words in enumerate(problems) if words is not None}
             rows = np.array(
                 [start + i for i in range(len(problems)) if start + i not in found], dtype=np.int64

@@ -23,6 +23,16 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def processes() -> int:
+    """How many processes `torchrun` started together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def cores_each() -> int:
+    """Cores for this process where several of `torchrun` share the machine; at least one."""
+    return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 def in_threads(
     work: Callable[[Sequence[T]], R], items: Sequence[T], *, batch: int, threads: int | None = None
 ) -> Iterator[R]:

@@ -207,7 +207,12 @@ def _out_of_memory(error: RuntimeError, settings: TrainSettings) -> MachineError
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m model.train`: what `faceaudit train` does, startable by torchrun."""
     parser = argparse.ArgumentParser(prog="python -m model.train", description=__doc__)
-    parser.add_argument("faces", type=Path, metavar="FACES", help="folder of faces or label table")
+    parser.add_argument(
+        "faces",
+        type=Path,
+        metavar="FACES",
+        help="folder of faces, label table, .tar or Parquet shards",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     add_train_options(parser)

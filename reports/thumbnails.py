@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from audit.errors import InputError, MachineError
 from audit.files import write_atomic
+from audit.held import held
 
 CARD_SIDE = 208  # pixels: a card's picture on a screen of double density, to the next 16
 LARGE_SIDE = 800
@@ -27,14 +28,19 @@ _RULE = b"thumbnail 1"  # changes when the same picture would give other bytes
 def picture_path(images: Path, image: str) -> Path | None:
     """The file of `image` inside the folder `images`; None where it is missing or lies outside.
 
-    Symbolic links are followed before the check, so that a link cannot lead out either.
+    It may lie inside a tar or Parquet file (`audit.held`). Symbolic links are followed before the
+    check, so that a link cannot lead out either.
     """
     try:
         root = images.resolve()
         path = (root / image).resolve()
-        return path if path.is_relative_to(root) and path.is_file() else None
+        return path if path.is_relative_to(root) and _is_there(path) else None
     except (OSError, ValueError, RuntimeError):  # NUL bytes, names too long, loops of links
         return None
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_file() or held(path) is not None
 
 
 def thumbnails(
@@ -56,7 +62,8 @@ def _thumbnail(images: Path, name: str | None, cache: Path | None, side: int) ->
     if path is None:
         return None
     try:
-        stat = path.stat()
+        inside = held(path)
+        stat = (inside.file if inside else path).stat()
     except OSError:
         return None
     return _kept(path, stat.st_mtime_ns, stat.st_size, cache, side)
@@ -84,7 +91,8 @@ def _kept(path: Path, modified: int, size: int, cache: Path | None, side: int) -
 def _encode(path: Path, side: int) -> bytes | None:
     """The picture upright, in RGB, within `side` pixels, as JPEG without metadata."""
     try:
-        with Image.open(path) as opened:
+        inside = held(path)
+        with Image.open(io.BytesIO(inside.read()) if inside else path) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 return None
             opened.draft("RGB", (side, side))  # JPEG: decodes at a fraction of the size

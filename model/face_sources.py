@@ -1,0 +1,153 @@
+"""Where faces come from: a folder, a label file, or shards (tar, Parquet with pictures in it).
+
+A folder that holds shards and no picture of its own is read as those shards; the archive that lies
+beside its unpacked pictures is passed over.
+"""
+
+import re
+from itertools import product
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from audit.errors import InputError
+from audit.held import is_tar
+from model.face_rows import MADE, Labelled, LeftOut, label_columns
+from model.labels import Label, is_picture_name, label_of_row, labels_of_names, read_label_file
+from model.scan import FOLDER, files_below
+from model.shard_faces import common_root, is_shard, read_shards
+
+TABLE_SUFFIXES = (".csv", ".parquet", ".pq")
+_WANTED = "a folder of faces, a label file (.csv, .parquet), or .tar or Parquet shards"
+
+
+def labelled_faces(source: Path) -> Labelled:
+    """Every face of `source` with its label, no picture decoded yet.
+
+    `source` may be a pattern of shards, `faces-{000..009}.tar` or `faces-*.tar`. Raises InputError
+    for what is none of these.
+    """
+    if source.is_dir():
+        return _read_folder(source)
+    if source.is_file():
+        if is_tar(source) or is_shard(source):
+            return read_shards([source], root=source.parent)
+        if source.suffix.lower() in TABLE_SUFFIXES:
+            return _read_label_rows(source)
+        raise InputError(
+            f"{source} is neither a folder of faces nor a .csv or .parquet label file, nor a .tar "
+            "or Parquet with pictures in it"
+        )
+    if source.exists():
+        raise InputError(f"{source} is neither a file nor a folder; give {_WANTED}")
+    shards = _matching(source)
+    if not shards:
+        raise InputError(f"{source} does not exist; give {_WANTED}")
+    other = [path for path in shards if not is_shard(path)]
+    if other:
+        raise InputError(f"{source}: {other[0]} is neither a .tar nor Parquet with pictures in it")
+    return read_shards(shards, root=common_root(shards))
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """The files that a pattern with `*`, `?`, `[...]`, `{000..009}` or `{a,b}` names, sorted.
+
+    Raises InputError where files that braces name are not there: a missing shard is no small thing.
+    """
+    named = [Path(word) for word in _braces(str(pattern))]
+    wild = [path for path in named if re.search(r"[*?[]", str(path))]
+    plain = [path for path in named if path not in wild]
+    missing = [path for path in plain if not path.is_file()]
+    if len(named) > 1 and missing:
+        raise InputError(
+            f"{pattern}: {len(missing)} of {len(named)} shards are missing, first {missing[0]}"
+        )
+    found = [path for path in plain if path.is_file()]
+    for path in wild:
+        place = Path(path.anchor)
+        found += [p for p in place.glob(str(path.relative_to(path.anchor))) if p.is_file()]
+    return sorted(set(found))
+
+
+def _braces(text: str) -> list[str]:
+    """Every word that `{000..009}` and `{a,b}` in `text` stand for, as a shell spells them."""
+    parts = re.split(r"\{([^{}]*)\}", text)
+    choices = [[part] if i % 2 == 0 else _choices(part) for i, part in enumerate(parts)]
+    return ["".join(words) for words in product(*choices)]
+
+
+def _choices(inside: str) -> list[str]:
+    span = re.fullmatch(r"(\d+)\.\.(\d+)", inside)
+    if span:
+        first, last = int(span[1]), int(span[2])
+        width = len(span[1]) if span[1].startswith("0") else 0
+        return [f"{number:0{width}}" for number in range(first, last + 1)]
+    return inside.split(",") if "," in inside else [f"{{{inside}}}"]
+
+
+def _read_folder(root: Path) -> Labelled:
+    found = sorted(files_below(root))
+    files = [image for image, fault in found if fault is None]
+    if not any(is_picture_name(image) for image in files):
+        shards = [root / image for image in files if is_shard(root / image)]
+        if shards:
+            return read_shards(shards, root=root, passed_over=len(files) - len(shards))
+    left_out = [
+        (image, "not_a_file", fault) for image, fault in found
+        if fault is not None and (fault != FOLDER or is_picture_name(image))
+    ]  # fmt: skip
+    labels = labels_of_names(files)
+    images, good = [], []
+    passed_over = 0
+    for image, label in zip(files, labels, strict=True):
+        if not is_picture_name(image):
+            if isinstance(label, Label):
+                left_out.append((image, "suffix", "not a .jpg, .jpeg, .png or .webp"))
+            else:
+                passed_over += 1
+        elif isinstance(label, str):
+            left_out.append((image, "name", label))
+        else:
+            images.append(image)
+            good.append(label)
+    rows = label_columns(images, good)
+    rows["age"] = rows["age"].astype("int64")
+    return Labelled(root, rows, left_out, passed_over)
+
+
+def _read_label_rows(path: Path) -> Labelled:
+    rows = read_label_file(path)
+    race = rows["race"] if "race" in rows else [None] * len(rows)
+    left_out: list[LeftOut] = []
+    images, good, kept = [], [], []
+    columns = zip(rows["image"], rows["age"], rows["gender"], race, strict=True)
+    for number, (name, age, gender, of_race) in enumerate(columns):
+        place = f"row {number + 1}: "
+        image = "" if pd.isna(name) else PurePosixPath(str(name)).as_posix()
+        label = label_of_row(age, gender, of_race)
+        if not image or image == ".":
+            left_out.append(("", "label", place + "image is empty"))
+        elif image.startswith("/") or ".." in image.split("/") or Path(image).is_absolute():
+            left_out.append((image, "label", place + "path leads out of the file's folder"))
+        elif isinstance(label, str):
+            left_out.append((image, "label", place + label))
+        else:
+            images.append(image)
+            good.append(label)
+            kept.append(number)
+    extra = rows.drop(columns=[name for name in MADE if name in rows and name != "subject_id"])
+    labelled = label_columns(images, good).join(extra.iloc[kept].reset_index(drop=True))
+    return Labelled(path.parent, *_listed_once(labelled, left_out))
+
+
+def _listed_once(rows: pd.DataFrame, left_out: list[LeftOut]) -> tuple[pd.DataFrame, list[LeftOut]]:
+    """A picture listed twice with one label counts once; with two labels, not at all."""
+    labels = rows[[name for name in ("image", "age", "gender", "race") if name in rows]]
+    kinds = labels.drop_duplicates()["image"].value_counts()
+    agree = rows["image"].map(kinds) == 1
+    dropped = rows["image"].duplicated() | ~agree
+    reasons = np.where(agree, "listed more than once", "listed more than once with other labels")
+    for image, reason in zip(rows["image"][dropped], reasons[dropped], strict=True):
+        left_out.append((image, "repeated", str(reason)))
+    return rows[~dropped].reset_index(drop=True), left_out
