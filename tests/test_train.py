@@ -276,6 +276,11 @@ def test_weights_of_another_network_are_refused_by_name(finished, tmp_path):
         load_run(tmp_path)
 
 
+def test_a_run_is_read_back_as_wide_as_it_was_trained(table, tmp_path):
+    out = train(table, out=tmp_path / "run", settings=tiny_settings(width=0.5, epochs=1))
+    assert load_run(out).network.head.in_features == 128
+
+
 def test_a_run_and_a_checkpoint_of_the_network_before_this_one_are_refused_in_one_line(
     finished, table, tmp_path
 ):

@@ -31,5 +31,6 @@ def tiny_faces(folder, n=160, *, seed=0):
 
 def tiny_settings(**changed):
     """A training of a second or two, always in float32 on one thread."""
-    fixed = {"size": SIZE, "epochs": 3, "batch": 16, "threads": 1, "precision": "float32"}
+    fixed = {"size": SIZE, "width": 1.0, "epochs": 3, "batch": 16, "threads": 1}
+    fixed["precision"] = "float32"
     return settings_for(changed.pop("network", "compact"), **{**fixed, **changed})
