@@ -3,6 +3,7 @@
 Needs pyspark and Java 17; the extra `spark` brings the first.
 """
 
+import atexit
 import os
 import re
 import shutil
@@ -94,6 +95,8 @@ def _session(master: str | None, threads: int | None) -> Any:
                 f"--master {master}: Spark runs on {active.sparkContext.master} in this process"
             )
         return active.newSession()
+    if SparkContext._active_spark_context is not None:  # begun in another thread of this process
+        return SparkSession(SparkContext._active_spark_context).newSession()
     return _started(master or f"local[{threads or '*'}]")
 
 
@@ -110,6 +113,10 @@ def _started(master: str) -> Any:
     if master.startswith("local"):  # no name of this machine need be known, nor any network be up
         settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
         settings["spark.sql.shuffle.partitions"] = "8"  # what is shuffled are sums, not rows
+        # Spark makes this folder at once, by default where the command is run.
+        folder = tempfile.mkdtemp(prefix="faceaudit-spark-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        settings["spark.sql.warehouse.dir"] = folder
     conf = SparkConf().setAll(list(settings.items()))
     # What Java and Spark say on their own goes to no screen; it is read where they fail to start.
     with tempfile.TemporaryFile() as said:
@@ -148,7 +155,7 @@ def _read(frame: Any, label: str) -> Frame:
     """What a call of Spark's gives; InputError, naming `label`, where it does not."""
     try:
         return frame()
-    except (AnalysisException, ParseException) as error:
+    except PySparkException as error:
         raise InputError(f"Spark cannot read {label}: {_first(error)}") from error
 
 
