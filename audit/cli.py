@@ -23,6 +23,9 @@ EXTRAS = {
     "torchvision": "model",
     "safetensors": "model",
     "streamlit": "dashboard",
+    "pyspark": "spark",
+    "sqlglot": "spark",
+    "ibis": "ibis",
 }
 EXPECTED = (
     InputError, MachineError, MemoryError, OSError, KeyboardInterrupt, ModuleNotFoundError,

@@ -166,9 +166,18 @@ def export(args: argparse.Namespace) -> int:
 
 def audit(args: argparse.Namespace) -> int:
     """Audit any model's predictions table: subgroups, calibration, disparities."""
+    from audit.engines import engine_named
+
     settings = audit_settings(args)
     history = _read_history(args.history) if args.history else None
-    result = _audit(args.predictions, settings, out=args.out, images=args.images, history=history)
+    result = _audit(
+        args.predictions,
+        settings,
+        out=args.out,
+        images=args.images,
+        history=history,
+        engine=engine_named(args.engine, args.master),
+    )
     report_path = _report(result, args.out, images=args.images, thumbnails=args.thumbnails)
     _print_result(result)
     print(report_path)
@@ -177,12 +186,16 @@ def audit(args: argparse.Namespace) -> int:
 
 def tally(args: argparse.Namespace) -> int:
     """Count a site's rows into one file, for an audit across sites: only counts leave."""
+    from audit.engines import engine_named
     from audit.sites import tally_site
     from audit.tally_file import write_tally
 
     _refuse_overwriting(args.out, [args.predictions])
     settings = audit_settings(args)
-    site = tally_site(args.predictions, settings, min_cell=args.min_cell, faces=args.faces)
+    engine = engine_named(args.engine, args.master)
+    site = tally_site(
+        args.predictions, settings, min_cell=args.min_cell, faces=args.faces, engine=engine
+    )
     write_tally(site, args.out)
     print(_site_words(site))
     print(args.out)
@@ -327,14 +340,15 @@ def _audit(
     out: Path,
     images: Path | None,
     history: "pd.DataFrame | None",
+    engine: str = "duckdb",
 ) -> "AuditResult":
     from audit.scan import scan
 
     with ThreadPoolExecutor(1) as beside:
-        # A second of imports, fairlearn's above all, while DuckDB scans and needs no Python.
+        # A second of imports, fairlearn's above all, while the engine scans and needs no Python.
         for module in ("audit.run", "reports.html"):
             beside.submit(import_module, module)
-        scanned = scan(predictions, settings)
+        scanned = scan(predictions, settings, engine=engine)
     from audit.run import run_audit
 
     return run_audit(scanned, out=out, images=images, history=history)

@@ -23,10 +23,8 @@ from audit.shards import key_sql
 from audit.source import Column, Source, quoted
 
 NUMBERS = ("age_true", "age_pred", "age_low", "age_high", "age_std", "gender_score")
-CONTRACT = (
-    *("sample_id", "subject_id", "image", "split", "gender_true", "gender_pred"),
-    *NUMBERS,
-)
+_TEXTS = ("sample_id", "subject_id", "image", "split", "gender_true", "gender_pred")
+CONTRACT = (*_TEXTS, *NUMBERS)
 # What `predict` writes of the picture itself (docs/conditions.md). Nine more features and their
 # crossings would drown the comparisons asked for, so they are features only when named.
 CONDITIONS = (
@@ -152,7 +150,7 @@ def lay_typed(table: Table) -> None:
     gender_pred alone).
     """
     parts = ["row_at", *(c.sql for c in table.own.values())]
-    for name in ("sample_id", "subject_id", "image", "split", "gender_true", "gender_pred"):
+    for name in _TEXTS:
         column = table.columns.get(name)
         id_ = column is not None and name.endswith("_id")
         text = "NULL::VARCHAR" if column is None else id_text(table, name) if id_ else column.text
@@ -174,11 +172,18 @@ def lay_typed(table: Table) -> None:
     parts.append(f"{_two_way(table, 'gender_true')} AS y")
     parts.append(f"{_two_way(table, 'gender_pred')} AS called_pred")
     threshold = f"{table.settings.threshold!r}::DOUBLE"
-    table.source.con.execute(
-        f"CREATE VIEW typed AS SELECT *, coalesce(CASE WHEN isfinite(gender_score) "
+    table.source.lay(
+        "typed",
+        f"SELECT *, coalesce(CASE WHEN isfinite(gender_score) "
         f"THEN (gender_score >= {threshold})::TINYINT END, called_pred) AS called "
-        f"FROM (SELECT {', '.join(parts)} FROM raw)"
+        f"FROM (SELECT {', '.join(parts)} FROM raw)",
     )
+
+
+def typed_columns(table: Table) -> list[str]:
+    """The columns of `typed`, in their order."""
+    made = ("face", "person", "gender_level", "y", "called_pred", "called")
+    return ["row_at", *(c.sql for c in table.own.values()), *CONTRACT, *made]
 
 
 def reasons(table: Table) -> list[tuple[str, str]]:
@@ -254,14 +259,25 @@ def breaches(table: Table) -> dict[str, Breach]:
 def refuse(table: Table, name: str, rows: int) -> InputError:
     """The error for `rows` rows that breach the contract in column `name`."""
     breach = breaches(table)[name]
-    first = f"SELECT row_at FROM typed WHERE {breach.sql} ORDER BY row_at LIMIT 1"
-    at = table.source.rows(first)[0][0]
-    texts = ", ".join(table.columns[c].text for c in breach.shown)
-    values = table.source.rows(f"SELECT {texts} FROM raw WHERE row_at = {at}")[0]
+    place, values = _first_breach(table, breach)
     value = " to ".join(map(repr, map(str, values))) if None not in values else "empty"
     many = f"{rows:,} row{'s' if rows > 1 else ''}"
-    words = breach.words(many, table.source.place(at), value)
+    words = breach.words(many, place, value)
     return InputError(f"{table.source.label}: {words}")
+
+
+def _first_breach(table: Table, breach: Breach) -> tuple[str, tuple[object, ...]]:
+    """Where the first row stands that breaches the contract, and its values there."""
+    source = table.source
+    if not source.ordered:
+        shown = ", ".join(breach.shown)
+        first = f"SELECT sample_id, {shown} FROM typed WHERE {breach.sql} ORDER BY 1 LIMIT 1"
+        name, *given = source.rows(first)[0]
+        return f"sample_id {name}", tuple(given)
+    first = f"SELECT row_at FROM typed WHERE {breach.sql} ORDER BY row_at LIMIT 1"
+    at = source.rows(first)[0][0]
+    texts = ", ".join(table.columns[c].text for c in breach.shown)
+    return source.place(at), source.rows(f"SELECT {texts} FROM raw WHERE row_at = {at}")[0]
 
 
 def check_ids(table: Table, rows: int) -> bool:
@@ -315,7 +331,9 @@ def id_text(table: Table, name: str) -> str:
         rows = table.source.rows(f"SELECT {column.text} FROM raw WHERE {column.sql} <> '' LIMIT 99")
         if not all(w.endswith(".0") and w[:-2].isdecimal() for (w,) in rows if not is_missing(w)):
             return column.text
-    return f"regexp_replace({column.text}, '^([0-9]+)\\.0$', '\\1')"
+    text = column.text
+    whole = f"regexp_full_match({text}, '[0-9]+[.]0')"
+    return f"CASE WHEN {whole} THEN left({text}, length({text}) - 2) ELSE {text} END"
 
 
 def _key(table: Table, name: str) -> str:

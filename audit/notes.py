@@ -142,7 +142,7 @@ def _places(
     """The first rows left out for a true age that is none: where to look."""
     places, before = {}, ""
     for reason, sql in why:
-        if reason in left_out and reason.startswith("age_true"):
+        if reason in left_out and reason.startswith("age_true") and table.source.ordered:
             first = table.source.rows(
                 f"SELECT row_at FROM typed WHERE {before} {sql} ORDER BY row_at LIMIT 3"
             )

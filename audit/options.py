@@ -49,6 +49,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--strict", action="store_true", default=None, help="left-out faces fail")
     _train_options(parser, threads=False)
+    parser.add_argument("--engine", choices=("duckdb",), default="duckdb", help="(duckdb)")
     _audit_options(parser, threads="threads of the training and of the scan (all cores)")
 
 
@@ -107,6 +108,10 @@ def _audit_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _row_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine", default="duckdb", help="where rows are read: duckdb, spark or ibis:URL (duckdb)"
+    )
+    parser.add_argument("--master", metavar="URL", help="Spark's cluster (this machine)")
     parser.add_argument("--strict", action="store_true", default=None, help="left-out rows fail")
     parser.add_argument(
         "--without-marked", metavar="MARKS", help="leave out the faces marked in this marks.jsonl"
@@ -117,7 +122,6 @@ def _audit_options(parser: argparse.ArgumentParser, *, threads: str = SCAN_THREA
     _reading_options(parser, threads=threads)
     _control_option(parser)
     parser.add_argument("--depth", type=int, help="cross up to this many features (2)")
-    parser.add_argument("--engine", choices=("duckdb",), default="duckdb", help="(duckdb)")
     parser.add_argument(
         "--thumbnails", type=int, default=0, metavar="N", help="put N faces into the report"
     )

@@ -62,10 +62,11 @@ def add_up(
 
     rows: what follows FROM; count: about how many there are. Tables whose keys are few beside the
     rows are added up together in one scan, each in an array with a place for every key: three
-    times as fast as the engine's own grouping, which scatters a row over all its sums. The others
-    are the engine's `GROUP BY`, one scan each. Both give the same whole numbers.
+    times as fast as the engine's own grouping, which scatters a row over all its sums. The others,
+    and all of an engine that lies elsewhere, are its `GROUP BY`, one scan each. Both give the same
+    whole numbers.
     """
-    few = min(_FREE + _A_ROW * count, _MOST)
+    few = min(_FREE + _A_ROW * count, _MOST) if source.engine is None else 0
     dense = {k: t for k, t in tables.items() if t.size * (1 + len(t.adds)) <= few}
     found = _dense(source, dense, rows) if dense else {}
     found |= {k: _sparse(source, t, rows) for k, t in tables.items() if k not in dense}

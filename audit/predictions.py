@@ -24,7 +24,9 @@ from audit.contract import (
     read_words_of,
     reasons,
     refuse,
+    typed_columns,
 )
+from audit.engines import DUCKDB, open_table
 from audit.errors import InputError
 from audit.features import Feature, choose_features
 from audit.files import write_atomic
@@ -32,7 +34,7 @@ from audit.levels import UNKNOWN, cut_sql
 from audit.marked import LEFT_OUT, Mark, read_marks, reasons_of
 from audit.notes import FAR, LEAKY, UNMET, WITHHELD, Facts, leaky_rows, table_facts
 from audit.shards import SHARDS, sharded
-from audit.source import Source, open_source
+from audit.source import Source, quoted
 
 _ROW_GROUP = 100_000
 
@@ -110,21 +112,31 @@ class Predictions:
 
 
 def open_predictions(
-    source: Path | pd.DataFrame, settings: AuditSettings, *, min_cell: int = 1
+    source: Path | pd.DataFrame,
+    settings: AuditSettings,
+    *,
+    min_cell: int = 1,
+    engine: str = DUCKDB,
 ) -> Predictions:
     """Read, map and check a predictions table; `docs/predictions.md` is its contract.
 
     source: a path (CSV, also .gz; Parquet; a glob; a folder of Parquet) or a DataFrame. min_cell:
-    rows of a cell (one level of every feature) with fewer people than this are left out.
+    rows of a cell (one level of every feature) with fewer people than this are left out. engine:
+    where the table is read and added up, see `audit.engines`.
 
     Raises InputError where the table breaks the contract, naming the column, how many rows and the
     first of them; with `settings.strict` also where a row would be left out.
     """
-    opened = open_source(source, threads=settings.threads)
+    opened = open_table(source, threads=settings.threads, engine=engine)
     rows = int(opened.one("SELECT count(*) AS n FROM raw")["n"])
     table = map_names(opened, settings)
     if not rows:
         raise InputError(f"{opened.label} has no rows")
+    if not (opened.ordered or table.has("sample_id")):
+        raise InputError(
+            f"{opened.label} has no sample_id, and its rows have no order to name them by; give "
+            "each face an id"
+        )
     table = read_words_of(table)
     lay_typed(table)
     marks = read_marks(Path(settings.without_marked)) if settings.without_marked else {}
@@ -187,7 +199,7 @@ def _count(
     )
     got = table.source.rows(
         f"SELECT CASE {steps} ELSE 0 END AS reason, {bits} AS bits, count(*), "
-        f"{', '.join(f'min({name}), max({name})' for name in _STATED)} FROM typed GROUP BY ALL"
+        f"{', '.join(f'min({name}), max({name})' for name in _STATED)} FROM typed GROUP BY 1, 2"
     )
     left_out = {w: sum(n for r, _, n, *_ in got if r == i + 1) for i, (w, _) in enumerate(why)}
     counts = {
@@ -251,14 +263,16 @@ def _small_cells(
     coded, _ = choose_features(table, rows)
     if not coded:
         return 0, []
-    cell = f"concat_ws(' ', {', '.join(c.sql for c in coded)})"
-    table.source.con.execute(
-        f"CREATE TABLE small_cells AS SELECT {cell} AS cell FROM {rows} GROUP BY 1 "
-        f"HAVING count(DISTINCT person) < {least}"
+    cell = f"concat_ws(' ', {', '.join(f'({c.sql})::VARCHAR' for c in coded)})"
+    table.source.hold(
+        "small_cells",
+        f"SELECT {cell} AS cell FROM {rows} GROUP BY 1 HAVING count(DISTINCT person) < {least}",
     )
     cells = int(table.source.one("SELECT count(*) AS n FROM small_cells")["n"])
-    reason = f"{_SMALL} {least} people"
-    return cells, [(reason, f"{cell} IN (SELECT cell FROM small_cells)")] if cells else []
+    held = "SELECT cell FROM small_cells"
+    if table.source.engine is not None:  # not every engine can look a CASE up in a query
+        held = ", ".join(quoted(name) for (name,) in table.source.rows(f"{held} ORDER BY 1"))
+    return cells, [(f"{_SMALL} {least} people", f"{cell} IN ({held})")] if cells else []
 
 
 def _hold(table: Table, left_out: Mapping[str, int], audited: int, rows: int) -> None:
@@ -282,29 +296,30 @@ def _lay_faces(table: Table, kept: str, codes: Mapping[str, str]) -> None:
     bounded = "isfinite(age_low) AND isfinite(age_high) AND isfinite(age_pred)"
     sample = _name(table)
     coded = "".join(f", {sql} AS {name}" for name, sql in codes.items())
+    finite = {
+        "sample_id": sample,
+        "age_pred": "CASE WHEN isfinite(age_pred) THEN age_pred END",
+        **{n: f"CASE WHEN {bounded} THEN {n} END" for n in ("age_low", "age_high")},
+    }
+    columns = ", ".join(
+        f"{finite[name]} AS {name}" if name in finite else name for name in typed_columns(table)
+    )
     near = f"greatest(least(age_pred - age_true, {FAR}), -{FAR})"
     # `least` passes over NULL, so a missing reading must be told apart first.
     error = f"CASE WHEN age_pred IS NOT NULL THEN floor({near} * 100 + 0.5)::INTEGER END"
     group_pred = cut_sql("age_pred", edges)
-    table.source.con.execute(
+    table.source.lay(
+        "faces",
         f"""
-        CREATE VIEW faces AS
         SELECT *,
           {error} AS error,
           {cut_sql("age_true", edges)} AS age_group,
           CASE WHEN age_pred IS NULL THEN -1 ELSE {group_pred} END::SMALLINT AS age_group_pred
         FROM (
-          SELECT * REPLACE (
-              {sample} AS sample_id,
-              CASE WHEN isfinite(age_pred) THEN age_pred END AS age_pred,
-              CASE WHEN {bounded} THEN age_low END AS age_low,
-              CASE WHEN {bounded} THEN age_high END AS age_high
-            ),
-            CASE WHEN y IS NOT NULL THEN gender_score END AS f
-            {coded}
+          SELECT {columns}, CASE WHEN y IS NOT NULL THEN gender_score END AS f{coded}
           FROM typed WHERE {kept}
         )
-        """
+        """,
     )
 
 
@@ -324,9 +339,9 @@ def _row_name(source: Source) -> str:
     """SQL of a made sample_id: `predictions.csv 17`, the file and the number of the row in it."""
     names = ", ".join("'" + Path(f).name.replace("'", "''") + "'" for f in source.files)
     if not names:
-        return "'row ' || (row_at + 1)"
+        return "'row ' || (row_at + 1)::VARCHAR"
     file = f"([{names}])[(row_at >> 40) + 1]"
-    return f"{file} || ' ' || ((row_at & {2**40 - 1}) + 1)"
+    return f"{file} || ' ' || ((row_at & {2**40 - 1}) + 1)::VARCHAR"
 
 
 def write_normalised(predictions: Predictions, path: Path, *, most: int = 2_000_000) -> int:
@@ -344,7 +359,7 @@ def write_normalised(predictions: Predictions, path: Path, *, most: int = 2_000_
     rows = "faces" if predictions.rows_audited <= most else _chosen(predictions, most)
     beside = _conditions(predictions)
     given = [f"{sql} AS {name}" for name, (_, sql) in beside.items()]
-    sql = f"SELECT {', '.join([*plain, *given, *codes])} FROM {rows}"
+    sql = f"SELECT {', '.join([*plain, *given, *codes])} FROM {rows}{_in_order(predictions)}"
     schema = _schema(words, beside)
 
     def write(beside: Path) -> None:
@@ -362,6 +377,13 @@ def write_normalised(predictions: Predictions, path: Path, *, most: int = 2_000_
 
     write_atomic(path, write)
     return int(pq.read_metadata(path).num_rows)
+
+
+def _in_order(predictions: Predictions) -> str:
+    """What brings the rows into the order of the table, where the engine would mix them."""
+    if predictions.source.engine is None:
+        return ""
+    return " ORDER BY row_at" if predictions.source.ordered else " ORDER BY sample_id"
 
 
 _PLAIN = {

@@ -28,6 +28,7 @@ from audit.counts import (
 )
 from audit.coverage import NOMINAL, coverage_table
 from audit.disparity import Asked, family, weigh_disparities
+from audit.engines import DUCKDB
 from audit.evidence import holm
 from audit.fairness import audited_metrics, disaggregate, metrics_of, subgroup_table
 from audit.features import Feature
@@ -65,6 +66,7 @@ def run_audit(
     history: pd.DataFrame | None = None,
     images: Path | None = None,
     out: Path | None = None,
+    engine: str = DUCKDB,
 ) -> AuditResult:
     """Audit a predictions table (docs/predictions.md) and, with `out`, write what renderers need.
 
@@ -73,11 +75,12 @@ def run_audit(
     `scan` of any, which brings its settings.
     history: the training's curves, carried into the result. images: the folder that `image` is
     relative to, noted for renderers. out: gets `predictions.parquet` and `result.json`.
+    engine: where the rows are read and added up, see `audit.engines`.
 
     Raises InputError for a table that cannot be audited, and with `settings.strict` for rows that
     would be left out; MachineError when the disk is full.
     """
-    scanned = source if isinstance(source, Scan) else scan(source, settings)
+    scanned = source if isinstance(source, Scan) else scan(source, settings, engine=engine)
     settings, tally, facts = scanned.settings, scanned.tally, scanned.facts
     with ThreadPoolExecutor(1) as beside:
         worst = beside.submit(_faces, scanned, out)
@@ -85,7 +88,7 @@ def run_audit(
             tables = audit_tally(tally, settings=settings)
         except BaseException:  # Ctrl-C too: nobody waits for faces of an audit that is given up
             if scanned.predictions is not None:
-                scanned.predictions.con.interrupt()
+                scanned.predictions.source.stop()
             raise
         tables["worst"] = worst.result()
     tables["history"] = pd.DataFrame() if history is None else history
@@ -313,7 +316,7 @@ def _this_run(scanned: Scan, *, images: Path | None) -> dict[str, Any]:
     return {
         "created": datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - scanned.started, 2),
-        "engine": f"duckdb {duckdb.__version__}",
+        "engine": _engine_name(scanned),
         "threads": scanned.settings.threads or os.cpu_count(),
         "paths": {
             "source": None if path is None else str(path),
@@ -324,6 +327,12 @@ def _this_run(scanned: Scan, *, images: Path | None) -> dict[str, Any]:
         "packages": {name: version(name) for name in PACKAGES},
         "tool_version": _tool_version(),
     }
+
+
+def _engine_name(scanned: Scan) -> str:
+    """The engine of the rows and its version; that of a tally's rows is not known."""
+    other = scanned.predictions and scanned.predictions.source.engine
+    return other.name if other else f"duckdb {duckdb.__version__}"
 
 
 def _file_hash(path: Path | None) -> str | None:

@@ -1,4 +1,4 @@
-"""A table scanned: checked and added up. All that an audit needs of DuckDB, without its statistics.
+"""A table scanned: checked and added up. What an audit needs of an engine, not its statistics.
 
 Apart from `audit.run`, so that a command can scan while fairlearn and scipy are being loaded.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from audit.config import AuditSettings
+from audit.engines import DUCKDB
 from audit.notes import Facts
 from audit.predictions import Predictions, open_predictions
 from audit.sites import SiteTally, settle
@@ -33,10 +34,16 @@ class Scan:
     site: SiteTally | None = None
 
 
-def scan(source: Path | str | pd.DataFrame, settings: AuditSettings | None = None) -> Scan:
+def scan(
+    source: Path | str | pd.DataFrame,
+    settings: AuditSettings | None = None,
+    *,
+    engine: str = DUCKDB,
+) -> Scan:
     """Check and add up a predictions table, or read the tally of one.
 
-    Raises InputError as `open_predictions`, `read_tally` and `settle` do.
+    engine: where the table is read and added up, see `audit.engines`. Raises InputError as
+    `open_predictions`, `read_tally` and `settle` do.
     """
     started = time.perf_counter()
     settings = settings or AuditSettings()
@@ -44,6 +51,6 @@ def scan(source: Path | str | pd.DataFrame, settings: AuditSettings | None = Non
     if isinstance(source, Path) and is_tally(source):
         site = settle(read_tally(source), settings, label=source.name)
         return Scan(source, site.settings, site.tally, site.facts, started, site=site)
-    predictions = open_predictions(source, settings)
+    predictions = open_predictions(source, settings, engine=engine)
     tally = tally_predictions(predictions, settings)
     return Scan(source, settings, tally, predictions.facts, started, predictions=predictions)

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from audit.config import AuditSettings
+from audit.engines import DUCKDB
 from audit.errors import InputError
 from audit.histograms import FRAMES, frame_keys
 from audit.levels import nearest, quintiles
@@ -73,11 +74,13 @@ def tally_site(
     *,
     min_cell: int = 1,
     faces: bool = False,
+    engine: str = DUCKDB,
 ) -> SiteTally:
     """Count a site's rows (docs/predictions.md) so that the counts can be added to others'.
 
     min_cell: rows of a cell (one level of every feature) with fewer people than this are withheld.
-    faces: give the lists of the worst faces along, which are rows and not counts.
+    faces: give the lists of the worst faces along, which are rows and not counts. engine: where
+    the rows are, see `audit.engines`.
 
     Raises InputError as `open_predictions` does; for rows without a sample_id, whose names other
     sites would use too; and for numbers that would be cut at this table's own quintiles.
@@ -86,7 +89,7 @@ def tally_site(
     if min_cell < 1:
         raise InputError(f"--min-cell is {min_cell}; it must be at least 1")
     source = Path(source) if isinstance(source, str) else source
-    predictions = open_predictions(source, settings, min_cell=min_cell)
+    predictions = open_predictions(source, settings, min_cell=min_cell, engine=engine)
     _check_names_and_cuts(predictions, settings)
     tally = tally_predictions(predictions, settings)
     if min_cell > 1:

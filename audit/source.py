@@ -1,4 +1,4 @@
-"""A table wherever it lies (CSV, Parquet, many files, a DataFrame) as one lazy DuckDB relation."""
+"""A table wherever it lies (CSV, Parquet, many files, a DataFrame) as one lazy relation."""
 
 import csv
 import gzip
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 import duckdb
 import numpy as np
@@ -17,6 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from audit.errors import InputError, MachineError
+
+if TYPE_CHECKING:
+    from audit.engine import Engine
 
 Kind = Literal["text", "other", "whole", "number", "single"]
 
@@ -52,10 +55,10 @@ class Column:
     def number(self) -> str:
         """SQL of the value as DOUBLE: NULL or NaN where empty, infinite where it is no number.
 
-        A 32-bit float passes through its text, so that 31.005 is the same number as in a CSV.
+        A 32-bit float is its shortest decimal, so that 31.005 is the same number as in a CSV.
         """
         if self.kind == "single":
-            return f"CAST(CAST({self.sql} AS VARCHAR) AS DOUBLE)"
+            return _shortest(self.sql)
         if self.kind in {"whole", "number"}:
             return f"CAST({self.sql} AS DOUBLE)"
         text = f"replace({self.text}, ',', '.')" if self.comma else self.text
@@ -63,6 +66,22 @@ class Column:
             f"CASE WHEN coalesce(lower(trim({self.text})) IN {EMPTY_WORDS}, true) THEN NULL "
             f"ELSE coalesce(TRY_CAST({text} AS DOUBLE), 'inf'::DOUBLE) END"
         )
+
+
+def _shortest(single: str) -> str:
+    """SQL of the double next to the shortest decimal that is the same 32-bit float.
+
+    Rounded to no decimals, to one, to two ..., until it is that float again. Sums alone do it, so
+    every engine does it alike, where their texts of floats have a digit more or less; adding and
+    taking away 1.5 * 2^52 rounds to a whole number, halves to the even one.
+    """
+    x, big = f"CAST({single} AS DOUBLE)", "6755399441055744.0::DOUBLE"
+    steps = []
+    for decimals in range(23):  # up to 10^22, powers of ten are doubles
+        scale = f"1e{decimals}::DOUBLE"
+        rounded = f"(({x} * {scale} + {big}) - {big}) / {scale}"
+        steps.append(f"WHEN CAST({rounded} AS FLOAT) = {single} THEN {rounded}")
+    return f"CASE {' '.join(steps)} ELSE {x} END"
 
 
 EMPTY_WORDS = ("", "na", "n/a", "nan", "null", "none", "<na>")  # in columns of numbers
@@ -74,6 +93,8 @@ class Source:
 
     `row_at` counts rows from 0 in the order of the files; with several Parquet files the number of
     the file stands above bit 40. `metadata` is the key-value metadata of the first Parquet file.
+    `engine` holds the relation where DuckDB does not: what it answers passes through `con`, so
+    that its types are DuckDB's. `ordered` is False for rows that have no place: `row_at` is NULL.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -83,18 +104,51 @@ class Source:
     header_lines: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+    engine: "Engine | None" = None
+    ordered: bool = True
+
+    def lay(self, relation: str, sql: str) -> None:
+        """Let `relation` be the rows of a query."""
+        if self.engine is None:
+            self.con.execute(f"CREATE VIEW {relation} AS {sql}")
+        else:
+            self.engine.lay(relation, sql)
+
+    def hold(self, relation: str, sql: str) -> None:
+        """As `lay`, for few rows that are asked for in every scan: DuckDB finds them once."""
+        if self.engine is None:
+            self.con.execute(f"CREATE TABLE {relation} AS {sql}")
+        else:
+            self.engine.lay(relation, sql)
+
+    def stop(self) -> None:
+        """End the query that is running."""
+        if self.engine is None:
+            self.con.interrupt()
+        else:
+            self.engine.stop()
+
+    def _answer(self, sql: str) -> duckdb.DuckDBPyConnection | duckdb.DuckDBPyRelation:
+        return self.con.execute(sql) if self.engine is None else self._theirs(self.engine, sql)
+
+    def _theirs(self, engine: "Engine", sql: str) -> duckdb.DuckDBPyRelation:
+        """What another engine answers, as a relation of `con`, sorted as the query says."""
+        table, order = engine.ask(sql)
+        found = self.con.from_arrow(table)
+        ways = (f"{_identifier(found.columns[i])}{' DESC' * down}" for i, down in order)
+        return found.order(", ".join(ways)) if order else found
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises as `reading_error` says."""
         try:
-            return self.con.execute(sql).fetchall()
+            return self._answer(sql).fetchall()
         except duckdb.Error as error:
             raise reading_error(error, self.label) from error
 
     def one(self, sql: str) -> dict[str, Any]:
         """The only row of a query, by column name."""
         try:
-            cursor = self.con.execute(sql)
+            cursor = self._answer(sql)
             [row] = cursor.fetchall()
         except duckdb.Error as error:
             raise reading_error(error, self.label) from error
@@ -103,14 +157,17 @@ class Source:
     def frame(self, sql: str) -> pd.DataFrame:
         """A query's rows as a DataFrame: for aggregates, never for the table itself."""
         try:
-            return self.con.execute(sql).df()
+            return self._answer(sql).df()
         except duckdb.Error as error:
             raise reading_error(error, self.label) from error
 
     def batches(self, sql: str, rows: int) -> Iterator[pa.RecordBatch]:
         """A query's rows as Arrow batches of `rows`, one after the other."""
         try:
-            yield from self.con.sql(sql).to_arrow_reader(rows)
+            if self.engine is None:
+                yield from self.con.sql(sql).to_arrow_reader(rows)
+            else:
+                yield from self._theirs(self.engine, sql).to_arrow_reader(rows)
         except duckdb.Error as error:
             raise reading_error(error, self.label) from error
 
@@ -161,11 +218,11 @@ def open_source(source: Path | pd.DataFrame, *, threads: int | None = None) -> S
         con.execute(f"SET threads = {int(threads)}")
     if isinstance(source, pd.DataFrame):
         return _open_frame(con, source)
-    files = _files(Path(source))
+    files = files_of(Path(source))
     label = Path(source).name or str(source)
-    if all(_is_parquet(f) for f in files):
+    if all(is_parquet(f) for f in files):
         return _open_parquet(con, files, label)
-    if any(_is_parquet(f) for f in files):
+    if any(is_parquet(f) for f in files):
         raise InputError(f"{source} mixes CSV and Parquet files; give one kind")
     return _open_csv(con, files, label)
 
@@ -175,7 +232,8 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _files(path: Path) -> tuple[Path, ...]:
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The files that a path, a glob or a folder names, in order; InputError where there is none."""
     if path.is_dir():
         found = [p for p in sorted(path.rglob("*.parquet")) if not p.name.startswith((".", "_"))]
         if not found:
@@ -192,7 +250,8 @@ def _files(path: Path) -> tuple[Path, ...]:
     raise InputError(f"{path}: no such file; give the predictions table (CSV or Parquet)")
 
 
-def _is_parquet(path: Path) -> bool:
+def is_parquet(path: Path) -> bool:
+    """Whether a file is Parquet, by its name or its first bytes."""
     if path.suffix.lower() in {".parquet", ".pq"}:
         return True
     try:
@@ -223,7 +282,7 @@ def _open_parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: 
     # DuckDB tells `site` beside `Site` apart by renaming it; the file knows its name.
     named = pq.read_schema(files[0]).names if len(files) == 1 else []
     theirs = named if len(named) == len(schema) else [name for name, *_ in schema]
-    columns, skipped = _columns(
+    columns, skipped = columns_of(
         [(n, kind) for n, (_, kind, *_) in zip(theirs, schema, strict=True)]
     )
     chosen = ", ".join(f"{_identifier(name)} AS c{i}" for i, (name, *_) in enumerate(schema))
@@ -232,9 +291,9 @@ def _open_parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: 
 
 
 def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str) -> Source:
-    names, delimiter = _header(files[0])
+    names, delimiter = header_of(files[0])
     for other in files[1:]:
-        if _header(other) != (names, delimiter):
+        if header_of(other) != (names, delimiter):
             raise InputError(f"{other.name} and {files[0].name} differ in their header line")
     spec = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(names)))
     listed = ", ".join(quoted(str(f)) for f in files)
@@ -253,6 +312,14 @@ def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str)
             )
     except duckdb.Error as error:
         raise reading_error(error, label) from error
+    columns, skipped = columns_of_csv(names, delimiter)
+    return Source(con, label, columns, tuple(map(str, files)), 1, {}, skipped)
+
+
+def columns_of_csv(
+    names: Sequence[str], delimiter: str
+) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """Columns of a CSV with this header line, all text, and what is passed over."""
     columns = [
         Column(name, f"c{i}", "text", comma=delimiter == ";")
         for i, name in enumerate(names)
@@ -260,10 +327,10 @@ def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str)
     ]
     skipped = [f"column {i + 1} (it has no name)" for i, n in enumerate(names) if not n]
     skipped += [f"column {n!r} (the index of pandas)" for n in names if _is_index(n)]
-    return Source(con, label, tuple(columns), tuple(map(str, files)), 1, {}, tuple(skipped))
+    return tuple(columns), tuple(skipped)
 
 
-def _header(path: Path) -> tuple[list[str], str]:
+def header_of(path: Path) -> tuple[list[str], str]:
     """Names in the first line of a CSV, and the delimiter that parts most of them."""
     try:
         with _opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as lines:
@@ -295,7 +362,7 @@ def _open_frame(con: duckdb.DuckDBPyConnection, frame: pd.DataFrame) -> Source:
     con.register("raw", pa.table(arrays, names=fields))
     schema = con.execute("DESCRIBE SELECT * FROM raw").fetchall()[:-1]
     kinds = [(name, kind) for name, (_, kind, *_) in zip(names, schema, strict=True)]
-    columns, skipped = _columns(kinds)
+    columns, skipped = columns_of(kinds)
     return Source(con, "the table", columns, (), 0, {}, skipped)
 
 
@@ -311,7 +378,16 @@ def _array(values: "pd.Series[Any]") -> pa.Array | pa.ChunkedArray:
     return array.cast(pa.string()) if pa.types.is_null(array.type) else array
 
 
-def _columns(schema: Sequence[tuple[str, str]]) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+def columns_of_arrow(
+    con: duckdb.DuckDBPyConnection, schema: pa.Schema
+) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """As `columns_of`, where another engine gives the types: DuckDB says what it calls them."""
+    unnamed = schema.empty_table().rename_columns([f"c{i}" for i in range(len(schema))])
+    kinds = con.from_arrow(unnamed).types
+    return columns_of([(n, str(kind)) for n, kind in zip(schema.names, kinds, strict=True)])
+
+
+def columns_of(schema: Sequence[tuple[str, str]]) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Columns of a typed table, and those of kinds that no audit can use."""
     _refuse_twins([name for name, _ in schema])
     columns, skipped = [], []

@@ -53,12 +53,14 @@ def ranked_faces(
         frames.append(
             predictions.source.frame(
                 f"SELECT {quoted(name)} AS list, row_number() OVER (ORDER BY best, sample_id) AS "
-                f"rank, * REPLACE (best::VARCHAR AS best) FROM (SELECT {columns}, {best} AS best "
+                f"rank, * FROM (SELECT {columns}, {best} AS best "
                 f"FROM {rows} WHERE {where} AND {best} <= {last!r} ORDER BY best, sample_id "
                 f"LIMIT {most}) ORDER BY rank"
             )
         )
-    return pd.concat(frames, ignore_index=True)[[*COLUMNS["worst"], "best"]]
+    best_words = [str(b) for frame in frames for b in frame["best"].tolist()]
+    listed = pd.concat(frames, ignore_index=True).assign(best=best_words)
+    return listed[[*COLUMNS["worst"], "best"]]
 
 
 def merge_faces(parts: Sequence[pd.DataFrame], *, top: int = TOP) -> pd.DataFrame:
@@ -81,6 +83,8 @@ def _columns(predictions: Predictions) -> str:
     made = {
         "gender_true": _word(predictions.gender_levels, "gender_level"),
         "gender_pred": _word(("male", "female"), "called"),
+        # -0.0 is 0.0, whatever the engine makes of the two
+        **{n: f"{n} + 0.0" for n in ("age_true", "age_pred", "age_low", "age_high")},
         "error": "error / 100",
         "groups": f"concat_ws(' × ', {', '.join(groups)})" if groups else "NULL::VARCHAR",
     }

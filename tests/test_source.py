@@ -52,6 +52,18 @@ def test_equal_rows_tally_alike_in_any_form(faces, tmp_path):
     assert len(set(prints)) == 1
 
 
+def test_a_32_bit_float_is_read_as_the_decimal_that_numpy_prints():
+    rng = np.random.default_rng(2)
+    given = [rng.random(20_000) * 120, rng.random(20_000), -9.125, np.nan, np.inf, -np.inf, 0]
+    given += [np.exp(-25 * rng.random(20_000)), 47.1328125, 61.726562]  # halves go to even digits
+    floats = np.concatenate([np.atleast_1d(g) for g in given]).astype(np.float32)
+    source = open_source(pd.DataFrame({"x": floats}))
+    read = source.frame(f"SELECT {source.columns[0].number} AS x FROM raw ORDER BY row_at")["x"]
+    np.testing.assert_array_equal(
+        read.fillna(-1), [-1 if np.isnan(x) else float(str(x)) for x in floats]
+    )
+
+
 def test_another_row_changes_the_fingerprint(faces):
     changed = faces.assign(age_pred=faces.age_pred.where(faces.index != 17, faces.age_pred + 1))
     assert fingerprint(faces) != fingerprint(changed)
