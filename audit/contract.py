@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
+from audit.columns import Column, quoted
 from audit.config import OLDEST, AuditSettings
 from audit.errors import InputError
 from audit.levels import (
@@ -20,7 +21,7 @@ from audit.levels import (
     words_of,
 )
 from audit.shards import key_sql
-from audit.source import Column, Source, quoted
+from audit.source import Source
 
 NUMBERS = ("age_true", "age_pred", "age_low", "age_high", "age_std", "gender_score")
 _TEXTS = ("sample_id", "subject_id", "image", "split", "gender_true", "gender_pred")

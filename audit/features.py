@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from audit.columns import Column
 from audit.contract import CONDITIONS, CONTRACT, Table
 from audit.errors import InputError
 from audit.levels import (
@@ -20,7 +21,7 @@ from audit.levels import (
     words_of,
 )
 from audit.metrics import BEYOND, SUMS
-from audit.source import Column, Source
+from audit.source import Source
 
 # Names that the tables of a tally use beside its features.
 RESERVED = frozenset(

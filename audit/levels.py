@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from audit.source import Column, Source, quoted
+from audit.columns import Column, quoted
+from audit.source import Source
 
 UNKNOWN = "unknown"
 FIFTHS = (1, 2, 3, 4)

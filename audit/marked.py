@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from audit.columns import quoted
 from audit.errors import InputError
 from audit.lines import Line, read_lines
-from audit.source import quoted
 
 KINDS = ("mislabelled", "out of scope")
 TAKEN_BACK = "taken back"

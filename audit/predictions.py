@@ -3,17 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from audit.columns import quoted
 from audit.config import AuditSettings
 from audit.contract import (
-    CONDITION_WORDS,
-    CONDITIONS,
     CONTRACT,
     Table,
     breaches,
@@ -29,14 +25,10 @@ from audit.contract import (
 from audit.engines import DUCKDB, open_table
 from audit.errors import InputError
 from audit.features import Feature, choose_features
-from audit.files import write_atomic
 from audit.levels import UNKNOWN, cut_sql
 from audit.marked import LEFT_OUT, Mark, read_marks, reasons_of
 from audit.notes import FAR, LEAKY, UNMET, WITHHELD, Facts, leaky_rows, table_facts
-from audit.shards import SHARDS, sharded
-from audit.source import Source, quoted
-
-_ROW_GROUP = 100_000
+from audit.source import Source
 
 
 @dataclass(frozen=True)
@@ -342,112 +334,3 @@ def _row_name(source: Source) -> str:
         return "'row ' || (row_at + 1)::VARCHAR"
     file = f"([{names}])[(row_at >> 40) + 1]"
     return f"{file} || ' ' || ((row_at & {2**40 - 1}) + 1)::VARCHAR"
-
-
-def write_normalised(predictions: Predictions, path: Path, *, most: int = 2_000_000) -> int:
-    """Write the audited rows as Parquet with page checksums, atomically; returns how many.
-
-    Columns: sample_id, subject_id, image, split, the numbers of the contract (NULL where the table
-    lacks them), error (years), the CONDITIONS that are no feature as they are, then gender_true,
-    gender_pred, every feature, age_group and age_group_pred as words. Rows stand in the order of
-    the table. Above `most` rows: those read furthest off (up to a tenth of `most`), and persons
-    drawn by lot for the rest.
-    """
-    words = _words(predictions)
-    plain = [f"{sql} AS {name}" for name, sql in _PLAIN.items()]
-    codes = [f"{code} AS w{i}" for i, (_, code, _) in enumerate(words)]
-    rows = "faces" if predictions.rows_audited <= most else _chosen(predictions, most)
-    beside = _conditions(predictions)
-    given = [f"{sql} AS {name}" for name, (_, sql) in beside.items()]
-    sql = f"SELECT {', '.join([*plain, *given, *codes])} FROM {rows}{_in_order(predictions)}"
-    schema = _schema(words, beside)
-
-    def write(beside: Path) -> None:
-        # LZ4 packs as well as Snappy in a fifth of the time; a flipped bit would read silently
-        # without checksums.
-        with pq.ParquetWriter(
-            beside,
-            schema,
-            compression="lz4",
-            write_page_checksum=True,
-            use_dictionary=[name for name, *_ in words],
-        ) as writer:
-            for batch in predictions.source.batches(sql, _ROW_GROUP):
-                writer.write_table(_with_words(batch, words, schema))
-
-    write_atomic(path, write)
-    return int(pq.read_metadata(path).num_rows)
-
-
-def _in_order(predictions: Predictions) -> str:
-    """What brings the rows into the order of the table, where the engine would mix them."""
-    if predictions.source.engine is None:
-        return ""
-    return " ORDER BY row_at" if predictions.source.ordered else " ORDER BY sample_id"
-
-
-_PLAIN = {
-    **{name: name for name in ("sample_id", "subject_id", "image", "split")},
-    **{name: name for name in ("age_true", "age_pred", "age_low", "age_high", "gender_score")},
-    "error": "error / 100",
-}
-Words = list[tuple[str, str, tuple[str, ...]]]  # name, SQL of the code, words
-
-
-def _words(predictions: Predictions) -> Words:
-    """The columns written as words."""
-    found: Words = [
-        ("gender_true", "gender_level", predictions.gender_levels),
-        ("gender_pred", "called", ("male", "female")),
-    ]
-    pairs = zip(predictions.features, predictions.codes, strict=True)
-    found += [(f.name, code, f.levels) for f, code in pairs if f.name != "gender_true"]
-    if "age_group" not in {name for name, *_ in found} and "age_true" in predictions.columns:
-        found.append(("age_group", "age_group", predictions.age_groups))
-    found.append(("age_group_pred", "nullif(age_group_pred, -1)", predictions.age_groups))
-    return found
-
-
-def _conditions(predictions: Predictions) -> dict[str, tuple[pa.DataType, str]]:
-    """Type and SQL of the CONDITIONS in the table that are compared as no feature."""
-    compared = {f.name for f in predictions.features}
-    own = predictions.table.own
-    kinds = {n: own[n].kind == "text" for n in CONDITIONS if n in own and n not in compared}
-    return {
-        name: (pa.string(), own[name].text)
-        if text and name in CONDITION_WORDS
-        else (pa.float64(), f"CASE WHEN isfinite({own[name].number}) THEN {own[name].number} END")
-        for name, text in kinds.items()
-    }
-
-
-def _schema(words: Words, beside: Mapping[str, tuple[pa.DataType, str]]) -> pa.Schema:
-    texts = 4
-    fields: list[tuple[str, Any]] = [
-        (name, pa.string() if i < texts else pa.float64()) for i, name in enumerate(_PLAIN)
-    ]
-    fields += [(name, kind) for name, (kind, _) in beside.items()]
-    coded = [(name, pa.dictionary(pa.int16(), pa.string())) for name, *_ in words]
-    return pa.schema([*fields, *coded])
-
-
-def _with_words(batch: pa.RecordBatch, words: Words, schema: pa.Schema) -> pa.Table:
-    coded = {f"w{i}" for i in range(len(words))}
-    columns = [batch.column(name) for name in batch.schema.names if name not in coded]
-    for i, (_, _, levels) in enumerate(words):
-        codes = batch.column(f"w{i}").cast(pa.int16())
-        columns.append(pa.DictionaryArray.from_arrays(codes, pa.array(levels, pa.string())))
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _chosen(predictions: Predictions, most: int) -> str:
-    """What follows FROM for a table too long to write whole: bounded memory, no sort of it."""
-    far = most // 10
-    got = predictions.source.rows(
-        "SELECT bin, sum(n) OVER (ORDER BY bin DESC) FROM (SELECT abs(error) AS bin, "
-        "count(*) AS n FROM faces WHERE error IS NOT NULL GROUP BY 1) ORDER BY 1 DESC"
-    )
-    limit = min((b for b, above in got if above <= far), default=2**31)
-    lot = int((most - far) / predictions.rows_audited * SHARDS)
-    drawn = f"coalesce(abs(error), 0) >= {limit} OR shard < {lot}"
-    return f"{sharded('faces', 'person')} WHERE {drawn}"

@@ -37,9 +37,9 @@ from audit.findings import find
 from audit.groups import CROSS, Groups, crossings, gather, with_tails
 from audit.histograms import FRAMES
 from audit.metrics import METRICS
+from audit.normalised import write_normalised
 from audit.notes import LEAKY, Facts, without_lines
 from audit.pit import crps, pit_counts
-from audit.predictions import write_normalised
 from audit.proposals import propose
 from audit.reliability import reliability_table, simulated
 from audit.result import COLUMNS, AuditResult, table

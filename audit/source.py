@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import duckdb
 import numpy as np
@@ -16,75 +16,24 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from audit.columns import (
+    Column,
+    columns_of,
+    columns_of_csv,
+    identifier,
+    quoted,
+    refuse_twins,
+)
 from audit.errors import InputError, MachineError
 
 if TYPE_CHECKING:
     from audit.engine import Engine
 
-Kind = Literal["text", "other", "whole", "number", "single"]
-
 # A CSV up to this size is parsed once and held (text, about twice its size in memory); a larger one
 # is parsed again in each scan, so that memory stays flat.
 HELD_BYTES = 512 * 2**20
 
-_WHOLE = {f"{u}{i}" for u in ("", "U") for i in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")}
-_NUMBER = ("DOUBLE", "DECIMAL", "HUGEINT", "UHUGEINT")
-_TEXT = ("VARCHAR", "ENUM", "BOOLEAN", "DATE", "TIME", "UUID")
 _DELIMITERS = (",", ";", "\t", "|")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the table: its name there, its name in `raw`, what its values are.
-
-    `single` is a 32-bit float, `other` what is read as its text (truth values, dates); `comma`
-    marks text whose decimals are written with a comma.
-    """
-
-    name: str
-    sql: str
-    kind: Kind
-    comma: bool = False
-
-    @property
-    def text(self) -> str:
-        """SQL of the value as text; numbers as a CSV of the same table would print them."""
-        return self.sql if self.kind == "text" else f"CAST({self.sql} AS VARCHAR)"
-
-    @property
-    def number(self) -> str:
-        """SQL of the value as DOUBLE: NULL or NaN where empty, infinite where it is no number.
-
-        A 32-bit float is its shortest decimal, so that 31.005 is the same number as in a CSV.
-        """
-        if self.kind == "single":
-            return _shortest(self.sql)
-        if self.kind in {"whole", "number"}:
-            return f"CAST({self.sql} AS DOUBLE)"
-        text = f"replace({self.text}, ',', '.')" if self.comma else self.text
-        return (
-            f"CASE WHEN coalesce(lower(trim({self.text})) IN {EMPTY_WORDS}, true) THEN NULL "
-            f"ELSE coalesce(TRY_CAST({text} AS DOUBLE), 'inf'::DOUBLE) END"
-        )
-
-
-def _shortest(single: str) -> str:
-    """SQL of the double next to the shortest decimal that is the same 32-bit float.
-
-    Rounded to no decimals, to one, to two ..., until it is that float again. Sums alone do it, so
-    every engine does it alike, where their texts of floats have a digit more or less; adding and
-    taking away 1.5 * 2^52 rounds to a whole number, halves to the even one.
-    """
-    x, big = f"CAST({single} AS DOUBLE)", "6755399441055744.0::DOUBLE"
-    steps = []
-    for decimals in range(23):  # up to 10^22, powers of ten are doubles
-        scale = f"1e{decimals}::DOUBLE"
-        rounded = f"(({x} * {scale} + {big}) - {big}) / {scale}"
-        steps.append(f"WHEN CAST({rounded} AS FLOAT) = {single} THEN {rounded}")
-    return f"CASE {' '.join(steps)} ELSE {x} END"
-
-
-EMPTY_WORDS = ("", "na", "n/a", "nan", "null", "none", "<na>")  # in columns of numbers
 
 
 @dataclass(frozen=True)
@@ -135,7 +84,7 @@ class Source:
         """What another engine answers, as a relation of `con`, sorted as the query says."""
         table, order = engine.ask(sql)
         found = self.con.from_arrow(table)
-        ways = (f"{_identifier(found.columns[i])}{' DESC' * down}" for i, down in order)
+        ways = (f"{identifier(found.columns[i])}{' DESC' * down}" for i, down in order)
         return found.order(", ".join(ways)) if order else found
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
@@ -227,11 +176,6 @@ def open_source(source: Path | pd.DataFrame, *, threads: int | None = None) -> S
     return _open_csv(con, files, label)
 
 
-def quoted(text: str) -> str:
-    """A text as a literal of SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def files_of(path: Path) -> tuple[Path, ...]:
     """The files that a path, a glob or a folder names, in order; InputError where there is none."""
     if path.is_dir():
@@ -285,7 +229,7 @@ def _open_parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: 
     columns, skipped = columns_of(
         [(n, kind) for n, (_, kind, *_) in zip(theirs, schema, strict=True)]
     )
-    chosen = ", ".join(f"{_identifier(name)} AS c{i}" for i, (name, *_) in enumerate(schema))
+    chosen = ", ".join(f"{identifier(name)} AS c{i}" for i, (name, *_) in enumerate(schema))
     con.execute(f"CREATE VIEW raw AS SELECT {chosen}, {at} AS row_at FROM {scan}")
     return Source(con, label, columns, tuple(map(str, files)), 0, metadata, skipped)
 
@@ -316,20 +260,6 @@ def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str)
     return Source(con, label, columns, tuple(map(str, files)), 1, {}, skipped)
 
 
-def columns_of_csv(
-    names: Sequence[str], delimiter: str
-) -> tuple[tuple[Column, ...], tuple[str, ...]]:
-    """Columns of a CSV with this header line, all text, and what is passed over."""
-    columns = [
-        Column(name, f"c{i}", "text", comma=delimiter == ";")
-        for i, name in enumerate(names)
-        if name and not _is_index(name)
-    ]
-    skipped = [f"column {i + 1} (it has no name)" for i, n in enumerate(names) if not n]
-    skipped += [f"column {n!r} (the index of pandas)" for n in names if _is_index(n)]
-    return tuple(columns), tuple(skipped)
-
-
 def header_of(path: Path) -> tuple[list[str], str]:
     """Names in the first line of a CSV, and the delimiter that parts most of them."""
     try:
@@ -345,7 +275,7 @@ def header_of(path: Path) -> tuple[list[str], str]:
     names = [n.strip() for n in names]
     if not any(names):
         raise InputError(f"{path.name} has no rows: the file is empty")
-    _refuse_twins(names)
+    refuse_twins(names)
     return names, delimiter
 
 
@@ -355,7 +285,7 @@ def _opened(path: Path) -> BinaryIO:
 
 def _open_frame(con: duckdb.DuckDBPyConnection, frame: pd.DataFrame) -> Source:
     names = [str(c) for c in frame.columns]
-    _refuse_twins(names)
+    refuse_twins(names)
     arrays = [_array(frame.iloc[:, i]) for i in range(len(names))]
     arrays.append(pa.array(np.arange(len(frame), dtype=np.int64)))
     fields = [*(f"c{i}" for i in range(len(names))), "row_at"]
@@ -376,55 +306,6 @@ def _array(values: "pd.Series[Any]") -> pa.Array | pa.ChunkedArray:
         text = [None if pd.isna(v) else str(v) for v in values]
         array = pa.array(text, pa.string())
     return array.cast(pa.string()) if pa.types.is_null(array.type) else array
-
-
-def columns_of_arrow(
-    con: duckdb.DuckDBPyConnection, schema: pa.Schema
-) -> tuple[tuple[Column, ...], tuple[str, ...]]:
-    """As `columns_of`, where another engine gives the types: DuckDB says what it calls them."""
-    unnamed = schema.empty_table().rename_columns([f"c{i}" for i in range(len(schema))])
-    kinds = con.from_arrow(unnamed).types
-    return columns_of([(n, str(kind)) for n, kind in zip(schema.names, kinds, strict=True)])
-
-
-def columns_of(schema: Sequence[tuple[str, str]]) -> tuple[tuple[Column, ...], tuple[str, ...]]:
-    """Columns of a typed table, and those of kinds that no audit can use."""
-    _refuse_twins([name for name, _ in schema])
-    columns, skipped = [], []
-    for i, (name, kind) in enumerate(schema):
-        sql = f"c{i}"
-        if _is_index(name):
-            skipped.append(f"column {name!r} (the index of pandas)")
-        elif kind in _WHOLE:
-            columns.append(Column(name, sql, "whole"))
-        elif kind == "FLOAT":
-            columns.append(Column(name, sql, "single"))
-        elif kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "BLOB")):
-            skipped.append(f"column {name!r} (of type {kind})")
-        elif kind.startswith(_NUMBER):
-            columns.append(Column(name, sql, "number"))
-        elif kind == "VARCHAR":
-            columns.append(Column(name, sql, "text"))
-        elif kind.startswith(_TEXT):
-            columns.append(Column(name, sql, "other"))
-        else:
-            skipped.append(f"column {name!r} (of type {kind})")
-    return tuple(columns), tuple(skipped)
-
-
-def _is_index(name: str) -> bool:
-    """Whether a column is the row number that pandas writes beside a table."""
-    return re.fullmatch(r"__index_level_\d+__|Unnamed: \d+", name) is not None
-
-
-def _refuse_twins(names: Sequence[str]) -> None:
-    twins = sorted({n for n in names if n and list(names).count(n) > 1})
-    if twins:
-        raise InputError(f"the table has two columns named {', '.join(map(repr, twins))}")
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _plain(value: Any) -> str:

@@ -24,17 +24,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql.pandas.types import to_arrow_schema
 
+from audit.columns import columns_of_arrow, columns_of_csv
 from audit.engine import Engine
 from audit.errors import InputError
-from audit.source import (
-    HELD_BYTES,
-    Source,
-    columns_of_arrow,
-    columns_of_csv,
-    files_of,
-    header_of,
-    is_parquet,
-)
+from audit.source import HELD_BYTES, Source, files_of, header_of, is_parquet
 
 Frame = Any  # a DataFrame of Spark's
 

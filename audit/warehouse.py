@@ -13,9 +13,10 @@ import duckdb
 import ibis
 import pyarrow as pa
 
+from audit.columns import columns_of_arrow
 from audit.engine import Engine
 from audit.errors import InputError
-from audit.source import Source, columns_of_arrow
+from audit.source import Source
 
 TABLE = "table:"
 

@@ -5,11 +5,11 @@ from decimal import Decimal
 
 import pandas as pd
 
+from audit.columns import quoted
 from audit.config import AuditSettings
 from audit.predictions import Predictions
 from audit.result import COLUMNS
 from audit.shards import sharded
-from audit.source import quoted
 
 TOP = 200  # faces of each ranked list
 SAMPLED = 24  # faces of the random list

@@ -27,8 +27,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from audit.columns import quoted
 from audit.shards import sharded
-from audit.source import quoted
 from audit.synthetic import AGES, synthetic_predictions
 
 PART = 2_000_000

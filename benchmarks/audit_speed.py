@@ -37,7 +37,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import brier_score_loss, mean_absolute_error, roc_auc_score
 
 from audit.config import AuditSettings
-from audit.predictions import open_predictions, write_normalised
+from audit.normalised import write_normalised
+from audit.predictions import open_predictions
 from audit.synthetic import AGES, synthetic_predictions
 from audit.tally import tally_predictions
 from audit.worst import worst_faces

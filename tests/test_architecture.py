@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [  # a module may import only modules of an earlier line
     {"audit.errors"},
     {"audit.files", "audit.words", "audit.metrics", "audit.shards", "audit.lines", "audit.recent"},
+    {"audit.columns"},
     {"audit.gzip_blocks", "audit.parquet_pictures"},
     {"audit.tar_members"},
     {"audit.held"},
@@ -25,7 +26,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"audit.apart", "audit.marked"},
     {"audit.features", "audit.slices", "audit.notes", "audit.corrections", "audit.paired"},
     {"audit.predictions", "audit.packed", "audit.clusters"},
-    {"audit.histograms", "audit.worst", "audit.corrected"},
+    {"audit.histograms", "audit.worst", "audit.corrected", "audit.normalised"},
     {"audit.tally"},
     {"audit.sites"},
     {"audit.merging", "audit.tally_file"},

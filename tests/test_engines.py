@@ -20,18 +20,19 @@ from browser import clean_environment
 from engines_here import BY, DATAFUSION, SPARK, here_or_skip, table_of_nuisances
 
 from audit.cli import main
+from audit.columns import EMPTY_WORDS, Column
 from audit.config import AuditSettings
 from audit.contract import id_text, map_names
 from audit.engines import engine_named, open_table
 from audit.errors import InputError
 from audit.levels import code_sql
 from audit.merging import merge_sites
-from audit.predictions import open_predictions, write_normalised
+from audit.normalised import write_normalised
+from audit.predictions import open_predictions
 from audit.run import run_audit
 from audit.scan import scan
 from audit.shards import key_of, key_sql, shard_of, sharded
 from audit.sites import tally_site
-from audit.source import EMPTY_WORDS, Column
 
 SETTINGS = AuditSettings(by=BY)
 

@@ -6,7 +6,8 @@ import pytest
 from audit.config import AuditSettings
 from audit.errors import InputError
 from audit.levels import cut_labels, ranked, read_words, sorted_levels
-from audit.predictions import FAR, open_predictions, write_normalised
+from audit.normalised import write_normalised
+from audit.predictions import FAR, open_predictions
 from audit.source import open_source
 from audit.synthetic import synthetic_predictions
 
