@@ -584,7 +584,7 @@ def test_the_old_normalised_table_survives_a_failure(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("killed")
 
-    monkeypatch.setattr("audit.predictions._with_words", fail)
+    monkeypatch.setattr("audit.normalised._with_words", fail)
     with pytest.raises(RuntimeError):
         write_normalised(read, path)
     assert path.read_bytes() == before
