@@ -413,7 +413,8 @@ def faults(browser, path):
     asked = {
         e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"
     }
-    inside = (path.as_uri(), "data:", "chrome:")  # chrome: is the browser's own first tab
+    own = ("chrome:", "chrome-untrusted:")  # the browser's own first tab
+    inside = (path.as_uri(), "data:", *own)
     return said + sorted(url for url in asked if not url.startswith(inside))
 
 
