@@ -1,7 +1,6 @@
 """The settings of an audit: what may be chosen, from Python, a TOML file or the command line."""
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from audit.errors import InputError
+from audit.files import read_toml
 from audit.metrics import METRICS
 
 OLDEST = 120  # years; the contract's last true age
@@ -133,14 +133,7 @@ class AuditSettings:
         `cuts`, `columns` and `margins` are tables. Raises InputError, naming file and key, for a
         file that cannot be read, an unknown key (with the nearest known one) or a wrong type.
         """
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise InputError(f"{path}: no such file; --config wants a TOML file") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} cannot be read as text: {error}") from error
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{path} is not TOML: {error}") from error
+        raw = read_toml(path, option="--config")
         try:
             return cls.from_plain(raw)
         except InputError as error:

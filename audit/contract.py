@@ -350,9 +350,7 @@ def no_id(table: Table, name: str, *, text: str | None = None) -> str:
     """SQL: whether an id is missing. text: SQL of it as text, where it does not go by its name."""
     text = text or name
     column = table.columns.get(name)
-    if (
-        column is not None and column.kind == "whole"
-    ):  # a number is not read as text to be looked at
+    if column is not None and column.kind == "whole":  # no need to read a number as text
         return f"{text} IS NULL"
     return f"coalesce(trim({text}) = '' OR lower(trim({text})) IN ('nan', '<na>'), true)"
 

@@ -1,10 +1,12 @@
-"""Writes that leave the old file or the new one, never half of either."""
+"""Writes that leave the old file or the new one, never half of either; settings read from TOML."""
 
 import errno
 import os
 import secrets
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from audit.errors import InputError, MachineError
 
@@ -54,3 +56,18 @@ def write_text(path: Path, text: str) -> Path:
         beside.write_bytes(text.encode("utf-8"))
 
     return write_atomic(path, write)
+
+
+def read_toml(path: Path, *, option: str) -> dict[str, Any]:
+    """What a TOML file says. option: who asks, for the error where there is no such file.
+
+    Raises InputError, naming the file, for one that cannot be read.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; {option} wants a TOML file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as text: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not TOML: {error}") from error

@@ -49,7 +49,7 @@ def relations_in(sql: str, known: Collection[str]) -> set[str]:
 def order_of(sql: str) -> list[tuple[int, bool]]:
     """The columns that the rows of a query are sorted by: place among its columns, descending.
 
-    None where it sorts by what it does not show.
+    Empty where it sorts by what it does not show.
     """
     tree = sqlglot.parse_one(sql, read="duckdb")
     order = tree.args.get("order")

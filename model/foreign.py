@@ -3,7 +3,6 @@
 [input] says how a picture becomes numbers; [age], [gender] and [age_std] which output holds what.
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 from audit.age_bins import bin_years
 from audit.errors import InputError
+from audit.files import read_toml
 from model.pictures import FIT, RESIZES
 
 T = TypeVar("T")
@@ -171,14 +171,7 @@ _SECTIONS: Mapping[str, type] = {"input": Input, "age": Age, "gender": Gender, "
 
 def read_foreign(path: Path) -> Foreign:
     """The description in `path`. InputError, naming file, section and key, for what is wrong."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; --pre-processing wants a TOML file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is not TOML: {error}") from error
+    raw = read_toml(path, option="--pre-processing")
     try:
         return _foreign(raw)
     except InputError as error:
