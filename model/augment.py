@@ -2,9 +2,9 @@
 
 Pictures go in as the cache stores them, uint8 [N, H, W, 3], and come out normalised as the
 network wants them, float32 [N, 3, S, S] in channels-last memory. One `grid_sample` does flip,
-rotation, zoom, shift and the resize to S at once. On the CPU a few pictures at a time are changed:
-their numbers stay in the processor's cache, and no fresh memory is asked for, which takes half the
-time of a whole batch at once and gives the same bits.
+rotation, zoom, stretch, shift and the resize to S at once. On the CPU a few pictures at a time are
+changed: their numbers stay in the processor's cache, and no fresh memory is asked for, which takes
+half the time of a whole batch at once and gives the same bits.
 """
 
 import math
@@ -43,7 +43,8 @@ def augment(
     `how`, so that one change can be measured with the others held still.
     """
     n, device = len(pictures), pictures.device
-    draws = torch.rand(n, 16, generator=generator)
+    drawn = [torch.rand(n, numbers, generator=generator) for numbers in (16, 1)]  # 1 came later
+    draws = torch.cat(drawn, 1)
     # Contrast, brightness, tint and normalisation are one multiplication and one addition.
     seen = draws.to(device)
     contrast = torch.exp(how.contrast * (2 * seen[:, 7:8] - 1))  # [N, 1]
@@ -57,7 +58,7 @@ def augment(
     for start in range(0, n, several):
         part = slice(start, start + several)
         x = pictures[part].permute(0, 3, 1, 2).to(torch.float32)
-        if how.rotate or how.zoom or how.shift or size != pictures.shape[1]:
+        if how.rotate or how.zoom or how.stretch or how.shift or size != pictures.shape[1]:
             grid = _grid(affine[part], size=size)
             x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
         elif how.flip:
@@ -89,8 +90,10 @@ def _affine(draws: Tensor, how: Augmentation) -> Tensor:
     scale = torch.exp(how.zoom * (2 * draws[:, 2] - 1))
     cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
     across, down = (2 * how.shift * (2 * draws[:, k] - 1) for k in (3, 4))
-    rows = (torch.stack([mirror * cos, -sin, across], 1), torch.stack([mirror * sin, cos, down], 1))
-    return torch.stack(rows, 1)
+    wide = torch.exp(0.5 * how.stretch * (2 * draws[:, 16] - 1))
+    first = torch.stack([mirror * cos * wide, -sin / wide, across], 1)
+    second = torch.stack([mirror * sin * wide, cos / wide, down], 1)
+    return torch.stack([first, second], 1)
 
 
 def _grid(affine: Tensor, *, size: int) -> Tensor:

@@ -27,10 +27,15 @@ CLASSIFIER = {  # torchvision network -> the attribute whose last layer is repla
 
 
 class Residual(nn.Module):
-    """Two 3×3 convolutions around a shortcut (He et al. 2016, basic block)."""
+    """Two 3×3 convolutions around a shortcut (He et al. 2016, basic block).
 
-    def __init__(self, width_in: int, width: int, *, stride: int) -> None:
+    In training a share `drop` of the faces takes the shortcut alone (Huang et al. 2016, stochastic
+    depth).
+    """
+
+    def __init__(self, width_in: int, width: int, *, stride: int, drop: float = 0.0) -> None:
         super().__init__()
+        self.drop = drop
         self.conv1 = nn.Conv2d(width_in, width, 3, stride, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
@@ -45,8 +50,11 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, width_in, H, W] -> [N, width, H/stride, W/stride]."""
-        y = self.relu(self.norm1(self.conv1(x)))
-        return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+        y = self.norm2(self.conv2(self.relu(self.norm1(self.conv1(x)))))
+        if self.training and self.drop:
+            kept = torch.rand(len(x), 1, 1, 1, device=x.device) >= self.drop
+            y = y * (kept.to(y.dtype) / (1 - self.drop))
+        return torch.relu(y + self.shortcut(x))
 
 
 class Compact(nn.Module):
@@ -70,6 +78,7 @@ class Compact(nn.Module):
         widths: tuple[int, ...] = WIDTHS,  # of the four stages
         depths: tuple[int, ...] = DEPTHS,
         dropout: float = 0.2,
+        drop_block: float = 0.0,  # of the last block; in a straight line from none at the first
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
@@ -81,7 +90,8 @@ class Compact(nn.Module):
         for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             for number in range(depth):
                 stride = 2 if number == 0 and stage > 0 else 1  # 32 -> 32, 16, 8, 4
-                blocks.append(Residual(width_in, width, stride=stride))
+                drop = drop_block * len(blocks) / max(1, sum(depths) - 1)
+                blocks.append(Residual(width_in, width, stride=stride, drop=drop))
                 width_in = width
         self.body = nn.Sequential(*blocks)
         side = math.ceil(size / 32)  # of the last map
@@ -194,11 +204,18 @@ def _torchvision_body(name: str, *, pretrained: bool) -> Any:
 
 
 def build_network(
-    name: str, *, size: int = 128, width: float = 1.0, pretrained: bool = False
+    name: str,
+    *,
+    size: int = 128,
+    width: float = 1.0,
+    dropout: float = 0.2,
+    drop_block: float = 0.0,
+    pretrained: bool = False,
 ) -> nn.Module:
     """The network called `name`, for pictures of `size` × `size`, with fresh weights.
 
-    `width` multiplies the channels of the compact network; the others have their own.
+    `width` multiplies the channels of the compact network, `dropout` and `drop_block` are what it
+    leaves out in training; the others have their own.
     Weights come from PyTorch's global random state: call `torch.manual_seed` first. Raises
     InputError for an unknown name, a size the network cannot take, and `pretrained` weights that
     do not exist or cannot be fetched.
@@ -210,7 +227,8 @@ def build_network(
     if pretrained and name not in TORCHVISION:
         raise InputError(f"--pretrained: {name} has none; choose one of {', '.join(TORCHVISION)}")
     if name == "compact":
-        return Compact(size=size, widths=tuple(round(width * w) for w in Compact.WIDTHS))
+        widths = tuple(round(width * w) for w in Compact.WIDTHS)
+        return Compact(size=size, widths=widths, dropout=dropout, drop_block=drop_block)
     if name == "notebook":
         return Notebook(size=size)
     return Borrowed(name, pretrained=pretrained)

@@ -32,12 +32,24 @@ class Augmentation:
     tint: float = 0.03  # brightness of each colour alone
     grey: float = 0.05  # share of pictures without colour
     erase: float = 0.25  # share of pictures with a grey box of 10–40 % of the side
+    stretch: float = 0.0  # natural logarithm of width by height, either way
 
 
 NO_CHANGE = Augmentation(*(0.0,) * len(dataclasses.fields(Augmentation)))
 FLIP_ONLY = dataclasses.replace(NO_CHANGE, flip=0.5)
 MILD = Augmentation(
     rotate=8.0, zoom=0.09, shift=0.04, light=0.08, contrast=0.15, tint=0.02, grey=0.03, erase=0.2
+)
+STRONG = Augmentation(  # a long training learns faces by heart where they change less
+    rotate=15.0,
+    zoom=0.15,
+    shift=0.06,
+    light=0.2,
+    contrast=0.3,
+    tint=0.06,
+    grey=0.1,
+    erase=0.5,
+    stretch=0.08,
 )
 GENTLE = Augmentation(  # what a short training has the time to learn from
     rotate=5.0, zoom=0.06, shift=0.03, light=0.05, contrast=0.1, tint=0.01, grey=0.02, erase=0.1
@@ -58,6 +70,8 @@ class TrainSettings:
     warmup: share of the steps in which the rate rises.
     kernel_rate: how many times the learning rate the kernels of hidden layers learn at, by Muon
         (model/muon.py); 0: by AdamW like everything else.
+    dropout, drop_block: share of what the compact network's heads read that is left out; the
+        same of its last block for a face, less of those before.
     augment: how batches are changed.
     test, valid: shares of subjects kept for the last measurement and for choosing.
     precision: `float32`, `bfloat16`, or `auto`: what the machine computes faster (model/pace.py).
@@ -82,6 +96,8 @@ class TrainSettings:
     average: float = 0.998
     warmup: float = 0.05
     kernel_rate: float = 0.0
+    dropout: float = 0.2
+    drop_block: float = 0.0
     augment: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
     test: float = 0.2
@@ -108,6 +124,8 @@ class TrainSettings:
         _require(0 < self.learning_rate < 10, "--learning-rate", self.learning_rate, "in (0, 10)")
         _require(0 < self.test < 0.9, "--holdout", self.test, "a share in (0, 0.9)")
         _require(0 < self.valid < 0.9 - self.test, "--valid", self.valid, "a share in (0, 0.9)")
+        _require(0 <= self.dropout < 1, "dropout", self.dropout, "a share in [0, 1)")
+        _require(0 <= self.drop_block < 1, "drop_block", self.drop_block, "a share in [0, 1)")
         _require(self.precision in PRECISIONS, "--precision", self.precision, f"{PRECISIONS}")
         _require(self.seed >= 0, "--seed", self.seed, "at least 0")
         _require(self.threads is None or self.threads >= 1, "--threads", self.threads, "≥ 1")
@@ -150,7 +168,9 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "width": 1.25,
         "epochs": 40,
         "kernel_rate": 10.0,
-        "augment": MILD,
+        "dropout": 0.3,
+        "drop_block": 0.1,
+        "augment": STRONG,
     },
     "notebook": {  # the notebook's own optimiser, losses and schedules: see model/notebook.py
         "epochs": 300,
@@ -168,6 +188,8 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
         "width": 1.0,
         "epochs": 10,
         "average": 0.99,
+        "dropout": 0.2,
+        "drop_block": 0.0,
         "augment": GENTLE,
     },
     "notebook": {"epochs": 10},
@@ -196,6 +218,8 @@ def demo_settings(*, seed: int = 0, threads: int | None = None) -> TrainSettings
         epochs=20,
         batch=32,
         average=0.99,
+        dropout=0.2,
+        drop_block=0.0,
         kernel_rate=0.0,  # small batches of small pictures leave Muon's arithmetic no room
         augment=FLIP_ONLY,
         seed=seed,

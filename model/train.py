@@ -173,6 +173,8 @@ def _state(job: Job, dumped: dict[str, Any] | None, *, pace: tuple[str, int]) ->
         settings.network,
         size=settings.size,
         width=settings.width,
+        dropout=settings.dropout,
+        drop_block=settings.drop_block,
         pretrained=settings.pretrained and dumped is None,
     )
     if settings.weights and dumped is None:
