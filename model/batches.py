@@ -102,7 +102,7 @@ def make_batch(
     x = augment(
         pictures,
         size=job.settings.size,
-        how=job.settings.augment,
+        how=job.settings.augment_at(epoch),
         mean=job.mean,
         std=job.std,
         generator=generator,

@@ -34,13 +34,18 @@ class Augmentation:
     erase: float = 0.25  # share of pictures with a grey box of 10–40 % of the side
     stretch: float = 0.0  # natural logarithm of width by height, either way
 
+    def towards(self, other: "Augmentation", share: float) -> "Augmentation":
+        """`share` (0..1) of the way from this one to `other`."""
+        ends = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return Augmentation(*(a + share * (b - a) for a, b in ends))
+
 
 NO_CHANGE = Augmentation(*(0.0,) * len(dataclasses.fields(Augmentation)))
 FLIP_ONLY = dataclasses.replace(NO_CHANGE, flip=0.5)
 MILD = Augmentation(
     rotate=8.0, zoom=0.09, shift=0.04, light=0.08, contrast=0.15, tint=0.02, grey=0.03, erase=0.2
 )
-STRONG = Augmentation(  # a long training learns faces by heart where they change less
+STRONG = Augmentation(  # what keeps a long training from learning faces by heart at its end
     rotate=15.0,
     zoom=0.15,
     shift=0.06,
@@ -72,7 +77,8 @@ class TrainSettings:
         (model/muon.py); 0: by AdamW like everything else.
     dropout, drop_block: share of what the compact network's heads read that is left out; the
         same of its last block for a face, less of those before.
-    augment: how batches are changed.
+    augment, augment_last: how batches are changed in the first epoch and in the last, in a
+        straight line between; None: alike in all.
     test, valid: shares of subjects kept for the last measurement and for choosing.
     precision: `float32`, `bfloat16`, or `auto`: what the machine computes faster (model/pace.py).
     device: `auto`, `cpu`, `cuda`.
@@ -99,6 +105,7 @@ class TrainSettings:
     dropout: float = 0.2
     drop_block: float = 0.0
     augment: Augmentation = field(default_factory=Augmentation)
+    augment_last: Augmentation | None = None
     seed: int = 0
     test: float = 0.2
     valid: float = 0.1
@@ -143,6 +150,12 @@ class TrainSettings:
         _require(once, "--age-weights", weights, "without --balance age_group, which does the same")
         _require(0 < self.dro_rate <= 1, "--dro-rate", self.dro_rate, "in (0, 1]")
 
+    def augment_at(self, epoch: int) -> Augmentation:
+        """How batches are changed in `epoch` (0-based)."""
+        if self.augment_last is None:
+            return self.augment
+        return self.augment.towards(self.augment_last, epoch / max(1, self.epochs - 1))
+
     def to_dict(self) -> dict[str, Any]:
         """JSON values, as `config.json` and the checkpoint hold them."""
         words: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
@@ -153,6 +166,8 @@ class TrainSettings:
         """What `to_dict` wrote."""
         changed = dict(values)
         changed["augment"] = Augmentation(**changed["augment"])
+        if changed.get("augment_last"):
+            changed["augment_last"] = Augmentation(**changed["augment_last"])
         for name in _SEVERAL & changed.keys():  # a run of before these options has none
             changed[name] = tuple(changed[name])
         return cls(**changed)
@@ -168,9 +183,9 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "width": 1.25,
         "epochs": 40,
         "kernel_rate": 10.0,
-        "dropout": 0.3,
         "drop_block": 0.1,
-        "augment": STRONG,
+        "augment": MILD,
+        "augment_last": STRONG,
     },
     "notebook": {  # the notebook's own optimiser, losses and schedules: see model/notebook.py
         "epochs": 300,
@@ -188,9 +203,9 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
         "width": 1.0,
         "epochs": 10,
         "average": 0.99,
-        "dropout": 0.2,
         "drop_block": 0.0,
         "augment": GENTLE,
+        "augment_last": None,
     },
     "notebook": {"epochs": 10},
     **{name: {"epochs": 8} for name in TORCHVISION},
@@ -218,10 +233,10 @@ def demo_settings(*, seed: int = 0, threads: int | None = None) -> TrainSettings
         epochs=20,
         batch=32,
         average=0.99,
-        dropout=0.2,
         drop_block=0.0,
         kernel_rate=0.0,  # small batches of small pictures leave Muon's arithmetic no room
         augment=FLIP_ONLY,
+        augment_last=None,
         seed=seed,
         threads=threads,
     )

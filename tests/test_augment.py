@@ -57,7 +57,7 @@ def test_how_many_pictures_are_changed_at_a_time_changes_no_bit(how, monkeypatch
 
 
 def test_our_grid_is_pytorch_s():
-    affine = _affine(torch.rand(5, 16, generator=torch.Generator().manual_seed(0)), Augmentation())
+    affine = _affine(torch.rand(5, 17, generator=torch.Generator().manual_seed(0)), Augmentation())
     theirs = affine_grid(affine, [5, 3, 40, 40], align_corners=False)
     assert torch.allclose(_grid(affine, size=40), theirs, atol=1e-5)
 
