@@ -62,6 +62,17 @@ def test_our_grid_is_pytorch_s():
     assert torch.allclose(_grid(affine, size=40), theirs, atol=1e-5)
 
 
+def test_a_stretch_makes_wider_or_higher_and_keeps_the_area():
+    how = Augmentation(**{**vars(NO_CHANGE), "stretch": 0.2})
+    affine = _affine(torch.rand(500, 17, generator=torch.Generator().manual_seed(0)), how)
+    assert torch.allclose(torch.linalg.det(affine[:, :, :2]), torch.ones(500), atol=1e-5)
+    ratio = torch.log(affine[:, 0, 0] / affine[:, 1, 1])
+    assert ratio.abs().max() <= 0.2
+    assert ratio.min() < -0.19
+    assert ratio.max() > 0.19
+    assert not torch.equal(changed(how), changed(NO_CHANGE))
+
+
 @pytest.mark.parametrize("size", [16, 32, 48])
 def test_a_batch_comes_in_the_size_asked_for(size):
     assert changed(Augmentation(), size=size).shape == (20, 3, size, size)

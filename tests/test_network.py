@@ -11,6 +11,7 @@ from model.network import (
     NETWORKS,
     Compact,
     Notebook,
+    Residual,
     build_network,
     count_parameters,
     load_body,
@@ -95,6 +96,24 @@ def test_the_compact_network_is_built_for_a_size_and_reads_every_place_of_its_la
     assert torch.allclose(
         network.pool(last_map) * (1 + 1e-5) ** 0.5, last_map.mean((2, 3)), atol=1e-5
     )
+
+
+def test_a_share_of_faces_takes_the_shortcut_alone_in_training_and_none_later():
+    block = Residual(8, 8, stride=1, drop=0.3)
+    nn.init.ones_(block.norm2.weight)
+    faces = torch.rand(400, 8, 4, 4, generator=torch.Generator().manual_seed(2))
+    torch.manual_seed(0)
+    taken = (block(faces) == torch.relu(faces)).flatten(1).all(1)
+    assert 0.2 < taken.float().mean() < 0.4
+    block.eval()
+    assert not (block(faces) == torch.relu(faces)).flatten(1).all(1).any()
+
+
+def test_deeper_blocks_are_left_out_more_often_and_the_first_never():
+    network = build_network("compact", size=64, dropout=0.5, drop_block=0.12)
+    drops = [block.drop for block in network.body]
+    assert drops == pytest.approx([0.02 * i for i in range(7)])
+    assert network.pool[-1].p == 0.5
 
 
 @pytest.mark.parametrize(

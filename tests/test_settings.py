@@ -7,6 +7,7 @@ import pytest
 from audit.errors import InputError
 from model.settings import (
     NETWORKS,
+    Augmentation,
     TrainSettings,
     add_train_options,
     settings_for,
@@ -45,7 +46,20 @@ def test_the_notebook_s_recipe_is_the_notebook_s():
     assert settings.augment.rotate == settings.augment.erase == 0
 
 
+def test_changes_grow_in_a_straight_line_from_the_first_epoch_to_the_last():
+    first, last = Augmentation(rotate=0.0, erase=0.2), Augmentation(rotate=20.0, erase=0.6)
+    settings = settings_for("compact", epochs=5, augment=first, augment_last=last)
+    assert [settings.augment_at(epoch).rotate for epoch in range(5)] == [0, 5, 10, 15, 20]
+    assert settings.augment_at(2).erase == pytest.approx(0.4)
+    assert settings.augment_at(0) == first
+    alike = settings_for("compact", epochs=5, augment=first, augment_last=None)
+    assert alike.augment_at(4) == first
+    assert settings_for("compact", epochs=1).augment_at(0) == settings_for("compact").augment
+
+
 def test_settings_survive_json():
+    ends = TrainSettings(augment_last=Augmentation(rotate=3.0))
+    assert TrainSettings.from_dict(ends.to_dict()) == ends
     for network in NETWORKS:
         settings = settings_for(network, quick=True, seed=5)
         assert TrainSettings.from_dict(settings.to_dict()) == settings
@@ -56,6 +70,8 @@ def test_settings_survive_json():
     [
         ({"network": "vgg"}, "--network vgg"),
         ({"size": 50}, "--size 50"),
+        ({"dropout": 1.0}, r"dropout 1\.0"),
+        ({"drop_block": -0.1}, r"drop_block -0\.1"),
         ({"epochs": 0}, "--epochs 0"),
         ({"batch": 1}, "--batch 1"),
         ({"learning_rate": 0}, "--learning-rate 0"),
