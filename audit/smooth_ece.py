@@ -7,12 +7,14 @@ smECE(s) = s. No bins are chosen, and a little noise in the scores changes littl
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from scipy import fft, optimize
 
 from audit.metrics import Floats
 
+_ROUNDING = 1e-9  # of areas that do not fall at all
 CELLS = 1024  # of P(female): residuals closer than a thousandth cancel whatever the width
 
 
@@ -59,7 +61,10 @@ def _areas(waves: Floats, width: float) -> Floats:
 
 
 def _fixed_point(area: Callable[[float], float]) -> float:
-    """The width that equals its area, which falls in the width."""
-    if area(0.0) == 0:
+    """The width that equals its area; as the area falls, it lies between two areas."""
+    area = cache(area)
+    high = area(0.0)
+    if high == 0:
         return 0.0
-    return float(optimize.brentq(lambda width: area(width) - width, 0.0, 1.0, xtol=1e-5))
+    between = area(high) - _ROUNDING, high + _ROUNDING
+    return float(optimize.brentq(lambda width: area(width) - width, *between, xtol=1e-5))
