@@ -27,6 +27,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from audit.columns import quoted
 from audit.shards import sharded
 from audit.synthetic import AGES, synthetic_predictions
@@ -44,10 +48,12 @@ def write_rows(folder: Path, rows: int) -> None:
         missing = [p for p in range(drawn, parts, DRAWN) if not _path(folder, p).exists()]
         if not missing:
             continue
-        table = synthetic_predictions(min(PART, rows), seed=drawn)
+        table = pa.Table.from_pandas(synthetic_predictions(min(PART, rows), seed=drawn))
+        place = table.column_names.index("sample_id")
         for part in missing:
-            numbered = table.assign(sample_id=table["sample_id"] + part * PART)
-            numbered.head(rows - part * PART).to_parquet(_path(folder, part), index=False)
+            ids = pc.add(table["sample_id"], part * PART)
+            numbered = table.set_column(place, "sample_id", ids)[: rows - part * PART]
+            pq.write_table(numbered, _path(folder, part))
 
 
 def _path(folder: Path, part: int) -> Path:

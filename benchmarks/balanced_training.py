@@ -8,6 +8,11 @@ the audit's intervals, the largest difference over `race` with its verdict, and 
 the plain training on the same faces (paired, with 1.96 standard errors; negative is better).
 
     python -m benchmarks.balanced_training [--faces N] [--judges N] [--epochs N] [--seed N]
+    python -m benchmarks.balanced_training --real FOLDER [--ways WAY ...] --keep DIR
+
+With `--real` the faces of a folder, as they are, are learned by the `--quick` recipe, and the test
+part is audited: every race instead of the thinned group. `--ways` picks some (quote each), so that
+two can run beside each other; `--keep` keeps the runs and takes what is there.
 
 Measured 2026-11-26 with `--faces 1500 --judges 1000 --epochs 15`, one thread, 175 s of CPU, one
 seed: no way read the thinned group better (n = 196; plain 13.5 years, others 13.6 to 14.3; the
@@ -16,6 +21,7 @@ table is in docs/training.md).
 
 import argparse
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +33,9 @@ from audit.config import AuditSettings
 from audit.run import run_audit
 from model.drawn_faces import write_drawn_faces
 from model.face_lots import PLANTED_GROUP
-from model.faces import read_faces
+from model.faces import FaceTable, read_faces
 from model.predict import predict
-from model.settings import demo_settings
+from model.settings import TrainSettings, demo_settings, settings_for
 from model.train import train
 
 THIN = 5
@@ -47,23 +53,57 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--faces", type=int, default=2000, help="drawn to learn from")
     parser.add_argument("--judges", type=int, default=1500, help="drawn to be audited on")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, help="20 of drawn faces, 10 of real ones")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--real", type=Path, metavar="FOLDER", help="faces instead of drawn ones")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS], metavar="WAY")
+    parser.add_argument("--keep", type=Path, help="where the runs are kept")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+        folder = args.keep or Path(scratch)
+        if args.real:
+            on_real_faces(args, folder)
+            return
         learned = read_faces(thinned(folder / "faces", n=args.faces, seed=args.seed))
         judges = write_drawn_faces(folder / "judges", n=args.judges, seed=args.seed + 1000)
         judged = read_faces(judges / "labels.csv")
-        settings = replace(demo_settings(seed=args.seed, threads=1), epochs=args.epochs)
+        settings = replace(demo_settings(seed=args.seed, threads=1), epochs=args.epochs or 20)
         plain = pd.DataFrame()
-        for way, changed in WAYS.items():
-            run = folder / way.replace(" ", "")
-            train(learned, out=run, settings=replace(settings, **changed), progress=False)
-            rows = predict(run, judged, out=run / "p.parquet", threads=1, progress=False)
-            table = pd.read_parquet(rows).sort_values("sample_id", ignore_index=True)
+        for way in args.ways:
+            table = read(folder, way, learned, judged, settings)
             plain = table if way == "plain" else plain
-            print(f"{way:<26}{said(table, seed=args.seed)}; {paired(table, plain)}", flush=True)
+            groups = {"all": slice(None), "thinned": table["race"] == PLANTED_GROUP}
+            words = said(table, [PLANTED_GROUP], seed=args.seed)
+            print(f"{way:<26}{words}; {paired(table, plain, groups)}", flush=True)
+
+
+def on_real_faces(args: argparse.Namespace, folder: Path) -> None:
+    """Train on the faces of a folder each way, audit the test part, print a row for each."""
+    faces = read_faces(args.real)
+    settings = settings_for(quick=True, seed=args.seed, threads=1)
+    settings = replace(settings, epochs=args.epochs or settings.epochs)
+    plain = pd.DataFrame()
+    for way in args.ways:
+        table = read(folder, way, faces, faces, settings)
+        table = table[table["split"] == "test"].reset_index(drop=True)
+        plain = table if way == "plain" else plain
+        races = sorted(table["race"].unique())
+        print(f"{way:<26}{said(table, races, seed=args.seed)}", flush=True)
+        if len(plain):
+            groups = {"all": slice(None), **{race: table["race"] == race for race in races}}
+            print(f"{'':<26}{paired(table, plain, groups)}", flush=True)
+
+
+def read(
+    folder: Path, way: str, learned: FaceTable, judged: FaceTable, settings: TrainSettings
+) -> pd.DataFrame:
+    """Predictions of `judged` by a training on `learned`, or those that lie in `folder`."""
+    run = folder / way.replace(" ", "")
+    rows = run / "p.parquet"
+    if not rows.exists():
+        train(learned, out=run, settings=replace(settings, **WAYS[way]), progress=False)
+        predict(run, judged, out=rows, threads=1, progress=False)
+    return pd.read_parquet(rows).sort_values("sample_id", ignore_index=True)
 
 
 def thinned(folder: Path, *, n: int, seed: int) -> Path:
@@ -75,24 +115,30 @@ def thinned(folder: Path, *, n: int, seed: int) -> Path:
     return labels
 
 
-def said(table: pd.DataFrame, *, seed: int) -> str:
-    """The audit's words for a table of predictions."""
+def said(table: pd.DataFrame, groups: Sequence[str], *, seed: int) -> str:
+    """The audit's words for a table of predictions, of everyone and of some races."""
     result = run_audit(table, settings=AuditSettings(by=("race",), seed=seed))
-    found = result.subgroups.query("metric == 'age_mae'").set_index("group")
-    shown = [
-        f"{group} {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] (n = {int(row['n'])})"
-        for group, row in found.loc[["overall", PLANTED_GROUP]].iterrows()
-    ]
-    gap = result.disparities.query("metric == 'age_mae' and feature == 'race'").iloc[0]
-    return f"{', '.join(shown)}, largest difference {gap['difference']:.2f} ({gap['verdict']})"
+    words = []
+    for metric, scale in (("age_mae", 1), ("gender_accuracy", 100)):
+        found = result.subgroups.query("metric == @metric").set_index("group")
+        shown = [
+            f"{group} {scale * row['value']:.2f} [{scale * row['low']:.2f}, "
+            f"{scale * row['high']:.2f}] (n = {int(row['n'])})"
+            for group, row in found.loc[["overall", *groups]].iterrows()
+        ]
+        gap = result.disparities.query("metric == @metric and feature == 'race'").iloc[0]
+        shown.append(f"largest difference {scale * gap['difference']:.2f} ({gap['verdict']})")
+        words.append(f"{metric}: {', '.join(shown)}")
+    return "; ".join(words)
 
 
-def paired(table: pd.DataFrame, plain: pd.DataFrame) -> str:
-    """How the absolute error changed against `plain`, for everyone and the thinned group."""
+def paired(table: pd.DataFrame, plain: pd.DataFrame, groups: Mapping[str, Any]) -> str:
+    """How the absolute error of age changed against `plain`, group by group."""
     change = (table["age_pred"] - table["age_true"]).abs()
     change = change - (plain["age_pred"] - plain["age_true"]).abs()
     parts = []
-    for who, rows in (("all", change), ("thinned", change[table["race"] == PLANTED_GROUP])):
+    for who, chosen in groups.items():
+        rows = change[chosen]
         error = 1.96 * rows.std() / np.sqrt(len(rows))
         parts.append(f"{who} {rows.mean():+.2f} ± {error:.2f}")
     return f"paired: {', '.join(parts)}"

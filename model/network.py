@@ -86,7 +86,8 @@ class Compact(nn.Module):
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(inplace=True),
         )
-        blocks, width_in = [], widths[0]
+        blocks: list[nn.Module] = []
+        width_in = widths[0]
         for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             for number in range(depth):
                 stride = 2 if number == 0 and stage > 0 else 1  # 32 -> 32, 16, 8, 4
