@@ -61,9 +61,9 @@ def test_the_correction_is_the_order_statistic_of_split_conformal_prediction():
 @pytest.mark.parametrize("overconfident", [0.4, 1.0, 2.5])
 @pytest.mark.parametrize("plain", [False, True])
 def test_nine_in_ten_intervals_hold_the_truth_whatever_the_network_believes(overconfident, plain):
-    """The law of split conformal: over fresh draws, coverage lies in [.9, .9 + 1/(n + 1)]."""
+    """The law of split conformal: over fresh draws, n faces cover ⌈(n + 1)·.9⌉ / (n + 1)."""
     rng = np.random.default_rng(5)
-    covered = []
+    covered, expected = [], []
     for _ in range(60):
         truth = rng.uniform(25, 90, 700)
         said = truth + rng.normal(0, 4, 700)
@@ -71,8 +71,43 @@ def test_nine_in_ten_intervals_hold_the_truth_whatever_the_network_believes(over
         rule = choose_rule(age[:200], truth[:200])
         _, low, high = apply_rule(age[200:], rule)
         covered.append(((low <= truth[200:]) & (truth[200:] <= high)).mean())
+        n = np.array(rule["interval"]["n"])
+        assert n.sum() == 200
+        assert n.min() >= 50
+        expected.append((n * np.ceil((n + 1) * 0.9) / (n + 1)).sum() / 200)
     standard_error = np.std(covered) / np.sqrt(len(covered))
-    assert 0.9 - 3 * standard_error < np.mean(covered) < 0.905 + 3 * standard_error
+    assert np.mean(covered) == pytest.approx(np.mean(expected), abs=3 * standard_error)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_nine_in_ten_hold_at_every_predicted_age_where_the_network_errs_more_with_some(plain):
+    rng = np.random.default_rng(6)
+    spread = np.array([2.0, 9.0, 4.0])  # below 30, below 60, above
+    said = rng.uniform(5, 110, 40_000)
+    group = np.searchsorted([30, 60], said)
+    truth = said + rng.normal(0, spread[group])
+    age = said if plain else bumps(said, width=5.0)
+    rule = choose_rule(age[:20_000], truth[:20_000])
+    assert rule["interval"]["edges"] == [10, 20, 30, 40, 50, 60, 70]
+    _, low, high = apply_rule(age[20_000:], rule)
+    inside = (low <= truth[20_000:]) & (truth[20_000:] <= high)
+    for which in range(3):
+        assert inside[group[20_000:] == which].mean() == pytest.approx(0.9, abs=0.012)
+
+
+def test_a_rule_of_before_the_edges_corrects_all_alike():
+    old = {"age": "value", "interval": {"correction": 2.0}}
+    years, low, high = apply_rule(np.array([20.0, 1.0, 119.0]), old)
+    assert [*years] == [20, 1, 119]
+    assert [*low] == [18, 0, 117]
+    assert [*high] == [22, 3, 120]
+
+
+def test_ranges_of_too_few_faces_are_corrected_with_their_neighbours():
+    truth = np.concatenate([np.full(60, 5.0), np.full(10, 25.0), np.full(60, 45.0)])
+    interval = choose_rule(truth + 0.5, truth)["interval"]
+    assert interval["edges"] == [10]
+    assert interval["n"] == [60, 70]
 
 
 def test_the_reading_with_the_lower_validation_error_is_chosen():
