@@ -14,7 +14,6 @@ from scipy import fft, optimize
 
 from audit.metrics import Floats
 
-_ROUNDING = 1e-9  # of areas that do not fall at all
 CELLS = 1024  # of P(female): residuals closer than a thousandth cancel whatever the width
 
 
@@ -61,10 +60,13 @@ def _areas(waves: Floats, width: float) -> Floats:
 
 
 def _fixed_point(area: Callable[[float], float]) -> float:
-    """The width that equals its area; as the area falls, it lies between two areas."""
+    """The width that equals its area, which falls in the width from `area(0)` on.
+
+    Below the width of a cell it may rise by a hair, so twice that bounds what is sought.
+    """
     area = cache(area)
-    high = area(0.0)
-    if high == 0:
+    highest = area(0.0)
+    if highest == 0:
         return 0.0
-    between = area(high) - _ROUNDING, high + _ROUNDING
-    return float(optimize.brentq(lambda width: area(width) - width, *between, xtol=1e-5))
+    close = min(1e-5, highest / 1000)
+    return float(optimize.brentq(lambda width: area(width) - width, 0.0, 2 * highest, xtol=close))

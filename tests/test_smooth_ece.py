@@ -32,6 +32,19 @@ def test_it_is_the_fixed_point_of_the_definition(n, shift):
     assert got == pytest.approx(by_definition(score, residual), abs=5e-4)
 
 
+@pytest.mark.parametrize("n", [1e9, 1e12])
+def test_errors_far_smaller_than_a_cell_are_found(n):
+    rng = np.random.default_rng(4)
+    score = np.linspace(0.001, 0.999, 400)
+    residuals = rng.normal(0, np.sqrt(score * (1 - score) / 400 / n), (50, 400))
+    for residual in residuals[:10]:
+        assert smooth_error(score, residual) == pytest.approx(np.abs(residual).sum(), rel=0.2)
+    small = smooth_error_null(score, residuals, level=0.95)
+    assert small == pytest.approx(
+        smooth_error_null(score, residuals / 10, level=0.95) * 10, rel=0.2
+    )
+
+
 def test_turning_gender_round_changes_nothing():
     rng = np.random.default_rng(1)
     score, residual = rng.random(500), rng.normal(0, 1 / 500, 500)
