@@ -5,10 +5,11 @@ import gzip
 import io
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 import duckdb
 import numpy as np
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 # is parsed again in each scan, so that memory stays flat.
 HELD_BYTES = 512 * 2**20
 
+_Found = TypeVar("_Found")
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -66,7 +68,7 @@ class Source:
     def hold(self, relation: str, sql: str) -> None:
         """As `lay`, for few rows that are asked for in every scan: DuckDB finds them once."""
         if self.engine is None:
-            self.con.execute(f"CREATE TABLE {relation} AS {sql}")
+            self._heard(lambda: self.con.execute(f"CREATE TABLE {relation} AS {sql}"))
         else:
             self.engine.lay(relation, sql)
 
@@ -78,7 +80,23 @@ class Source:
             self.engine.stop()
 
     def _answer(self, sql: str) -> duckdb.DuckDBPyConnection | duckdb.DuckDBPyRelation:
-        return self.con.execute(sql) if self.engine is None else self._theirs(self.engine, sql)
+        if self.engine is None:
+            return self._heard(lambda: self.con.execute(sql))
+        return self._theirs(self.engine, sql)
+
+    def _heard(self, work: Callable[[], _Found]) -> _Found:
+        """What `work` of `con` finds; Ctrl-C ends it at once.
+
+        It runs in a thread of its own: DuckDB hears a signal between two files, not within one.
+        """
+        with ThreadPoolExecutor(1) as beside:
+            found = beside.submit(work)
+            try:
+                return found.result()
+            except KeyboardInterrupt:
+                while not wait([found], timeout=0.1).done:  # a query not begun yet hears nothing
+                    self.stop()
+                raise
 
     def _theirs(self, engine: "Engine", sql: str) -> duckdb.DuckDBPyRelation:
         """What another engine answers, as a relation of `con`, sorted as the query says."""

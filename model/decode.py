@@ -98,8 +98,8 @@ def apply_rule(age: Floats, rule: Mapping[str, Any]) -> tuple[Floats, Floats, Fl
     # a run of before the edges has one correction for all
     corrections = np.atleast_1d(np.array(rule["interval"]["correction"], dtype=np.float64))
     edges = rule["interval"].get("edges", [])
-    outwards = corrections[np.searchsorted(edges, years, side="right")]
-    outwards = np.where(np.isnan(outwards), OLDEST, outwards) * width
+    corrections[np.isnan(corrections)] = OLDEST
+    outwards = corrections[np.searchsorted(edges, years, side="right")] * width
     lower = np.clip(low - outwards, 0.0, OLDEST)
     upper = np.clip(high + outwards, 0.0, OLDEST)
     return years, np.minimum(lower, years), np.maximum(upper, years)

@@ -1,4 +1,7 @@
 import gzip
+import os
+import signal
+import threading
 
 import duckdb
 import numpy as np
@@ -295,3 +298,12 @@ def test_want_of_memory_is_the_machines_fault_and_a_wrong_query_is_ours():
     assert isinstance(reading_error(full, "t"), MachineError)
     bug = duckdb.BinderException("no such column")
     assert reading_error(bug, "t") is bug
+
+
+def test_ctrl_c_ends_a_query_at_once_and_leaves_the_connection_whole():
+    source = open_source(pd.DataFrame({"a": [1, 2]}))
+    hours = "SELECT count(*) AS n FROM range(100000000000000) t(a) WHERE a % 7 = 3"
+    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        source.one(hours)
+    assert source.one("SELECT count(*) AS n FROM raw") == {"n": 2}
