@@ -107,6 +107,7 @@ def apply_rule(age: Floats, rule: Mapping[str, Any]) -> tuple[Floats, Floats, Fl
 
 def _uncorrected(age: Floats, rule: str) -> tuple[Floats, Floats, Floats, Floats]:
     """Age, both ends of its interval and the unit of its correction, as the network says them."""
+    years: Floats
     if age.ndim == 1:
         years = age.astype(np.float64)
         return years, years, years, np.ones_like(years)
