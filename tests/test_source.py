@@ -300,6 +300,15 @@ def test_want_of_memory_is_the_machines_fault_and_a_wrong_query_is_ours():
     assert reading_error(bug, "t") is bug
 
 
+@pytest.fixture
+def heard_ctrl_c():
+    """SIGINT as a terminal sends it; who is started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard_ctrl_c")
 def test_ctrl_c_ends_a_query_at_once_and_leaves_the_connection_whole():
     source = open_source(pd.DataFrame({"a": [1, 2]}))
     hours = "SELECT count(*) AS n FROM range(100000000000000) t(a) WHERE a % 7 = 3"
