@@ -228,15 +228,12 @@ def demo_settings(*, seed: int = 0, threads: int | None = None) -> TrainSettings
     than the mirror.
     """
     return settings_for(
-        width=1.0,
+        quick=True,
         size=64,
         epochs=20,
         batch=32,
-        average=0.99,
-        drop_block=0.0,
         kernel_rate=0.0,  # small batches of small pictures leave Muon's arithmetic no room
         augment=FLIP_ONLY,
-        augment_last=None,
         seed=seed,
         threads=threads,
     )
