@@ -21,7 +21,7 @@ table is in docs/training.md).
 
 import argparse
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,36 +62,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.keep or Path(scratch)
         if args.real:
-            on_real_faces(args, folder)
-            return
-        learned = read_faces(thinned(folder / "faces", n=args.faces, seed=args.seed))
-        judges = write_drawn_faces(folder / "judges", n=args.judges, seed=args.seed + 1000)
-        judged = read_faces(judges / "labels.csv")
-        settings = replace(demo_settings(seed=args.seed, threads=1), epochs=args.epochs or 20)
+            learned = judged = read_faces(args.real)
+            settings = settings_for(quick=True, seed=args.seed, threads=1)
+        else:
+            learned = read_faces(thinned(folder / "faces", n=args.faces, seed=args.seed))
+            judges = write_drawn_faces(folder / "judges", n=args.judges, seed=args.seed + 1000)
+            judged = read_faces(judges / "labels.csv")
+            settings = demo_settings(seed=args.seed, threads=1)
+        settings = replace(settings, epochs=args.epochs or settings.epochs)
         plain = pd.DataFrame()
         for way in args.ways:
             table = read(folder, way, learned, judged, settings)
+            if args.real:
+                table = table[table["split"] == "test"].reset_index(drop=True)
+            races = sorted(table["race"].unique()) if args.real else [PLANTED_GROUP]
+            print(f"{way:<26}{said(table, races, seed=args.seed)}", flush=True)
             plain = table if way == "plain" else plain
-            groups = {"all": slice(None), "thinned": table["race"] == PLANTED_GROUP}
-            words = said(table, [PLANTED_GROUP], seed=args.seed)
-            print(f"{way:<26}{words}; {paired(table, plain, groups)}", flush=True)
-
-
-def on_real_faces(args: argparse.Namespace, folder: Path) -> None:
-    """Train on the faces of a folder each way, audit the test part, print a row for each."""
-    faces = read_faces(args.real)
-    settings = settings_for(quick=True, seed=args.seed, threads=1)
-    settings = replace(settings, epochs=args.epochs or settings.epochs)
-    plain = pd.DataFrame()
-    for way in args.ways:
-        table = read(folder, way, faces, faces, settings)
-        table = table[table["split"] == "test"].reset_index(drop=True)
-        plain = table if way == "plain" else plain
-        races = sorted(table["race"].unique())
-        print(f"{way:<26}{said(table, races, seed=args.seed)}", flush=True)
-        if len(plain):
-            groups = {"all": slice(None), **{race: table["race"] == race for race in races}}
-            print(f"{'':<26}{paired(table, plain, groups)}", flush=True)
+            if len(plain):
+                print(f"{'':<26}{paired(table, plain, races)}", flush=True)
 
 
 def read(
@@ -132,13 +120,13 @@ def said(table: pd.DataFrame, groups: Sequence[str], *, seed: int) -> str:
     return "; ".join(words)
 
 
-def paired(table: pd.DataFrame, plain: pd.DataFrame, groups: Mapping[str, Any]) -> str:
-    """How the absolute error of age changed against `plain`, group by group."""
+def paired(table: pd.DataFrame, plain: pd.DataFrame, groups: Sequence[str]) -> str:
+    """How the absolute error of age changed against `plain`, for everyone and some races."""
     change = (table["age_pred"] - table["age_true"]).abs()
     change = change - (plain["age_pred"] - plain["age_true"]).abs()
     parts = []
-    for who, chosen in groups.items():
-        rows = change[chosen]
+    parts_of = {"all": change, **{race: change[table["race"] == race] for race in groups}}
+    for who, rows in parts_of.items():
         error = 1.96 * rows.std() / np.sqrt(len(rows))
         parts.append(f"{who} {rows.mean():+.2f} ± {error:.2f}")
     return f"paired: {', '.join(parts)}"
