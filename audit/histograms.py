@@ -47,7 +47,12 @@ def frame_keys(name: str, features: Sequence[str]) -> list[str]:
 def feature_keys(predictions: Predictions) -> list[Key]:
     """The codes of every feature."""
     pairs = zip(predictions.features, predictions.codes, strict=True)
-    return [Key(f.name, code, len(f.levels)) for f, code in pairs]
+    return [
+        _age_key(f.name, "age_true", predictions)
+        if f.name == "age_group"
+        else Key(f.name, code, len(f.levels))
+        for f, code in pairs
+    ]
 
 
 def keys_without_age(predictions: Predictions) -> list[Key]:
@@ -56,7 +61,12 @@ def keys_without_age(predictions: Predictions) -> list[Key]:
     Only for rows with a predicted age.
     """
     features = [k for k in feature_keys(predictions) if k.name != "age_group"]
-    return [*features, Key("age_group_pred", "age_group_pred", len(predictions.age_groups))]
+    return [*features, _age_key("age_group_pred", "age_pred", predictions)]
+
+
+def _age_key(name: str, age: str, predictions: Predictions) -> Key:
+    edges = predictions.table.settings.age_groups[1:]
+    return Key(name, age, len(predictions.age_groups), cuts=tuple(edges))
 
 
 def score_edges() -> NDArray[np.float64]:
@@ -79,16 +89,19 @@ def histogram_sums(predictions: Predictions) -> dict[str, Sums]:
     }
 
 
-def as_histograms(found: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def as_histograms(
+    found: Mapping[str, pd.DataFrame], features: Sequence[str]
+) -> dict[str, pd.DataFrame]:
     """The histograms of FRAMES, of what was added up for them."""
-    years = pd.concat([found[f"years{i}"] for i in (0, 1)], ignore_index=True)
-    keys = [str(name) for name in years if name != "n"]
+    both = [found[f"years{i}"].assign(of_pred=np.int16(i)) for i in (0, 1)]
+    keys = frame_keys("years", features)
+    years = pd.concat(both, ignore_index=True).sort_values(keys, ignore_index=True)
     one = {name: found[name] for name in ("errors", "scores", "z", "ages", "misses")}
-    return {**one, "years": years.sort_values(keys, ignore_index=True)}
+    return {**one, "years": years[[*keys, "n"]]}
 
 
 # The half of the people a row belongs to: corrections are fitted on one and judged on the other.
-_HALF = Key("half", f"(shard >= {SHARDS // 2})::INTEGER", 2)
+_HALF = Key("half", "shard", 2, cuts=(SHARDS // 2,))
 _READ = "error IS NOT NULL"
 
 
@@ -99,13 +112,9 @@ def _year(age: str) -> str:
 def _errors_and_years(predictions: Predictions) -> dict[str, Sums]:
     features = feature_keys(predictions)
     bins = Key("bin", "(abs(error) + 9) // 10", 10 * FAR + 1)
-    older = Key("read_older", "(age_pred > age_true)::INTEGER", 2)
+    older = Key("read_older", "(age_pred > age_true)::TINYINT", 2)
     years = {
-        f"years{i}": Sums(
-            [*features, Key("of_pred", f"{i}", 2), Key("age_year", _year(age), YEARS), older],
-            {},
-            _READ,
-        )
+        f"years{i}": Sums([*features, Key("age_year", _year(age), YEARS), older], {}, _READ)
         for i, age in enumerate(("age_true", "age_pred"))
     }
     return {"errors": Sums([*features, bins], {}, _READ), **years}
@@ -134,7 +143,8 @@ def _ages_and_misses(predictions: Predictions) -> dict[str, Sums]:
     pred_year = Key("pred_year", _year("age_pred"), YEARS)
     ages = [*features, _HALF, pred_year, Key("bin", near, 2 * fifths + 1, -fifths)]
     # in hundredths first: 0.3 * 10 is 3.0000000000000004 in float64, yet means the third tenth
-    out = "greatest(age_low - age_true, age_true - age_high)"
+    below, above = "age_low - age_true", "age_true - age_high"
+    out = f"CASE WHEN {below} > {above} THEN {below} ELSE {above} END"  # twice as fast as greatest
     outside = f"least(greatest({out}, -{FAR_OUT}), {FAR_OUT})"
     hundredths = f"CASE WHEN age_low IS NULL THEN abs(error) ELSE floor({outside} * 100 + 0.5) END"
     tenths = 10 * FAR_OUT
@@ -142,7 +152,7 @@ def _ages_and_misses(predictions: Predictions) -> dict[str, Sums]:
     misses = [
         *keys_without_age(predictions),
         _HALF,
-        Key("iv", "(age_low IS NOT NULL)::INTEGER", 2),
+        Key("iv", "(age_low IS NOT NULL)::TINYINT", 2),
         Key("bin", place, 2 * tenths + 1, -tenths),
     ]
     near_pred = f"least(greatest(age_pred, -{FAR}), {FAR})"

@@ -115,7 +115,7 @@ def _faces(scanned: Scan, out: Path | None) -> pd.DataFrame:
             rows.unlink(missing_ok=True)
         given = None if scanned.site is None else scanned.site.faces
         return table("worst", []) if given is None else given[list(COLUMNS["worst"])]
-    worst = worst_faces(scanned.predictions, scanned.settings)
+    worst = worst_faces(scanned.predictions, scanned.settings, scanned.tally)
     if rows is not None:
         write_normalised(scanned.predictions, rows)
     return worst

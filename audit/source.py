@@ -68,7 +68,7 @@ class Source:
     def hold(self, relation: str, sql: str) -> None:
         """As `lay`, for few rows that are asked for in every scan: DuckDB finds them once."""
         if self.engine is None:
-            self._heard(lambda: self.con.execute(f"CREATE TABLE {relation} AS {sql}"))
+            self._heard(lambda: self.con.execute(f"CREATE OR REPLACE TABLE {relation} AS {sql}"))
         else:
             self.engine.lay(relation, sql)
 
@@ -128,15 +128,21 @@ class Source:
         except duckdb.Error as error:
             raise reading_error(error, self.label) from error
 
-    def batches(self, sql: str, rows: int) -> Iterator[pa.RecordBatch]:
-        """A query's rows as Arrow batches of `rows`, one after the other."""
+    def batches(self, sql: str, rows: int, *, ordered: bool = True) -> Iterator[pa.RecordBatch]:
+        """A query's rows as Arrow batches of `rows`; not `ordered`, as they come to hand."""
+        # rows of a CSV are numbered as they come, and may be known by their numbers
+        freely = not (ordered or self.header_lines or self.engine is not None)
         try:
-            if self.engine is None:
-                yield from self.con.sql(sql).to_arrow_reader(rows)
-            else:
+            if self.engine is not None:
                 yield from self._theirs(self.engine, sql).to_arrow_reader(rows)
+                return
+            self.con.execute(f"SET preserve_insertion_order = {not freely}")
+            yield from self.con.sql(sql).to_arrow_reader(rows)
         except duckdb.Error as error:
             raise reading_error(error, self.label) from error
+        finally:
+            if freely:
+                self.con.execute("SET preserve_insertion_order = true")
 
     def place(self, at: int) -> str:
         """Where a row stands, in the words of its file: `line 5`, `row 4`, `part.parquet row 4`."""

@@ -122,29 +122,32 @@ def _frames(predictions: Predictions) -> dict[str, pd.DataFrame]:
     found = add_up(predictions.source, known, sharded("faces", "person"), count=rows)
     found |= {name: no_rows(table) for name, table in tables.items() if name not in known}
     cells = _with_rungs(found["cells"], found.pop("age_rungs"), found.pop("score_rungs"))
-    names = frame_keys("cells", [f.name for f in predictions.features])
+    features = [f.name for f in predictions.features]
     predicted = found["predicted"].drop(columns="n")
     return {
-        "cells": cells[[*names, *SUMS, *BEYOND]],
+        "cells": cells[[*frame_keys("cells", features), *SUMS, *BEYOND]],
         "predicted": predicted,
-        **as_histograms(found),
+        **as_histograms(found, features),
     }
 
 
 def _cells_and_rungs(predictions: Predictions) -> dict[str, Sums]:
     cell = [*feature_keys(predictions), _SHARD]
     values = _values(predictions.columns)
-    age_rung = " + ".join(f"(abs(error) > {x})::TINYINT" for x in RUNGS)
-    score_rung = " + ".join(f"(f >= {float(expit(x))!r})::TINYINT" for x in LOGITS)
-    scored = [*cell, Key("female", "y", 2), Key("rung", score_rung, len(LOGITS) + 1)]
+    beyond = tuple(x + 1 for x in RUNGS)  # in whole hundredths
+    age_rung = Key("rung", "abs(error)", len(RUNGS) + 1, cuts=beyond)
+    reached = tuple(float(expit(x)) for x in LOGITS)
+    score_rung = Key("rung", "f", len(LOGITS) + 1, cuts=reached)
+    scored = [*cell, Key("female", "y", 2), score_rung]
     return {
-        "cells": Sums(cell, values),
+        "cells": Sums(cell, values, flags=_FLAGS),
         "predicted": Sums(
             [*keys_without_age(predictions), _SHARD],
             {name: values[name] for name in BY_PREDICTED},
             "error IS NOT NULL",
+            flags=_FLAGS,
         ),
-        "age_rungs": Sums([*cell, Key("rung", age_rung, len(RUNGS) + 1)], {}, "error IS NOT NULL"),
+        "age_rungs": Sums([*cell, age_rung], {}, "error IS NOT NULL"),
         "score_rungs": Sums(scored, {}, "f IS NOT NULL"),
     }
 
@@ -212,8 +215,11 @@ def _flag(condition: str) -> str:
 
 
 # The interval score of a 90 % interval: its width, and 2 / .1 = 20 years for a year outside.
-_OUTSIDE = "greatest(age_low - age_true, age_true - age_high, 0)"
-_WINKLER = f"least(age_high - age_low + 20 * {_OUTSIDE}, 1e6)"
+_OUTSIDE = (  # as CASE, which DuckDB computes in half the time of `greatest`
+    "CASE WHEN age_true < age_low THEN age_low - age_true "
+    "WHEN age_true > age_high THEN age_true - age_high ELSE 0 END"
+)
+_WINKLER = f"least(age_high - age_low + 20 * ({_OUTSIDE}), 1e6)"
 _Z = "least(greatest((age_true - age_pred) / age_std, -1000), 1000)"
 # What each row of `faces` adds: a whole number, or NULL for nothing. Who adds up other rows gives
 # their columns the same names.
@@ -243,6 +249,7 @@ VALUE_SQL: Mapping[str, str] = {
     "score_brier": "floor((y - f) * (y - f) * 1e6 + 0.5)::INTEGER",
     "score_var": "floor(f * (1 - f) * 1e6 + 0.5)::INTEGER",
 }
+_FLAGS = [name for name, sql in VALUE_SQL.items() if sql.endswith("::TINYINT")]
 # The rest follow from these.
 SUM_OF: Mapping[str, Callable[[pd.DataFrame], "pd.Series[int]"]] = {
     "gender_n": lambda s: s["female_n"] + s["male_n"],

@@ -129,7 +129,7 @@ def scan(path: Path, out: Path, clock: Clock) -> dict[str, float]:
     with clock.step("scan: tally"):
         tally = tally_predictions(predictions, settings)
     with clock.step("scan: worst faces"):
-        worst_faces(predictions, settings)
+        worst_faces(predictions, settings, tally)
     with clock.step("scan: write predictions.parquet"):
         write_normalised(predictions, out / "scan.parquet")
     sums = tally.cells.drop(columns=[*FEATURES, "shard"]).sum()

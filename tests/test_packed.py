@@ -34,12 +34,19 @@ KEYS = (Key("a", "c0", 5), Key("b", "c1", 7, least=-3))
 ADDS = {"small": "c2", "huge": "c3", "gaps": "c4::BIGINT"}
 ALL = Sums(KEYS, ADDS)
 SOME = Sums(KEYS[:1], {"small": "c2"}, where="c4 > 4")
+FLAGS = {"low": "(c2 < -3)::TINYINT", "even": "(c0 % 2 = 0)::TINYINT", "few": "(c4 < 2)::TINYINT"}
+STEPS = Sums(
+    (KEYS[1], Key("step", "c2", 4, cuts=(-5, 0.5, 9))),
+    {**FLAGS, "small": "c2"},
+    where="c0 < 4",
+    flags=tuple(FLAGS),
+)
 
 
 def added(source, count):
     """Both tables; `count` decides which of them are dense."""
     rows = "(SELECT * REPLACE (CASE WHEN isnan(c4) THEN NULL ELSE c4 END AS c4) FROM raw)"
-    return add_up(source, {"all": ALL, "some": SOME}, rows, count=count)
+    return add_up(source, {"all": ALL, "some": SOME, "steps": STEPS}, rows, count=count)
 
 
 @pytest.fixture(params=["dense", "sparse"])
@@ -61,6 +68,15 @@ def test_rows_that_do_not_fulfil_the_condition_count_nowhere(tables, frame):
     pd.testing.assert_frame_equal(tables["some"], judge, check_dtype=False)
 
 
+def test_keys_that_count_cuts_and_flags_that_share_a_number_are_those_of_pandas(tables, frame):
+    step = np.searchsorted([-5, 0.5, 9], frame.small, side="right")
+    flags = {"low": frame.small < -3, "even": frame.a % 2 == 0, "few": frame.gaps < 2}
+    judge = frame.assign(step=step, n=1, **flags)[frame.a < 4].groupby(["b", "step"])
+    judge = judge[["n", *flags, "small"]].sum().reset_index()
+    assert set(judge["step"]) == {0, 1, 2, 3}
+    pd.testing.assert_frame_equal(tables["steps"], judge, check_dtype=False)
+
+
 def test_dense_and_sparse_tables_are_equal_in_type_too(source, monkeypatch):
     dense = added(source, 10**6)
     monkeypatch.setattr("audit.packed._FREE", 0)
@@ -72,6 +88,8 @@ def test_dense_and_sparse_tables_are_equal_in_type_too(source, monkeypatch):
 def test_several_batches_add_up_to_the_same(source, monkeypatch):
     whole = added(source, 10**6)
     monkeypatch.setattr("audit.packed._BATCH", 700)
+    monkeypatch.setattr("audit.packed._FULL", 2**11 - 1)  # carried over after two batches
+    monkeypatch.setattr("audit.packed._LANE", 11)
     for name, table in added(source, 10**6).items():
         pd.testing.assert_frame_equal(table, whole[name])
 

@@ -6,12 +6,14 @@ from audit.config import AuditSettings
 from audit.predictions import open_predictions
 from audit.result import COLUMNS
 from audit.synthetic import synthetic_predictions
+from audit.tally import tally_predictions
 from audit.worst import SAMPLED, worst_faces
 
 
 def worst_of(table, *, top=20, **chosen):
     asked = AuditSettings(**chosen)
-    return worst_faces(open_predictions(table, asked), asked, top=top)
+    read = open_predictions(table, asked)
+    return worst_faces(read, asked, tally_predictions(read, asked), top=top)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,23 @@ def test_the_surest_wrong_calls_come_first(table):
         worst["sample_id"].astype(int).tolist() == table.loc[sure.index[:20], "sample_id"].tolist()
     )
     assert (worst["gender_true"] != worst["gender_pred"]).all()
+
+
+def test_a_list_is_the_same_from_a_scan_of_its_own(table, monkeypatch):
+    whole = worst_of(table, top=SAMPLED + 1)
+    monkeypatch.setattr("audit.worst._FEW", SAMPLED)
+    pd.testing.assert_frame_equal(worst_of(table, top=SAMPLED + 1), whole)
+
+
+def test_few_rows_are_kept_of_many_wherever_they_stand(table, monkeypatch):
+    monkeypatch.setattr("audit.worst._SOME", 300)
+    mild = table.assign(size=(table["age_pred"] - table["age_true"]).abs()).sort_values("size")
+    asked = AuditSettings()
+    read = open_predictions(mild.drop(columns="size"), asked)
+    found = worst_faces(read, asked, tally_predictions(read, asked), top=20)
+    held = read.source.one("SELECT count(*) AS n FROM ranked")["n"]
+    assert len(found) == 20 + 20 + SAMPLED <= held < 20 + 20 + 20 * SAMPLED
+    pd.testing.assert_frame_equal(found, worst_of(table))
 
 
 def test_the_sample_is_drawn_by_lot_from_the_seed_and_favours_nobody(table):
