@@ -56,10 +56,10 @@ def orthogonal(matrix: Tensor) -> Tensor:
     a, b, c = QUINTIC
     square = x @ x.T
     eye = torch.eye(len(square), dtype=x.dtype, device=x.device)
-    whole = eye
-    for _ in range(STEPS):
+    whole = factor = torch.addmm(a * eye + b * square, square, square, alpha=c)
+    for _ in range(STEPS - 1):
+        square = factor @ square @ factor
         factor = torch.addmm(a * eye + b * square, square, square, alpha=c)
         whole = factor @ whole
-        square = factor @ square @ factor
     turned: Tensor = whole @ x
     return turned if wide else turned.T

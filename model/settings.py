@@ -181,7 +181,7 @@ def _require(holds: bool, option: str, value: object, needed: str) -> None:  # n
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "compact": {
         "width": 1.25,
-        "epochs": 40,
+        "epochs": 46,
         "kernel_rate": 10.0,
         "drop_block": 0.1,
         "augment": MILD,
