@@ -68,7 +68,9 @@ class Source:
     def hold(self, relation: str, sql: str) -> None:
         """As `lay`, for few rows that are asked for in every scan: DuckDB finds them once."""
         if self.engine is None:
-            self._heard(lambda: self.con.execute(f"CREATE OR REPLACE TABLE {relation} AS {sql}"))
+            heard(
+                lambda: self.con.execute(f"CREATE OR REPLACE TABLE {relation} AS {sql}"), self.stop
+            )
         else:
             self.engine.lay(relation, sql)
 
@@ -81,22 +83,8 @@ class Source:
 
     def _answer(self, sql: str) -> duckdb.DuckDBPyConnection | duckdb.DuckDBPyRelation:
         if self.engine is None:
-            return self._heard(lambda: self.con.execute(sql))
+            return heard(lambda: self.con.execute(sql), self.stop)
         return self._theirs(self.engine, sql)
-
-    def _heard(self, work: Callable[[], _Found]) -> _Found:
-        """What `work` of `con` finds; Ctrl-C ends it at once.
-
-        It runs in a thread of its own: DuckDB hears a signal between two files, not within one.
-        """
-        with ThreadPoolExecutor(1) as beside:
-            found = beside.submit(work)
-            try:
-                return found.result()
-            except KeyboardInterrupt:
-                while not wait([found], timeout=0.1).done:  # a query not begun yet hears nothing
-                    self.stop()
-                raise
 
     def _theirs(self, engine: "Engine", sql: str) -> duckdb.DuckDBPyRelation:
         """What another engine answers, as a relation of `con`, sorted as the query says."""
@@ -151,6 +139,21 @@ class Source:
         number, row = at >> 40, at & (2**40 - 1)
         name = f"{Path(self.files[number]).name} " if len(self.files) > 1 else ""
         return f"{name}row {row + 1}"
+
+
+def heard(work: Callable[[], _Found], stop: Callable[[], None]) -> _Found:
+    """What `work` of a DuckDB connection finds; Ctrl-C ends it at once, by `stop`.
+
+    It runs in a thread of its own: DuckDB hears a signal between two files, not within one.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        found = beside.submit(work)
+        try:
+            return found.result()
+        except KeyboardInterrupt:
+            while not wait([found], timeout=0.1).done:  # a query not begun yet hears nothing
+                stop()
+            raise
 
 
 def reading_error(error: duckdb.Error, label: str) -> Exception:
@@ -272,7 +275,7 @@ def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str)
     size = sum(f.stat().st_size * (8 if f.suffix == ".gz" else 1) for f in files)
     try:
         if size <= HELD_BYTES:
-            con.execute(f"CREATE TABLE held AS SELECT * FROM {scan}")
+            heard(lambda: con.execute(f"CREATE TABLE held AS SELECT * FROM {scan}"), con.interrupt)
             con.execute("CREATE VIEW raw AS SELECT *, rowid AS row_at FROM held")
         else:
             con.execute(
