@@ -65,10 +65,12 @@ def stamp_of(path: Path) -> tuple[int, int]:
 
 
 def images_folder(result: AuditResult, folder: Path) -> Path | None:
-    """The folder that picture paths are relative to, as the audit recorded it."""
+    """The folder that picture paths are relative to, as the audit recorded it.
+
+    A relative one is looked for beside the audit, then where the command runs, as it was given.
+    """
     named = (result.info.get("run", {}).get("paths") or {}).get("images")
     if not named:
         return None
     path = Path(str(named))
-    path = path if path.is_absolute() else folder / path
-    return path if path.is_dir() else None
+    return next((place for place in (folder / path, path) if place.is_dir()), None)

@@ -9,6 +9,7 @@ import socket
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,7 @@ from reports.ranges import MOST_CORNERS, area_url, plain_label, read_area
 from reports.tables import as_csv, file_name
 from reports.thumbnails import picture_path
 from reports.thumbnails import thumbnails as make_thumbnails
+from reports.view import images_folder
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -369,6 +371,18 @@ def test_every_page_draws_what_an_audit_has(tmp_path, visit, kind, page):
     app = visit(folder, page=page)
     assert not app.exception
     assert "<h1" in words(app)
+
+
+def test_pictures_are_found_beside_the_audit_and_where_it_was_run(tmp_path, monkeypatch):
+    result = SimpleNamespace(info={"run": {"paths": {"images": "out/faces"}}})
+    monkeypatch.chdir(tmp_path)
+    assert images_folder(result, tmp_path / "out") is None
+    run_here = tmp_path / "out" / "faces"
+    run_here.mkdir(parents=True)
+    assert images_folder(result, Path("out")).resolve() == run_here
+    beside = tmp_path / "out" / "out" / "faces"
+    beside.mkdir(parents=True)
+    assert images_folder(result, tmp_path / "out") == beside
 
 
 def test_the_slices_page_stands_where_there_are_slices_and_leads_to_their_faces(tmp_path, visit):
