@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.notes import FAR
-from audit.packed import Key, Sums
+from audit.packed import Key, Sums, flag_sql
 from audit.predictions import Predictions
 from audit.shards import SHARDS
 
@@ -112,7 +112,7 @@ def _year(age: str) -> str:
 def _errors_and_years(predictions: Predictions) -> dict[str, Sums]:
     features = feature_keys(predictions)
     bins = Key("bin", "(abs(error) + 9) // 10", 10 * FAR + 1)
-    older = Key("read_older", "(age_pred > age_true)::TINYINT", 2)
+    older = Key("read_older", flag_sql("age_pred > age_true"), 2)
     years = {
         f"years{i}": Sums([*features, Key("age_year", _year(age), YEARS), older], {}, _READ)
         for i, age in enumerate(("age_true", "age_pred"))
@@ -152,7 +152,7 @@ def _ages_and_misses(predictions: Predictions) -> dict[str, Sums]:
     misses = [
         *keys_without_age(predictions),
         _HALF,
-        Key("iv", "(age_low IS NOT NULL)::TINYINT", 2),
+        Key("iv", flag_sql("age_low IS NOT NULL"), 2),
         Key("bin", place, 2 * tenths + 1, -tenths),
     ]
     near_pred = f"least(greatest(age_pred, -{FAR}), {FAR})"

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from audit.levels import cut_sql
 from audit.source import Source
 
 Ints = NDArray[np.int64]
@@ -39,7 +40,7 @@ class Key:
     @property
     def whole_sql(self) -> str:
         """SQL of the whole number itself."""
-        return " + ".join(f"({self.sql} >= {cut!r})::TINYINT" for cut in self.cuts) or self.sql
+        return cut_sql(self.sql, self.cuts) if self.cuts else self.sql
 
     @property
     def dtype(self) -> type[np.signedinteger[Any]]:
@@ -121,7 +122,7 @@ class _Columns:
     def __init__(self, tables: Collection[Sums]) -> None:
         asked = [key.sql for table in tables for key in table.keys]
         asked += [sql for table in tables for sql in table.adds.values()]
-        asked += [_flag(table.where) for table in tables if table.where != "true"]
+        asked += [flag_sql(table.where) for table in tables if table.where != "true"]
         self._names = {sql: f"v{i}" for i, sql in enumerate(dict.fromkeys(asked))}
         self.shown = ", ".join(f"{sql} AS {name}" for sql, name in self._names.items())
         self._batch: Mapping[str, pa.Array] = {}
@@ -143,7 +144,7 @@ class _Columns:
         """The rows that fulfil a condition."""
         if where == "true":
             return slice(None)
-        inside = self._numbers(_flag(where)) != 0
+        inside = self._numbers(flag_sql(where)) != 0
         return slice(None) if inside.all() else np.flatnonzero(inside)
 
     def place(self, keys: tuple[Key, ...]) -> Ints:
@@ -200,7 +201,8 @@ class _Columns:
         return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
-def _flag(condition: str) -> str:
+def flag_sql(condition: str) -> str:
+    """SQL of 1 where a condition holds, 0 where it does not, NULL where it is not known."""
     return f"({condition})::TINYINT"
 
 

@@ -124,7 +124,8 @@ class Source:
             if self.engine is not None:
                 yield from self._theirs(self.engine, sql).to_arrow_reader(rows)
                 return
-            self.con.execute(f"SET preserve_insertion_order = {not freely}")
+            if freely:
+                self.con.execute("SET preserve_insertion_order = false")
             yield from self.con.sql(sql).to_arrow_reader(rows)
         except duckdb.Error as error:
             raise reading_error(error, self.label) from error

@@ -25,7 +25,7 @@ from audit.histograms import (
 )
 from audit.levels import sorted_levels
 from audit.metrics import BEYOND, BY_PREDICTED, LOGITS, RUNGS, SUMS
-from audit.packed import Key, Sums, add_up, no_rows
+from audit.packed import Key, Sums, add_up, flag_sql, no_rows
 from audit.predictions import Predictions
 from audit.shards import SHARDS, sharded
 
@@ -210,10 +210,6 @@ def merge_tallies(tallies: Sequence[Tally]) -> Tally:
 _SHARD = Key("shard", "shard", SHARDS)
 
 
-def _flag(condition: str) -> str:
-    return f"({condition})::TINYINT"
-
-
 # The interval score of a 90 % interval: its width, and 2 / .1 = 20 years for a year outside.
 _OUTSIDE = (  # as CASE, which DuckDB computes in half the time of `greatest`
     "CASE WHEN age_true < age_low THEN age_low - age_true "
@@ -224,27 +220,27 @@ _Z = "least(greatest((age_true - age_pred) / age_std, -1000), 1000)"
 # What each row of `faces` adds: a whole number, or NULL for nothing. Who adds up other rows gives
 # their columns the same names.
 VALUE_SQL: Mapping[str, str] = {
-    "age_n": _flag("error IS NOT NULL"),
+    "age_n": flag_sql("error IS NOT NULL"),
     "age_abs": "abs(error)",
     "age_err": "error",
     "age_sq": "error::BIGINT * error",
-    "age_hit5": _flag("abs(error) <= 500"),
+    "age_hit5": flag_sql("abs(error) <= 500"),
     "age_years": "CASE WHEN error IS NOT NULL THEN floor(age_true * 100 + 0.5)::INTEGER END",
-    "age_int": _flag("error IS NOT NULL AND age_true = floor(age_true)"),
-    "iv_n": _flag("age_low IS NOT NULL"),
-    "iv_hit": _flag("age_true BETWEEN age_low AND age_high"),
+    "age_int": flag_sql("error IS NOT NULL AND age_true = floor(age_true)"),
+    "iv_n": flag_sql("age_low IS NOT NULL"),
+    "iv_hit": flag_sql("age_true BETWEEN age_low AND age_high"),
     "iv_width": "floor((age_high - age_low) * 100 + 0.5)::BIGINT",
-    "iv_below": _flag("age_true < age_low"),
+    "iv_below": flag_sql("age_true < age_low"),
     # `least` and `greatest` pass over NULL, so rows without must be told apart
     "iv_winkler": f"CASE WHEN age_low IS NOT NULL THEN floor({_WINKLER} * 100 + 0.5)::BIGINT END",
-    "std_n": _flag("error IS NOT NULL AND age_std IS NOT NULL"),
+    "std_n": flag_sql("error IS NOT NULL AND age_std IS NOT NULL"),
     "std_z2": "CASE WHEN error IS NOT NULL AND age_std IS NOT NULL "
     f"THEN floor({_Z} * {_Z} * 1e4 + 0.5)::BIGINT END",
-    "female_n": _flag("y = 1 AND called IS NOT NULL"),
-    "female_called": _flag("y = 1 AND called = 1"),
-    "male_n": _flag("y = 0 AND called IS NOT NULL"),
-    "male_called": _flag("y = 0 AND called = 1"),
-    "score_n": _flag("f IS NOT NULL"),
+    "female_n": flag_sql("y = 1 AND called IS NOT NULL"),
+    "female_called": flag_sql("y = 1 AND called = 1"),
+    "male_n": flag_sql("y = 0 AND called IS NOT NULL"),
+    "male_called": flag_sql("y = 0 AND called = 1"),
+    "score_n": flag_sql("f IS NOT NULL"),
     "score_resid": "floor((y - f) * 1e6 + 0.5)::INTEGER",
     "score_brier": "floor((y - f) * (y - f) * 1e6 + 0.5)::INTEGER",
     "score_var": "floor(f * (1 - f) * 1e6 + 0.5)::INTEGER",
