@@ -33,7 +33,8 @@ from reports.filters import (
     write_url,
 )
 from reports.opening import site_notes
-from reports.view import View, images_folder, stamp_of
+from reports.thumbnails import images_folder
+from reports.view import View, stamp_of
 
 if TYPE_CHECKING:
     from model.ready import Ready

@@ -33,6 +33,7 @@ CONDITIONS = (
     *("picture_ita", "picture_skin_tone", "picture_side", "picture_bits_per_pixel"),
     "picture_copy",
 )
+IMAGES_KEY = "faceaudit.images"  # in the metadata of a Parquet: the folder of its pictures
 TALLY_KEY = "faceaudit.tally"  # in the metadata of a Parquet: it holds counts, not rows
 CONDITION_WORDS = ("picture_skin_tone", "picture_copy")  # the others are numbers
 FEMALE = frozenset({"1", "f", "female", "woman"})

@@ -100,7 +100,11 @@ def _predictions_argument(parser: argparse.ArgumentParser, *, also: str = "") ->
 def _audit_arguments(parser: argparse.ArgumentParser) -> None:
     _predictions_argument(parser, also="; or a tally")
     parser.add_argument("--out", type=Path, required=True, help="output folder")
-    parser.add_argument("--images", type=Path, help="folder that `image` is relative to")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        help="folder that `image` is relative to (as `predict` stored it, or the table's)",
+    )
     parser.add_argument("--history", type=Path, help="history.csv of a training, for its curves")
     parser.add_argument("--seed", type=int, help="seed of everything drawn by lot (0)")
     _row_options(parser)

@@ -36,6 +36,7 @@ from audit.files import write_text
 from audit.findings import find
 from audit.groups import CROSS, Groups, crossings, gather, with_tails
 from audit.histograms import FRAMES
+from audit.images import images_of, seen_from
 from audit.metrics import METRICS
 from audit.normalised import write_normalised
 from audit.notes import LEAKY, Facts, without_lines
@@ -74,7 +75,8 @@ def run_audit(
     or of many (docs/sites.md), which brings the settings that shaped its counts and no rows; or the
     `scan` of any, which brings its settings.
     history: the training's curves, carried into the result. images: the folder that `image` is
-    relative to, noted for renderers. out: gets `predictions.parquet` and `result.json`.
+    relative to (`audit.images` says which where it is not given), noted for renderers.
+    out: gets `predictions.parquet` and `result.json`.
     engine: where the rows are read and added up, see `audit.engines`.
 
     Raises InputError for a table that cannot be audited, and with `settings.strict` for rows that
@@ -94,7 +96,9 @@ def run_audit(
     tables["history"] = pd.DataFrame() if history is None else history
     info = _info(facts, tally, settings)
     tables["findings"] = table("findings", find(tables, info))
-    info["run"] = _this_run(scanned, images=images)
+    if images is None and scanned.predictions is not None:
+        images = images_of(scanned.predictions)
+    info["run"] = _this_run(scanned, images=images and seen_from(out, images))
     info["run"]["notes"] = list(facts.notes)
     if scanned.site is not None:
         info["run"]["sites"] = about_sites(scanned.site)

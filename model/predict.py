@@ -111,7 +111,9 @@ def _write(
             age_pred=rows["age_pred"].tolist(),
             gender_score=rows["gender_score"].tolist(),
         )
-    write_predictions(rows, out, config=model.config, recalibration=recalibration)
+    write_predictions(
+        rows, out, config=model.config, images=table.root, recalibration=recalibration
+    )
 
 
 def faces_of(model: Ready, table: FaceTable, *, split: str) -> pd.DataFrame:

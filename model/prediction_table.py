@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audit.contract import CONDITIONS
+from audit.contract import CONDITIONS, IMAGES_KEY
 from audit.corrections import METADATA, Recalibration
 from audit.files import write_atomic, write_text
 from model.conditions import conditions_of
@@ -59,9 +60,13 @@ def write_predictions(
     out: Path,
     *,
     config: Mapping[str, Any],
+    images: Path,
     recalibration: Recalibration | None = None,
 ) -> Path:
-    """Write `rows` to `out` (.parquet or .csv), atomically; metadata name model, run and map."""
+    """Write `rows` to `out` (.parquet or .csv), atomically.
+
+    Metadata of the Parquet name model, run, map and the folder `images` that pictures lie in.
+    """
     if out.suffix == ".csv":
         return write_text(out, rows.to_csv(index=False, lineterminator="\n"))
     about = {
@@ -77,6 +82,7 @@ def write_predictions(
     metadata |= {
         b"faceaudit.model": about["model"].encode(),
         b"faceaudit.run": about["run"].encode(),
+        IMAGES_KEY.encode(): os.fsencode(images.resolve()),
     }
     if recalibration is not None:
         metadata[METADATA.encode()] = f"{recalibration.digest} {recalibration.words()}".encode()

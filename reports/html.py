@@ -29,6 +29,7 @@ from reports.opening import Finding, opening
 from reports.stress import stress_section
 from reports.tables import in_words, is_number
 from reports.theme import DARKENED, LOOKS, Drawn, plain
+from reports.thumbnails import images_folder
 
 ACROSS = {"full": 1, "half": 2, "third": 3}
 FINDINGS = 8  # that stand open
@@ -58,6 +59,7 @@ def write_report(
     damaged.
     """
     stress = StressResult.load(folder)
+    images = images or images_folder(result, folder)
     page = render_report(result, images=images, thumbnails=thumbnails, stress=stress)
     return write_text(folder / "report.html", page)
 
@@ -72,7 +74,7 @@ def render_report(
     """The report as HTML: the same bytes for the same result.
 
     thumbnails: at most so many small pictures, read from inside `images` (default: the folder the
-    result names), are embedded, with a notice; none by default.
+    result names, where it is there), are embedded, with a notice; none by default.
     """
     plotly = _plotly_packed()
     first = opening(result)
@@ -200,26 +202,25 @@ def _lists(
         "gender_wrong": "Genders called wrongly, the surest first",
         "sample": "Sample predictions, drawn at random",
     }
-    named = result.info["run"].get("paths", {}).get("images")
-    images = images or (Path(named) if named else None)
-    asked = thumbnails > 0 and images is not None
-    each = -(-thumbnails // len(titles)) if asked else 0
-    left, lists = thumbnails, []
+    images = images or images_folder(result, Path())
+    shown = thumbnails if images else 0
+    each = -(-shown // len(titles))
+    left, lists = shown, []
     for name, title in titles.items():
         rows = result.worst[result.worst["list"] == name]
-        if rows.empty or (name == "sample" and not asked):
+        if rows.empty or (name == "sample" and not shown):
             continue
-        cards = face_cards(rows.head(min(each, left)), images=images) if asked else []
+        cards = face_cards(rows.head(min(each, left)), images=images) if shown else []
         left -= len(cards)
         table = None if name == "sample" else face_table(rows, about=name)
         lists.append(FaceList(name, title, cards, table))
     if any(card.picture for shown in lists for card in shown.cards):
         return lists, ""
-    return lists, _NONE_FOUND if asked else _NOT_ASKED
+    return lists, _NONE_FOUND if thumbnails else _NOT_ASKED
 
 
 _NOT_ASKED = "Pictures are not part of this report."
-_NONE_FOUND = "Pictures were asked for, but none was found in the folder of images."
+_NONE_FOUND = "Pictures were asked for, but none was found: name their folder with --images."
 
 
 def _provenance(result: AuditResult) -> list[tuple[str, str]]:

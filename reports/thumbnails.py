@@ -17,12 +17,26 @@ from PIL import Image, ImageOps
 from audit.errors import InputError, MachineError
 from audit.files import write_atomic
 from audit.held import held
+from audit.result import AuditResult
 
 CARD_SIDE = 208  # pixels: a card's picture on a screen of double density, to the next 16
 LARGE_SIDE = 800
 MOST_PIXELS = 50_000_000  # read from the header; a larger picture is not decoded
 _QUALITY = 82
 _RULE = b"thumbnail 1"  # changes when the same picture would give other bytes
+
+
+def images_folder(result: AuditResult, folder: Path) -> Path | None:
+    """The folder that picture paths are relative to, as the audit in `folder` noted it.
+
+    A relative one leads from there; older audits noted it from where they were run.
+    None where it is not known or not there.
+    """
+    named = (result.info.get("run", {}).get("paths") or {}).get("images")
+    if not named:
+        return None
+    path = Path(str(named))
+    return next((place for place in (folder / path, path) if place.is_dir()), None)
 
 
 def picture_path(images: Path, image: str) -> Path | None:

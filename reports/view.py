@@ -62,15 +62,3 @@ def stamp_of(path: Path) -> tuple[int, int]:
     except OSError:
         return 0, 0
     return stat.st_mtime_ns, stat.st_size
-
-
-def images_folder(result: AuditResult, folder: Path) -> Path | None:
-    """The folder that picture paths are relative to, as the audit recorded it.
-
-    A relative one is looked for beside the audit, then where the command runs, as it was given.
-    """
-    named = (result.info.get("run", {}).get("paths") or {}).get("images")
-    if not named:
-        return None
-    path = Path(str(named))
-    return next((place for place in (folder / path, path) if place.is_dir()), None)

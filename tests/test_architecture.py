@@ -26,7 +26,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"audit.apart", "audit.marked"},
     {"audit.features", "audit.slices", "audit.notes", "audit.corrections", "audit.paired"},
     {"audit.predictions", "audit.packed", "audit.clusters"},
-    {"audit.histograms", "audit.corrected", "audit.normalised"},
+    {"audit.histograms", "audit.corrected", "audit.normalised", "audit.images"},
     {"audit.tally"},
     {"audit.worst"},
     {"audit.sites"},

@@ -39,9 +39,8 @@ from reports.gallery import age_words, card, error_words, gender_words, spoken
 from reports.pointing import Pointed, levels_of, pointed_at
 from reports.ranges import MOST_CORNERS, area_url, plain_label, read_area
 from reports.tables import as_csv, file_name
-from reports.thumbnails import picture_path
+from reports.thumbnails import images_folder, picture_path
 from reports.thumbnails import thumbnails as make_thumbnails
-from reports.view import images_folder
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = "<img src=x onerror=alert(1)>"

@@ -69,8 +69,10 @@ def test_the_same_faces_give_the_same_bytes(predictions, run, table, tmp_path):
     assert again.read_bytes() == predictions.read_bytes()
 
 
-def test_the_metadata_name_the_model_and_the_run(predictions, run):
-    about = json.loads(pq.read_schema(predictions).metadata[b"faceaudit"])
+def test_the_metadata_name_the_model_the_run_and_the_folder_of_pictures(predictions, run, table):
+    metadata = pq.read_schema(predictions).metadata
+    assert metadata[b"faceaudit.images"].decode() == str(table.root.resolve())
+    about = json.loads(metadata[b"faceaudit"])
     run_id = json.loads((run / "config.json").read_text())["run_id"]
     assert about["run"] == run_id
     assert about["model"] == f"compact {run_id}"

@@ -1,0 +1,101 @@
+"""Pictures are found without being asked for: as `predict` stored them, or beside the table."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from audit.cli import main
+from audit.contract import IMAGES_KEY
+from audit.images import seen_from
+from audit.result import AuditResult
+from audit.run import run_audit
+from reports.thumbnails import images_folder
+
+N = 60
+
+
+@pytest.fixture
+def faces(tmp_path):
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for i in range(N):
+        Image.new("RGB", (32, 32), (4 * i, 90, 200)).save(folder / f"{i}.jpg")
+    return folder
+
+
+def rows():
+    return pd.DataFrame(
+        {
+            "sample_id": [f"s{i}" for i in range(N)],
+            "image": [f"{i}.jpg" for i in range(N)],
+            "age_true": [20.0 + i for i in range(N)],
+            "age_pred": [22.0 + i % 7 * 3 for i in range(N)],
+            "race": ["Black", "White"] * (N // 2),
+        }
+    )
+
+
+def stored_with(path, folder):
+    table = pa.Table.from_pandas(rows(), preserve_index=False)
+    metadata = {**table.schema.metadata, IMAGES_KEY.encode(): str(folder).encode()}
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    return path
+
+
+def noted(out):
+    return AuditResult.load(out).info["run"]["paths"]["images"]
+
+
+def test_the_folder_that_predict_stored_is_used(faces, tmp_path, capsys):
+    table = stored_with(tmp_path / "run" / "p.parquet", faces)
+    assert main(["audit", str(table), "--out", str(tmp_path / "a"), "--thumbnails", "3"]) == 0
+    assert noted(tmp_path / "a") == str(faces)
+    assert "data:image/jpeg" in (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_stored_folder_that_is_gone_leaves_the_tables_own(faces, tmp_path):
+    table = stored_with(faces / "p.parquet", tmp_path / "gone")
+    run_audit(table, out=tmp_path / "a")
+    assert noted(tmp_path / "a") == str(faces)
+
+
+def test_a_table_beside_its_pictures_needs_no_option_and_any_place_to_look_from(
+    faces, tmp_path, monkeypatch, capsys
+):
+    rows().to_csv(faces / "p.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    assert main(["audit", "faces/p.csv", "--out", "a", "--thumbnails", "3"]) == 0
+    assert noted(tmp_path / "a") == str(Path("..", "faces"))
+    assert "data:image/jpeg" in Path("a/report.html").read_text(encoding="utf-8")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    found = images_folder(AuditResult.load(tmp_path / "a"), tmp_path / "a")
+    assert found is not None
+    assert found.resolve() == faces
+    assert main(["report", str(tmp_path / "a"), "--thumbnails", "3"]) == 0
+    assert "data:image/jpeg" in (tmp_path / "a/report.html").read_text(encoding="utf-8")
+
+
+def test_without_a_column_of_pictures_or_a_file_no_folder_is_made_up(faces, tmp_path):
+    rows().drop(columns="image").to_csv(faces / "p.csv", index=False)
+    run_audit(faces / "p.csv", out=tmp_path / "a")
+    run_audit(rows(), out=tmp_path / "b")
+    assert noted(tmp_path / "a") is None
+    assert noted(tmp_path / "b") is None
+
+
+def test_a_named_folder_goes_before_all(faces, tmp_path):
+    run_audit(stored_with(tmp_path / "p.parquet", tmp_path), out=tmp_path / "a", images=faces)
+    assert noted(tmp_path / "a") == str(faces)
+
+
+def test_a_relative_folder_is_noted_from_the_audit_where_there_is_one(tmp_path):
+    assert seen_from(None, Path("faces")) == Path("faces")
+    assert seen_from(Path("out/a"), Path("faces")) == Path("../../faces")
+    assert seen_from(Path("out"), tmp_path) == tmp_path
