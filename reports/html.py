@@ -27,7 +27,7 @@ from reports.figures import SECTIONS, Section
 from reports.forest import SMALL_MOST, small_forest
 from reports.opening import Finding, opening
 from reports.stress import stress_section
-from reports.tables import in_words, is_number
+from reports.tables import in_words, is_number, unbroken
 from reports.theme import DARKENED, LOOKS, Drawn, plain
 from reports.thumbnails import images_folder
 
@@ -94,6 +94,7 @@ def render_report(
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
+    environment.filters["unbroken"] = unbroken
     lists, pictures = _lists(result, images=images, thumbnails=thumbnails)
     return environment.get_template("report.html").render(
         csp=_policy(script, _plotly_text()),

@@ -24,7 +24,7 @@ from reports.faces_page import draw_faces, empty, errors_page
 from reports.marking import marks_section
 from reports.opening import Finding, Tile, opening, site_notes
 from reports.pointing import Pointed
-from reports.tables import contrast_words
+from reports.tables import contrast_words, unbroken
 from reports.theme import Drawn
 from reports.view import View
 
@@ -56,7 +56,7 @@ def overview_page(view: View) -> None:
     tiles = "".join(map(_tile, first.tiles))
     st.html(
         f'<h1 class="audit">{escape(first.title)}</h1><p class="about">{escape(first.about)}</p>'
-        f'<p class="verdict">{escape(first.verdict)}</p><div class="tiles">{tiles}</div>'
+        f'<p class="verdict">{unbroken(first.verdict)}</p><div class="tiles">{tiles}</div>'
     )
     st.html("<h2>Findings</h2>" + ("" if first.findings else "<p>No other finding.</p>"))
     findings = [partial(_finding, view, f, place=i) for i, f in enumerate(first.findings)]
@@ -87,7 +87,7 @@ def _finding(view: View, finding: Finding, *, place: int) -> None:
         words, picture = st.columns([3, 2], gap="medium")
         with words:
             st.html(
-                f'<p class="finding">{escape(finding.sentence)}</p>'
+                f'<p class="finding">{unbroken(finding.sentence)}</p>'
                 f'<p class="how">{escape(finding.figures)}</p>'
             )
             if view.rows is not None and finding.feature and finding.group:

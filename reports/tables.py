@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from audit import words
 from audit.metrics import METRICS
@@ -222,6 +223,16 @@ _WORDS = {
         "groups help age gender correction fitted_on quantile by"
     ).split()
 } | {"Face"}
+
+
+def unbroken(text: str) -> Markup:
+    """`text` as HTML in which no line ends within a group of ages (0-2) or an interval."""
+    span = Markup('<span class="whole">{}</span>')
+    parts = _UNBROKEN.split(text)  # every second one is a match
+    return Markup("").join(span.format(part) if i % 2 else part for i, part in enumerate(parts))
+
+
+_UNBROKEN = re.compile(r"(\d+-\d+|\[[^\]]*\])")
 
 
 def metric_words(metric: str) -> str:

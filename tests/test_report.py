@@ -21,7 +21,7 @@ from reports.faces import age_words, face_cards, face_table, gender_words
 from reports.figures import SECTIONS
 from reports.html import render_report, write_report
 from reports.opening import opening
-from reports.tables import HEADINGS, in_words, is_number
+from reports.tables import HEADINGS, in_words, is_number, unbroken
 
 RESULT = example_result()
 PATIENCE = 120.0  # seconds: figures are drawn in idle moments, and a busy machine has few
@@ -506,3 +506,14 @@ def test_the_words_come_before_the_scripts(html):
     for words in ("What cannot be concluded", "Settings and provenance"):
         assert html.index(words) < first_script
     assert html.index("</main>") < html.index('id="plotly"')
+
+
+def test_no_line_ends_within_a_group_of_ages_or_an_interval_and_words_stay_words():
+    text = unbroken("Worse for <b> × 0-2 than all [2.9, 9.1], by the well-known rule.")
+    assert str(text) == (
+        'Worse for &lt;b&gt; × <span class="whole">0-2</span> than all '
+        '<span class="whole">[2.9, 9.1]</span>, by the well-known rule.'
+    )
+    said = RESULT.findings.assign(sentence="Worse for 0-2 [2.9, 9.1].")
+    page = Page(render_report(replace(RESULT, findings=said)))
+    assert [t for _, t in page.all("span", **{"class": "whole"})][:2] == ["0-2", "[2.9, 9.1]"]
