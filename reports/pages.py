@@ -131,7 +131,8 @@ def _slice(view: View, row: dict[str, Any], *, place: int) -> None:
     words = f"{contrast_words(row)}; {count(row['n'])} faces"
     with st.container(key=f"slice_{place}", horizontal=True, vertical_alignment="center"):
         st.html(
-            f'<p class="finding">{escape(str(row["group"]))}</p><p class="how">{escape(words)}</p>'
+            f'<p class="finding">{escape(str(row["group"]))}</p>'
+            f'<p class="how wide">{escape(words)}</p>'
         )
         if view.rows is not None:
             found = Pointed(str(row["feature"]), str(row["group"]), str(row["metric"]))
