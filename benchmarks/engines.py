@@ -6,11 +6,10 @@ Rows are drawn (audit.synthetic); `info.run` aside, every line must show one and
 `result.json`. CPU seconds are those of all processes, Java's too, start to end: figures of a table
 this small are mostly Spark's start and its forty small questions, not its speed.
 
-Measured 2026-11-26, x86_64, 2 cores shared with other work, 1,000,000 rows, Spark 4.3, Java 17.
-One digest of result.json and one of the tally in all of these, CPU seconds behind each: DuckDB from
-CSV on 1 thread 32.0, on 2 threads 31.9; from Parquet 14.3 and 13.9; three parts tallied, merged and
-audited 18.7; Spark `local[2]` from Parquet 93.7, from CSV 246.5. The three parts were run again by
-themselves, as one person stood in two of them at first: people are counted part by part.
+Measured 2026-11-27, x86_64, 2 cores shared with other work, 1,000,000 rows, Spark 4.3, Java 17, one
+run from start to end. One digest of result.json and one of the tally in all of these, CPU seconds
+behind each: DuckDB from CSV on 1 thread 21.2, on 2 threads 22.0; from Parquet 11.7 and 13.0; three
+parts tallied, merged and audited 21.8; Spark `local[2]` from Parquet 107.6, from CSV 309.5.
 """
 
 import argparse
