@@ -9,11 +9,10 @@ import pandas as pd
 from audit.cohorts import FOUND, Compared
 from audit.groups import FEW_BELOW
 from audit.metrics import METRICS
-from audit.words import MINUS, count, in_unit, interval, score, years
+from audit.words import count, in_unit, interval, score, years
 from reports import lookup
-from reports.tables import metric_words
+from reports.tables import gap_words, metric_words, signed_gap
 
-_UNITS = {"years": "years", "share": "points", "score": ""}
 _STATES = {"suppressed": "fewer than 10 people", "undefined": "no such face"}
 _CHOSEN = (
     "These faces were chosen by what the model did ({}), so their figures follow from the choice: "
@@ -49,7 +48,7 @@ def title(found: Compared) -> str:
             else f"No difference found within the margins of {len(verdicts)} metrics"
         )
     named = ", ".join(
-        f"{metric_words(r.metric).lower()} {_gap(r.difference, r.metric)}"
+        f"{metric_words(r.metric).lower()} {gap_words(r.difference, r.metric)}"
         for r in lookup.each(apart)
     )
     return f"A difference was found in {len(apart)} of {len(verdicts)} metrics: {named}"
@@ -119,24 +118,8 @@ def _apart(row: dict[str, Any]) -> str:
     if pd.isna(row["difference"]):
         return "–"
     key = str(row["metric"])
-    ends = ", ".join(_signed(row[f"difference_{end}"], key) for end in ("low", "high"))
-    return f'<b>{_gap(row["difference"], key)}</b><br><span class="range">[{ends}]</span>'
-
-
-def _gap(x: float, key: str) -> str:
-    """A difference with its sign and unit: shares differ by points."""
-    unit = _UNITS[METRICS[key].unit]
-    return f"{_signed(x, key)} {unit}".strip()
-
-
-def _signed(x: float, key: str) -> str:
-    unit = METRICS[key].unit
-    if unit == "years":
-        return years(x, signed=True)
-    if unit == "share":
-        return f"{round(100 * x, 1) + 0.0:+.1f}".replace("-", MINUS)
-    sign = MINUS if round(x, 3) < 0 else "+"
-    return sign + score(abs(x))
+    ends = ", ".join(signed_gap(row[f"difference_{end}"], key) for end in ("low", "high"))
+    return f'<b>{gap_words(row["difference"], key)}</b><br><span class="range">[{ends}]</span>'
 
 
 def _verdict(row: dict[str, Any]) -> str:

@@ -241,17 +241,38 @@ def metric_words(metric: str) -> str:
 
 
 def contrast_words(one: Mapping[str, Any]) -> str:
-    """`Mean absolute age error 9.1 years, 5.0 years for everyone else: a difference of ...`.
+    """`Mean absolute age error 9.1 years, 5.0 for everyone else: a difference of +4.1 years [...]`.
 
     one: metric, value, complement_value, difference, and low and high, which are the difference's.
     """
-    unit = METRICS[one["metric"]].unit
+    metric = str(one["metric"])
+    unit = METRICS[metric].unit
+    value, other = (words.in_unit(one[name], unit) for name in ("value", "complement_value"))
+    ends = ", ".join(signed_gap(one[end], metric) for end in ("low", "high"))
+    value += " years" if unit == "years" else ""
     return (
-        f"{metric_words(one['metric'])} {words.in_unit(one['value'], unit)}, "
-        f"{words.in_unit(one['complement_value'], unit)} for everyone else: a difference of "
-        f"{words.in_unit(one['difference'], unit, signed=True)} "
-        f"{words.interval(one['low'], one['high'], unit, signed=True)}"
+        f"{metric_words(metric)} {value}, {other} for everyone else: "
+        f"a difference of {gap_words(one['difference'], metric)} [{ends}]"
     )
+
+
+def gap_words(x: float, metric: str) -> str:
+    """A difference with its sign and unit: shares differ by points, not by percent."""
+    return f"{signed_gap(x, metric)} {_UNITS[METRICS[metric].unit]}".strip()
+
+
+def signed_gap(x: float, metric: str) -> str:
+    """A difference with its sign alone: `+4.1`, points of a share, `+.058`."""
+    unit = METRICS[metric].unit
+    if unit == "years":
+        return words.years(x, signed=True)
+    if unit == "share":
+        return f"{round(100 * x, 1) + 0.0:+.1f}".replace("-", words.MINUS)
+    sign = words.MINUS if round(x, 3) < 0 else "+"
+    return sign + words.score(abs(x))
+
+
+_UNITS = {"years": "years", "share": "points", "score": ""}
 
 
 def _order(table: pd.DataFrame) -> list[str]:

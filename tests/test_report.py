@@ -21,7 +21,7 @@ from reports.faces import age_words, face_cards, face_table, gender_words
 from reports.figures import SECTIONS
 from reports.html import render_report, write_report
 from reports.opening import opening
-from reports.tables import HEADINGS, in_words, is_number, unbroken
+from reports.tables import HEADINGS, contrast_words, in_words, is_number, unbroken
 
 RESULT = example_result()
 PATIENCE = 120.0  # seconds: figures are drawn in idle moments, and a busy machine has few
@@ -517,3 +517,16 @@ def test_no_line_ends_within_a_group_of_ages_or_an_interval_and_words_stay_words
     said = RESULT.findings.assign(sentence="Worse for 0-2 [2.9, 9.1].")
     page = Page(render_report(replace(RESULT, findings=said)))
     assert [t for _, t in page.all("span", **{"class": "whole"})][:2] == ["0-2", "[2.9, 9.1]"]
+
+
+def test_years_have_their_name_and_shares_differ_by_points_not_by_percent():
+    age = {"metric": "age_mae", "value": 9.1, "complement_value": 5.2}
+    gender = {"metric": "gender_accuracy", "value": 0.686, "complement_value": 0.952}
+    assert contrast_words(age | {"difference": 3.9, "low": 2.5, "high": 5.3}) == (
+        "Mean absolute age error 9.1 years, 5.2 for everyone else: "
+        "a difference of +3.9 years [+2.5, +5.3]"
+    )
+    assert contrast_words(gender | {"difference": -0.266, "low": -0.35, "high": -0.18}) == (
+        "Gender accuracy 68.6\u00a0%, 95.2\u00a0% for everyone else: "
+        "a difference of \u221226.6 points [\u221235.0, \u221218.0]"
+    )
