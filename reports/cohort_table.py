@@ -9,9 +9,9 @@ import pandas as pd
 from audit.cohorts import FOUND, Compared
 from audit.groups import FEW_BELOW
 from audit.metrics import METRICS
-from audit.words import count, in_unit, interval, score, years
+from audit.words import count, in_unit, interval
 from reports import lookup
-from reports.tables import gap_words, metric_words, signed_gap
+from reports.tables import gap_words, metric_words, signed_gap, unsigned_gap
 
 _STATES = {"suppressed": "fewer than 10 people", "undefined": "no such face"}
 _CHOSEN = (
@@ -129,12 +129,6 @@ def _verdict(row: dict[str, Any]) -> str:
     if said == FOUND:
         return f"<b>{FOUND}</b>"
     if str(said).endswith("within margin"):
-        return f"{escape(str(said))} of {_margin(row['margin'], str(row['metric']))}"
+        unit = METRICS[str(row["metric"])].unit
+        return f"{escape(str(said))} of {unsigned_gap(row['margin'], unit)}"
     return escape(str(said))
-
-
-def _margin(margin: float, key: str) -> str:
-    unit = METRICS[key].unit
-    if unit == "years":
-        return f"{years(margin)} years"
-    return f"{100 * margin:.1f} points" if unit == "share" else score(margin)

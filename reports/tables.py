@@ -331,7 +331,7 @@ def _writer(column: str, row: Mapping[str, Any]) -> Callable[[float], str]:
     if column in (*_IN_UNIT, "interval") and metric in METRICS:
         found = METRICS[str(metric)]
         if column in _GAPS:
-            return lambda x: _gap(x, found.unit)
+            return lambda x: unsigned_gap(x, found.unit)
         signed = found.better == "zero"
         return lambda x: words.in_unit(x, found.unit, signed=signed)
     if column in ("predicted", "observed", "interval"):
@@ -348,7 +348,7 @@ def _verdict(row: Mapping[str, Any]) -> str:
     return f"{row['verdict']}; seen from {_writer('detectable', row)(row['detectable'])}"
 
 
-def _gap(x: float, unit: str) -> str:
+def unsigned_gap(x: float, unit: str) -> str:
     """A difference with its unit: shares differ by points, not by percent."""
     if unit == "share":
         return f"{100 * x:.1f} points".replace("-", words.MINUS)
