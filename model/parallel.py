@@ -1,5 +1,6 @@
 """One process, or several under `torchrun`: who I am, how we share work, who writes."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # see `_leave`
 
 from audit.errors import InputError
 from model.threads import processes
@@ -77,4 +79,17 @@ def world(device: str, *, patience: timedelta | None = None) -> Iterator[World]:
     try:
         yield World(dist.get_rank(), size, chosen)
     finally:
-        dist.destroy_process_group()
+        _leave()
+
+
+def _leave() -> None:
+    """Ends the process group, its threads with it.
+
+    They end with the last reference. A thread of gloo that outlives the interpreter aborts the
+    process ("terminate called without an active exception"), now and then, after all is done. Two
+    references would stay: of a wrapped network, which is part of a cycle, and of the defaults of
+    functions of `torch.distributed.nn`, which hold the group that there is when that is imported;
+    hence the import above, before there is any.
+    """
+    dist.destroy_process_group()
+    gc.collect()
