@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [  # a module may import only modules of an earlier line
     {"audit.errors"},
     {"audit.files", "audit.words", "audit.metrics", "audit.shards", "audit.lines", "audit.recent"},
+    {"audit.small_work"},
     {"audit.columns"},
     {"audit.gzip_blocks", "audit.parquet_pictures"},
     {"audit.tar_members"},
@@ -110,6 +111,7 @@ HOME = {
     "streamlit": "reports",
     "fairlearn": "audit",
     "duckdb": "audit",
+    "threadpoolctl": "audit",
     "pyspark": "audit",
     "ibis": "audit",
     "sqlglot": "audit",
