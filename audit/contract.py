@@ -142,16 +142,16 @@ def read_words_of(table: Table) -> Table:
     return Table(table.source, table.settings, table.columns, genders, words)
 
 
-def lay_typed(table: Table) -> None:
-    """Create the view `typed`: `raw` in the contract's columns, and the table's own beside them.
+def typed_sql(table: Table, raw: str = "raw") -> str:
+    """SQL of `typed`: `raw`, and beside it the contract's columns made of it.
 
-    row_at, sample_id, subject_id, image, split, the numbers, face and person (keys below 2^60: of
-    the sample, or its row; of the subject, or the face), gender_true and gender_pred as they stand
-    there, gender_level (code into `table.genders`), y (1 true female, 0 true male, else NULL),
-    called (the same for the call: by the score, else by gender_pred) and called_pred (by
-    gender_pred alone).
+    raw: what follows FROM. Columns beside those of `raw`: sample_id, subject_id, image, split, the
+    numbers, face and person (keys below 2^60: of the sample, or its row; of the subject, or the
+    face), gender_true and gender_pred as they stand there, gender_level (code into
+    `table.genders`), y (1 true female, 0 true male, else NULL), called (the same for the call: by
+    the score, else by gender_pred) and called_pred (by gender_pred alone).
     """
-    parts = ["row_at", *(c.sql for c in table.own.values())]
+    parts = raw_columns(table)
     for name in _TEXTS:
         column = table.columns.get(name)
         id_ = column is not None and name.endswith("_id")
@@ -174,18 +174,22 @@ def lay_typed(table: Table) -> None:
     parts.append(f"{_two_way(table, 'gender_true')} AS y")
     parts.append(f"{_two_way(table, 'gender_pred')} AS called_pred")
     threshold = f"{table.settings.threshold!r}::DOUBLE"
-    table.source.lay(
-        "typed",
+    return (
         f"SELECT *, coalesce(CASE WHEN isfinite(gender_score) "
         f"THEN (gender_score >= {threshold})::TINYINT END, called_pred) AS called "
-        f"FROM (SELECT {', '.join(parts)} FROM raw)",
+        f"FROM (SELECT {', '.join(parts)} FROM {raw})"
     )
+
+
+def raw_columns(table: Table) -> list[str]:
+    """The columns of `raw`."""
+    return ["row_at", *(c.sql for c in table.source.columns)]
 
 
 def typed_columns(table: Table) -> list[str]:
     """The columns of `typed`, in their order."""
     made = ("face", "person", "gender_level", "y", "called_pred", "called")
-    return ["row_at", *(c.sql for c in table.own.values()), *CONTRACT, *made]
+    return [*raw_columns(table), *CONTRACT, *made]
 
 
 def reasons(table: Table) -> list[tuple[str, str]]:
@@ -351,8 +355,9 @@ def no_id(table: Table, name: str, *, text: str | None = None) -> str:
     """SQL: whether an id is missing. text: SQL of it as text, where it does not go by its name."""
     text = text or name
     column = table.columns.get(name)
-    if column is not None and column.kind == "whole":  # no need to read a number as text
-        return f"{text} IS NULL"
+    if column is not None and column.kind == "whole":
+        # a face's key is made of the number itself; its text takes four times as long
+        return "face IS NULL" if text == "sample_id" else f"{text} IS NULL"
     return f"coalesce(trim({text}) = '' OR lower(trim({text})) IN ('nan', '<na>'), true)"
 
 

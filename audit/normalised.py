@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from audit.contract import CONDITION_WORDS, CONDITIONS
 from audit.files import write_atomic
 from audit.predictions import Predictions
-from audit.shards import SHARDS, sharded
+from audit.shards import SHARDS
 
 _ROW_GROUP = 100_000
 
 
-def write_normalised(predictions: Predictions, path: Path, *, most: int = 2_000_000) -> int:
+def write_normalised(
+    predictions: Predictions, path: Path, errors: pd.DataFrame, *, most: int = 2_000_000
+) -> int:
     """Write the audited rows as Parquet with page checksums, atomically; returns how many.
 
     Columns: sample_id, subject_id, image, split, the numbers of the contract (NULL where the table
@@ -23,11 +26,13 @@ def write_normalised(predictions: Predictions, path: Path, *, most: int = 2_000_
     gender_pred, every feature, age_group and age_group_pred as words. Rows stand in the order of
     the table. Above `most` rows: those read furthest off (up to a tenth of `most`), and persons
     drawn by lot for the rest.
+
+    errors: the tally's table of that name, of these rows.
     """
     words = _words(predictions)
     plain = [f"{sql} AS {name}" for name, sql in _PLAIN.items()]
     codes = [f"{code} AS w{i}" for i, (_, code, _) in enumerate(words)]
-    rows = "faces" if predictions.rows_audited <= most else _chosen(predictions, most)
+    rows = "faces" if predictions.rows_audited <= most else _chosen(predictions, errors, most)
     beside = _conditions(predictions)
     given = [f"{sql} AS {name}" for name, (_, sql) in beside.items()]
     sql = f"SELECT {', '.join([*plain, *given, *codes])} FROM {rows}{_in_order(predictions)}"
@@ -111,14 +116,11 @@ def _with_words(batch: pa.RecordBatch, words: Words, schema: pa.Schema) -> pa.Ta
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _chosen(predictions: Predictions, most: int) -> str:
+def _chosen(predictions: Predictions, errors: pd.DataFrame, most: int) -> str:
     """What follows FROM for a table too long to write whole: bounded memory, no sort of it."""
     far = most // 10
-    got = predictions.source.rows(
-        "SELECT bin, sum(n) OVER (ORDER BY bin DESC) FROM (SELECT abs(error) AS bin, "
-        "count(*) AS n FROM faces WHERE error IS NOT NULL GROUP BY 1) ORDER BY 1 DESC"
-    )
-    limit = min((b for b, above in got if above <= far), default=2**31)
+    beyond = errors.groupby("bin")["n"].sum()[::-1].cumsum()
+    least = beyond[beyond <= far].index.min()  # tenths of a year, rounded up
+    limit = 2**31 if beyond.empty or beyond.iloc[0] > far else 10 * (int(least) - 1) + 1
     lot = int((most - far) / predictions.rows_audited * SHARDS)
-    drawn = f"coalesce(abs(error), 0) >= {limit} OR shard < {lot}"
-    return f"{sharded('faces', 'person')} WHERE {drawn}"
+    return predictions.few(f"coalesce(abs(error), 0) >= {limit} OR shard < {lot}", key="person")

@@ -14,13 +14,14 @@ from audit.contract import (
     Table,
     breaches,
     check_ids,
-    lay_typed,
     map_names,
     no_id,
+    raw_columns,
     read_words_of,
     reasons,
     refuse,
     typed_columns,
+    typed_sql,
 )
 from audit.engines import DUCKDB, open_table
 from audit.errors import InputError
@@ -28,6 +29,7 @@ from audit.features import Feature, choose_features
 from audit.levels import UNKNOWN, cut_sql
 from audit.marked import LEFT_OUT, Mark, read_marks, reasons_of
 from audit.notes import FAR, LEAKY, UNMET, WITHHELD, Facts, leaky_rows, table_facts
+from audit.shards import sharded
 from audit.source import Source
 
 
@@ -39,7 +41,7 @@ class Predictions:
     with its level codes. `rows_left_out` (reason -> rows) and `rows_audited` add up to `rows_read`.
     facts: what else was counted, assumed and passed over. metadata: of the (first) Parquet.
     table: the source with its names mapped, of which `typed` holds every row; kept: SQL on `typed`,
-    whether a row is audited.
+    whether a row is audited; coding: SQL on `typed` of the codes.
 
     `faces` holds the audited rows: row_at, sample_id, subject_id, face and person (their keys, see
     `audit.shards`), image, split, the numbers of the contract (NULL where not finite), gender_level
@@ -61,6 +63,20 @@ class Predictions:
     facts: Facts
     table: Table
     kept: str
+    coding: Mapping[str, str]
+
+    def few(self, where: str, *, key: str) -> str:
+        """SQL of what follows FROM: of `sharded("faces", key)` the few rows that fulfil `where`.
+
+        DuckDB works out all columns of its views before it asks a condition that needs some of
+        them; the others are worked out for these rows alone.
+        """
+        rows = sharded("faces", key)
+        if self.source.engine is not None:  # a planner of its own
+            return f"(SELECT * FROM {rows} WHERE {where})"
+        raw = f"(SELECT {', '.join(raw_columns(self.table))} FROM {rows} WHERE {where})"
+        typed = f"({typed_sql(self.table, raw)})"
+        return sharded(f"({_faces_sql(self.table, self.kept, self.coding, typed)})", key)
 
     @property
     def con(self) -> duckdb.DuckDBPyConnection:
@@ -130,7 +146,7 @@ def open_predictions(
             "each face an id"
         )
     table = read_words_of(table)
-    lay_typed(table)
+    opened.lay("typed", typed_sql(table))
     marks = read_marks(Path(settings.without_marked)) if settings.without_marked else {}
     why = [*reasons(table), *reasons_of(marks, _name(table))]
     cells, small = _small_cells(table, why, min_cell) if min_cell > 1 else (0, [])
@@ -146,7 +162,8 @@ def open_predictions(
     kept = _none_of([(r, sql) for r, sql in why if r in left_out])
     coded, notes = choose_features(table, f"typed WHERE {kept}")
     codes = tuple(f"f{i}" for i in range(len(coded)))
-    _lay_faces(table, kept, dict(zip(codes, (c.sql for c in coded), strict=True)))
+    coding = dict(zip(codes, (c.sql for c in coded), strict=True))
+    opened.lay("faces", _faces_sql(table, kept, coding))
     counts[WITHHELD] = cells
     counts[UNMET] = len(marks) - _marked_rows(table, marks)
     counts[LEAKY] = leaky_rows(table, [pair for pair in why if pair[0] in left_out])
@@ -171,6 +188,7 @@ def open_predictions(
         ),
         table=table,
         kept=kept,
+        coding=coding,
     )
 
 
@@ -282,12 +300,15 @@ def _hold(table: Table, left_out: Mapping[str, int], audited: int, rows: int) ->
         )
 
 
-def _lay_faces(table: Table, kept: str, codes: Mapping[str, str]) -> None:
-    """Create the view `faces`; each expression is computed only where it is asked for."""
+def _faces_sql(table: Table, kept: str, coding: Mapping[str, str], typed: str = "typed") -> str:
+    """SQL of `faces`; each expression is computed only where it is asked for.
+
+    coding: SQL on `typed` of every feature's code. typed: what follows FROM.
+    """
     edges = table.settings.age_groups[1:]
     bounded = "isfinite(age_low) AND isfinite(age_high) AND isfinite(age_pred)"
     sample = _name(table)
-    coded = "".join(f", {sql} AS {name}" for name, sql in codes.items())
+    coded = "".join(f", {sql} AS {name}" for name, sql in coding.items())
     finite = {
         "sample_id": sample,
         "age_pred": "CASE WHEN isfinite(age_pred) THEN age_pred END",
@@ -300,19 +321,16 @@ def _lay_faces(table: Table, kept: str, codes: Mapping[str, str]) -> None:
     # `least` passes over NULL, so a missing reading must be told apart first.
     error = f"CASE WHEN age_pred IS NOT NULL THEN floor({near} * 100 + 0.5)::INTEGER END"
     group_pred = cut_sql("age_pred", edges)
-    table.source.lay(
-        "faces",
-        f"""
+    return f"""
         SELECT *,
           {error} AS error,
           {cut_sql("age_true", edges)} AS age_group,
           CASE WHEN age_pred IS NULL THEN -1 ELSE {group_pred} END::SMALLINT AS age_group_pred
         FROM (
           SELECT {columns}, CASE WHEN y IS NOT NULL THEN gender_score END AS f{coded}
-          FROM typed WHERE {kept}
+          FROM {typed} WHERE {kept}
         )
-        """,
-    )
+        """
 
 
 def _name(table: Table) -> str:

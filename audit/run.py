@@ -123,7 +123,7 @@ def _faces(scanned: Scan, out: Path | None) -> pd.DataFrame:
         return table("worst", []) if given is None else given[list(COLUMNS["worst"])]
     worst = worst_faces(scanned.predictions, scanned.settings, scanned.tally)
     if rows is not None:
-        write_normalised(scanned.predictions, rows)
+        write_normalised(scanned.predictions, rows, scanned.tally.errors)
     return worst
 
 

@@ -47,13 +47,14 @@ def ranked_faces(
     a scan of its own.
     """
     source = predictions.source
-    rows = sharded("faces", f"(face + {settings.seed} * {_STRIDE}) & {2**60 - 1}")
+    key = f"(face + {settings.seed} * {_STRIDE}) & {2**60 - 1}"
+    rows = sharded("faces", key)
     lists = [*_lists(settings, tally, top=top), _lot(source, rows, predictions.rows_audited)]
     columns = _columns(predictions)
     few = [one for one in lists if one.rows <= _FEW]
     bests = ", ".join(f"CASE WHEN {one.where} THEN {one.best} END AS {one.name}" for one in few)
     where = " OR ".join(f"({one.where})" for one in few)
-    source.hold("ranked", f"SELECT {columns}, {bests} FROM {rows} WHERE {where}")
+    source.hold("ranked", f"SELECT {columns}, {bests} FROM {predictions.few(where, key=key)}")
     kept = ", ".join(COLUMNS["worst"][2:])
     frames = []
     for one in lists:

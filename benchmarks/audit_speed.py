@@ -131,7 +131,7 @@ def scan(path: Path, out: Path, clock: Clock) -> dict[str, float]:
     with clock.step("scan: worst faces"):
         worst_faces(predictions, settings, tally)
     with clock.step("scan: write predictions.parquet"):
-        write_normalised(predictions, out / "scan.parquet")
+        write_normalised(predictions, out / "scan.parquet", tally.errors)
     sums = tally.cells.drop(columns=[*FEATURES, "shard"]).sum()
     return {
         "age_mae": sums["age_abs"] / sums["age_n"] / 100,

@@ -10,6 +10,7 @@ from audit.normalised import write_normalised
 from audit.predictions import FAR, open_predictions
 from audit.source import open_source
 from audit.synthetic import synthetic_predictions
+from audit.tally import tally_predictions
 
 AGES = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
 
@@ -533,11 +534,15 @@ def test_order_statistics_are_exact_however_they_are_found(monkeypatch, held):
 # The normalised table
 
 
+def write(read, path, **how):
+    return write_normalised(read, path, tally_predictions(read, AuditSettings()).errors, **how)
+
+
 def test_the_normalised_table_holds_every_audited_row_in_words(tmp_path):
     table = synthetic_predictions(300, seed=1, photos_per_person=2)
     read = opened(table, by=("race",))
     path = tmp_path / "out" / "predictions.parquet"
-    assert write_normalised(read, path) == 300
+    assert write(read, path) == 300
     frame = pd.read_parquet(path)
     assert frame["race"].astype(str).tolist() == table["race"].astype(str).tolist()
     assert frame["gender_true"].astype(str).tolist() == table["gender_true"].astype(str).tolist()
@@ -553,7 +558,7 @@ def test_the_normalised_table_holds_every_audited_row_in_words(tmp_path):
 
 def test_a_flipped_bit_in_the_normalised_table_does_not_read_silently(tmp_path):
     path = tmp_path / "p.parquet"
-    write_normalised(opened(synthetic_predictions(5000, seed=1)), path)
+    write(opened(synthetic_predictions(5000, seed=1)), path)
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 3] ^= 8
     path.write_bytes(bytes(raw))
@@ -564,7 +569,7 @@ def test_a_flipped_bit_in_the_normalised_table_does_not_read_silently(tmp_path):
 def test_a_table_too_long_is_written_as_its_worst_rows_and_whole_persons(tmp_path):
     table = synthetic_predictions(20_000, seed=1, photos_per_person=4)
     read = opened(table, by=("race",))
-    n = write_normalised(read, tmp_path / "p.parquet", most=2000)
+    n = write(read, tmp_path / "p.parquet", most=2000)
     frame = pd.read_parquet(tmp_path / "p.parquet")
     assert len(frame) == n
     assert 1500 < n < 2400
@@ -578,7 +583,7 @@ def test_a_table_too_long_is_written_as_its_worst_rows_and_whole_persons(tmp_pat
 def test_the_old_normalised_table_survives_a_failure(tmp_path, monkeypatch):
     path = tmp_path / "p.parquet"
     read = opened(synthetic_predictions(100, seed=1))
-    write_normalised(read, path)
+    write(read, path)
     before = path.read_bytes()
 
     def fail(*_):
@@ -586,7 +591,7 @@ def test_the_old_normalised_table_survives_a_failure(tmp_path, monkeypatch):
 
     monkeypatch.setattr("audit.normalised._with_words", fail)
     with pytest.raises(RuntimeError):
-        write_normalised(read, path)
+        write(read, path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["p.parquet"]
 
@@ -623,7 +628,7 @@ def test_conditions_that_nobody_named_are_written_beside_the_features(tmp_path):
     table.loc[3, "picture_brightness"] = np.nan
     for by in (None, ("race", "picture_brightness")):
         out = tmp_path / "out.parquet"
-        write_normalised(open_predictions(table, AuditSettings(by=by)), out)
+        write(open_predictions(table, AuditSettings(by=by)), out)
         rows = pd.read_parquet(out).set_index("sample_id")
         assert [c for c in rows if c in CONDITIONS] == (
             ["picture_brightness", "picture_copy"]
@@ -632,6 +637,6 @@ def test_conditions_that_nobody_named_are_written_beside_the_features(tmp_path):
         )
         assert rows.picture_copy.tolist() == table.picture_copy.tolist()
     assert rows.picture_brightness.dtype != float  # compared, so cut into levels
-    write_normalised(open_predictions(table, AuditSettings()), out)
+    write(open_predictions(table, AuditSettings()), out)
     rows = pd.read_parquet(out)
     assert rows.picture_brightness.equals(table.picture_brightness)
