@@ -16,6 +16,7 @@ from audit.source import Source
 
 Ints = NDArray[np.int64]
 
+NOTHING = "0"  # what a row adds where the table has no column for it
 _ROOM = 2**62  # what one packed key may count to
 _BATCH = 2**17  # rows added up at a time
 # Numbers that a dense table may hold: some at any rate, a few for each row, and no more than these.
@@ -52,8 +53,8 @@ class Key:
 class Sums:
     """A table to add up: what the rows that fulfil `where` are counted by, and what is added.
 
-    adds: column -> SQL of a row's whole number; a row where it is NULL adds nothing. flags: those
-    of them that are 1 or 0 in every row.
+    adds: column -> SQL of a row's whole number (or NOTHING); a row where it is NULL adds nothing.
+    flags: those of them that are 1 or 0 in every row.
     """
 
     keys: Sequence[Key]
@@ -121,7 +122,7 @@ class _Columns:
 
     def __init__(self, tables: Collection[Sums]) -> None:
         asked = [key.sql for table in tables for key in table.keys]
-        asked += [sql for table in tables for sql in table.adds.values()]
+        asked += [sql for table in tables for sql in table.adds.values() if sql != NOTHING]
         asked += [flag_sql(table.where) for table in tables if table.where != "true"]
         self._names = {sql: f"v{i}" for i, sql in enumerate(dict.fromkeys(asked))}
         self.shown = ", ".join(f"{sql} AS {name}" for sql, name in self._names.items())
@@ -214,11 +215,12 @@ class _Totals:
         self._keys = tuple(table.keys)
         self._sums = {n: np.zeros(table.size, dtype=np.int64) for n in ("n", *table.adds)}
         # "" stands for `n`, which every row adds 1 to
-        counts = [("n", ""), *((n, sql) for n, sql in table.adds.items() if n in table.flags)]
+        adds = {name: sql for name, sql in table.adds.items() if sql != NOTHING}
+        counts = [("n", ""), *((n, sql) for n, sql in adds.items() if n in table.flags)]
         words = [counts[i : i + _LANES] for i in range(0, len(counts), _LANES)]
         self._words = [(w, np.zeros(table.size, dtype=np.int64)) for w in words if len(w) > 1]
         shared = {name for word, _ in self._words for name, _ in word}
-        self._alone = {n: sql for n, sql in table.adds.items() if n not in shared}
+        self._alone = {n: sql for n, sql in adds.items() if n not in shared}
         self._rows = 0  # since the last carrying over
 
     def add(self, columns: _Columns) -> None:

@@ -25,7 +25,7 @@ from audit.histograms import (
 )
 from audit.levels import sorted_levels
 from audit.metrics import BEYOND, BY_PREDICTED, LOGITS, RUNGS, SUMS
-from audit.packed import Key, Sums, add_up, flag_sql, no_rows
+from audit.packed import NOTHING, Key, Sums, add_up, flag_sql, no_rows
 from audit.predictions import Predictions
 from audit.shards import SHARDS, sharded
 
@@ -262,7 +262,7 @@ def _values(columns: Sequence[str]) -> dict[str, str]:
         for prefix, needed in (("iv_", ("age_low", "age_high")), ("std_", ("age_std",)))
         if not {*needed, "age_true", "age_pred"} <= {*columns}
     ]
-    return {k: "0" if k.startswith(tuple(absent)) else sql for k, sql in VALUE_SQL.items()}
+    return {k: NOTHING if k.startswith(tuple(absent)) else sql for k, sql in VALUE_SQL.items()}
 
 
 def _subjects(predictions: Predictions, settings: AuditSettings) -> tuple[int, bool]:
