@@ -198,32 +198,29 @@ _STATED = ("age_pred", "gender_score")  # what a model says; a constant says not
 def _count(
     table: Table, why: Sequence[tuple[str, str]]
 ) -> tuple[dict[str, int], dict[str, int], dict[str, float]]:
-    """Rows per reason, everything else that is counted, and constant columns: one scan of `typed`.
-
-    Each row becomes one integer of its flags, and the integers are counted.
-    """
+    """Rows per reason, all else that is counted, and constant columns: one scan of `typed`."""
     flags = _flags(table) | {f"bad_{name}": b.sql for name, b in breaches(table).items()}
     steps = " ".join(f"WHEN {sql} THEN {i + 1}" for i, (_, sql) in enumerate(why))
-    bits = " + ".join(
-        f"CASE WHEN {sql} THEN {2**i} ELSE 0 END" for i, sql in enumerate(flags.values())
+    stated = ", ".join(f"min({name}), max({name})" for name in _STATED)
+    counted = "".join(f", coalesce(sum(({sql})::TINYINT), 0)" for sql in flags.values())
+    rows = table.source.rows(
+        f"SELECT CASE {steps} ELSE 0 END AS reason, count(*), {stated}{counted} "
+        "FROM typed GROUP BY 1"
     )
-    got = table.source.rows(
-        f"SELECT CASE {steps} ELSE 0 END AS reason, {bits} AS bits, count(*), "
-        f"{', '.join(f'min({name}), max({name})' for name in _STATED)} FROM typed GROUP BY 1, 2"
-    )
-    left_out = {w: sum(n for r, _, n, *_ in got if r == i + 1) for i, (w, _) in enumerate(why)}
+    got = {reason: found for reason, *found in rows}
+    left_out = {words: got[i][0] for i, (words, _) in enumerate(why, start=1) if i in got}
+    first = 1 + 2 * len(_STATED)
     counts = {
-        name: sum(n for r, b, n, *_ in got if b >> i & 1 and (r == 0 or name.startswith("bad_")))
-        for i, name in enumerate(flags)
+        name: sum(int(r[i]) for k, r in got.items() if k == 0 or name.startswith("bad_"))
+        for i, name in enumerate(flags, start=first)
     }
-    ranges = [ends for r, _, _, *ends in got if r == 0]
-    audited = sum(n for r, _, n, *_ in got if r == 0)
-    constants = {}
-    for i, name in enumerate(_STATED):
-        ends = {end for row in ranges for end in row[2 * i : 2 * i + 2] if end is not None}
-        if len(ends) == 1 and audited > 1:
-            constants[name] = float(ends.pop())
-    return {words: n for words, n in left_out.items() if n}, counts, constants
+    audited, *ends = got.get(0, [0])[:first]
+    constants = {
+        name: float(low)
+        for name, low, high in zip(_STATED, ends[::2], ends[1::2], strict=False)
+        if audited > 1 and low is not None and low == high
+    }
+    return left_out, counts, constants
 
 
 def _flags(table: Table) -> dict[str, str]:
