@@ -177,10 +177,11 @@ class _Columns:
 
         def find(room: Ints) -> None:
             if key.cuts:
-                room.fill(-key.least)
                 number = self._numbers(key.sql)
+                reached = np.zeros(len(room), dtype=np.int16)  # quicker than int64 at every cut
                 for cut in key.cuts:
-                    np.add(room, number >= cut, out=room)
+                    np.add(reached, number >= cut, out=reached)
+                np.subtract(reached, key.least, out=room)
             else:
                 np.subtract(self.whole(key.sql), key.least, out=room)
 
