@@ -5,6 +5,7 @@ failed, 130 and 143 interrupted; anything else is a bug and shows its traceback.
 """
 
 import argparse
+import atexit
 import errno
 import gc
 import os
@@ -113,9 +114,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise Terminated
 
     before = signal.signal(signal.SIGTERM, terminate), gc.get_threshold()
-    # What is imported and read stays: Python would look through all of it for garbage, a twentieth
-    # of a second each time, whenever seven hundred more objects are made.
+    # What is imported and read stays. Python would look through all of it for garbage whenever
+    # seven hundred more objects are made, a twentieth of a second each time, and at the very end.
     gc.set_threshold(50_000, 20, 20)
+    atexit.register(gc.freeze)
     try:
         args = parse(argv)
         if args.command is None:
