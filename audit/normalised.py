@@ -123,4 +123,5 @@ def _chosen(predictions: Predictions, errors: pd.DataFrame, most: int) -> str:
     least = beyond[beyond <= far].index.min()  # tenths of a year, rounded up
     limit = 2**31 if beyond.empty or beyond.iloc[0] > far else 10 * (int(least) - 1) + 1
     lot = int((most - far) / predictions.rows_audited * SHARDS)
-    return predictions.few(f"coalesce(abs(error), 0) >= {limit} OR shard < {lot}", key="person")
+    drawn = f"coalesce(abs(error) >= {limit}, false) OR shard < {lot}"
+    return predictions.few(drawn, key="person")

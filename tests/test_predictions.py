@@ -580,6 +580,16 @@ def test_a_table_too_long_is_written_as_its_worst_rows_and_whole_persons(tmp_pat
     assert (whole == 4).mean() > 0.8
 
 
+def test_a_long_table_with_few_ages_is_not_written_whole(tmp_path):
+    table = synthetic_predictions(5000, seed=1)
+    table.loc[0, "age_pred"] = table.loc[0, "age_true"]
+    table.loc[100:, "age_pred"] = np.nan
+    n = write(opened(table, by=("race",)), tmp_path / "p.parquet", most=1000)
+    assert 100 < n < 1300
+    errors = pd.read_parquet(tmp_path / "p.parquet")["error"]
+    assert errors.notna().sum() == 100
+
+
 def test_the_old_normalised_table_survives_a_failure(tmp_path, monkeypatch):
     path = tmp_path / "p.parquet"
     read = opened(synthetic_predictions(100, seed=1))
