@@ -143,7 +143,7 @@ def _standardised(row: Mapping[str, Any], unit: str) -> str:
     if row["outlying_difference"] < 0:
         d, low, high = -d, -high, -low
     ends = f"[{_plain(low, unit)}, {_plain(high, unit)}]"
-    without = f", ages {row['ages_left_out']} left out" if row.get("ages_left_out") else ""
+    without = f" (without {row['ages_left_out']})" if row.get("ages_left_out") else ""
     return f"; standardised for age{without} {_plain(d, unit)} {ends}"
 
 

@@ -11,10 +11,10 @@ from audit.rows import FaceRows, figures_of
 
 GET_EMBEDDINGS = (
     "`faceaudit predict RUN FACES --out predictions.parquet --embeddings` writes them beside the "
-    "table (`faceaudit run` takes --embeddings too); then audit that table"
+    "table (`faceaudit run` takes `--embeddings` too); then audit that table"
 )
 GET_NETWORK = (
-    "start the dashboard with --run RUN, the run folder or the exported .onnx that made the table"
+    "start the dashboard with `--run RUN`, the run folder or the exported .onnx that made the table"
 )
 
 

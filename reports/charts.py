@@ -116,7 +116,8 @@ def _rows(drawn: list[Drawn], size: int) -> Iterator[list[Drawn]]:
 def _figure(view: View, drawn: Drawn) -> None:
     st.html(f'<p class="figure-title">{escape(drawn.title)}</p>')
     if drawn.figure is None:
-        _table(drawn, height="content" if len(drawn.table) <= _OPEN_ROWS else _OPEN_HEIGHT)
+        if len(drawn.table):
+            _table(drawn, height="content" if len(drawn.table) <= _OPEN_ROWS else _OPEN_HEIGHT)
         return
     if drawn.why:
         st.html(f'<p class="how">{escape(drawn.why)}</p>')

@@ -16,7 +16,7 @@ from reports.asking import Filter
 from reports.charts import download
 from reports.faces_page import draw_faces
 from reports.filters import ask_for, narrow
-from reports.tables import contrast_words
+from reports.tables import contrast_words, with_code
 from reports.view import View
 
 COLUMN = "lookalikes"  # the filter's name in the URL: no table has such a column
@@ -53,7 +53,7 @@ def draw_clusters(view: View) -> None:
         "put to a cluster by that layer alone.</p>"
     )
     if view.embeddings is None:
-        st.html(f'<p class="how">{escape(view.why_no_embeddings)}</p>')
+        st.html(f'<p class="how">{with_code(view.why_no_embeddings)}</p>')
         return
     clusters = view.clusters
     confirmed = [(i, c) for i, c in enumerate(clusters) if c.confirmed]

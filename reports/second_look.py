@@ -15,6 +15,7 @@ from audit.words import score, years
 from reports import lookup
 from reports.charts import chart, in_theme, is_dark
 from reports.reread import is_number, map_words, tinted, worse_pictures
+from reports.tables import with_code
 from reports.thumbnails import picture_path
 from reports.view import View
 
@@ -109,7 +110,7 @@ def _maps(view: View, look: FaceLook) -> None:
             st.html(
                 f'<p class="figure-title">{title}, where a grey patch covers the picture</p>'
                 f'<div class="map"><img src="{source}" alt="{escape(words)}"></div>'
-                f'<p class="how">{escape(words)}</p>'
+                f'<p class="how">{with_code(words)}</p>'
             )
     st.html(
         '<p class="how">A patch of '
@@ -120,4 +121,4 @@ def _maps(view: View, look: FaceLook) -> None:
 
 
 def _say(words: str) -> None:
-    st.html(f'<p class="how">{escape(words)}</p>')
+    st.html(f'<p class="how">{with_code(words)}</p>')

@@ -235,6 +235,13 @@ def unbroken(text: str) -> Markup:
 _UNBROKEN = re.compile(r"(\d+-\d+|\[[^\]]*\])")
 
 
+def with_code(words: str) -> Markup:
+    """Words as HTML, what stands between backticks as code."""
+    code = Markup("<code>{}</code>")
+    parts = words.split("`")  # every second one stood between two
+    return Markup("").join(code.format(part) if i % 2 else part for i, part in enumerate(parts))
+
+
 def metric_words(metric: str) -> str:
     """`Mean absolute age error`, or the key itself for a metric of another version."""
     return METRICS[metric].label if metric in METRICS else metric

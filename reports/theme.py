@@ -180,6 +180,10 @@ def text(words: str, *, longest: int = 40) -> str:
     return html.escape(cut, quote=False)
 
 
+# plotly writes a zero with its sign, too
+SIGNED: dict[str, Any] = {"tickformat": "+", "labelalias": {"+0": "0"}, "zeroline": True}
+
+
 def axis_of(metric: str) -> dict[str, Any]:
     """Axis settings of a metric: its words and unit, the meaning of a signed one's two ends."""
     found = METRICS[metric]
@@ -187,6 +191,6 @@ def axis_of(metric: str) -> dict[str, Any]:
         return {"title": {"text": found.label}, "tickformat": ".2~%", "hoverformat": ".1%"}
     if found.better == "zero":
         words = "← too young · years · too old →"
-        return {"title": {"text": words}, "tickformat": "+", "zeroline": True}
+        return {"title": {"text": words}, **SIGNED}
     unit = ", years" if found.unit == "years" else ""
     return {"title": {"text": found.label + unit}}

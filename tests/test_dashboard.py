@@ -410,6 +410,11 @@ def test_the_slices_page_stands_where_there_are_slices_and_leads_to_their_faces(
     wanted = ((faces.race == "Black") & (faces.gender_true == "female")).sum()
     assert f"<b>{wanted}</b> of 300 faces" in words(app)
     assert cards_of(app)
+    whole["slices"] = [found | {"confirmed": False}]
+    (folder / "result.json").write_text(json.dumps(whole), encoding="utf-8")
+    app = visit(folder, page="slices")
+    assert "0 of 1 nominated subgroups are confirmed" in words(app)
+    assert not app.dataframe
 
 
 def test_a_finding_without_a_figure_is_a_sentence_all_the_same(tmp_path, visit):

@@ -33,7 +33,7 @@ from reports.intervals import (
 from reports.proposals import group_proposals, overall_proposals
 from reports.reliability import MOST as MOST_CURVES
 from reports.reliability import furthest_off, reliability, score_figures
-from reports.theme import DARKENED, LIGHT, PALETTE, dark, plain, text
+from reports.theme import DARKENED, LIGHT, PALETTE, axis_of, dark, plain, text
 from reports.thresholds import called_at, sweeps
 
 RESULT = example_result()
@@ -217,6 +217,13 @@ def test_a_heat_map_puts_a_dot_where_a_difference_is_established():
     words = next(t for t in figure.data if t.type == "scatter")
     marked = [g for g, said in zip(words.customdata, words.text, strict=True) if "•" in said]
     assert marked == ["Asian × male"]
+
+
+def test_zero_has_no_sign_on_an_axis_where_other_numbers_have_one():
+    axes = error_by_age(RESULT, metric="age_me").figure.layout.yaxis, axis_of("age_me")
+    for axis in axes:
+        assert axis["tickformat"] == "+"
+        assert dict(axis["labelalias"]) == {"+0": "0"}
 
 
 def test_only_a_signed_metric_gets_a_diverging_scale_and_it_is_centred_on_zero():

@@ -195,7 +195,7 @@ def test_ages_that_could_not_be_compared_are_named():
     mix = dict.fromkeys(("outlying_standardised", "outlying_standardised_high"), 2.0)
     mix |= {"outlying_standardised_low": 1.0, "ages_left_out": "0-2, 70+"}
     words = difference_sentence(gap("race", "age_me", "B", 2.3, **mix))
-    assert "; standardised for age, ages 0-2, 70+ left out 2.0 [1.0, 2.0]." in words
+    assert "; standardised for age (without 0-2, 70+) 2.0 [1.0, 2.0]." in words
 
 
 def off(feature, group, error, p):

@@ -21,7 +21,7 @@ from reports.faces import age_words, face_cards, face_table, gender_words
 from reports.figures import SECTIONS
 from reports.html import render_report, write_report
 from reports.opening import opening
-from reports.tables import HEADINGS, contrast_words, in_words, is_number, unbroken
+from reports.tables import HEADINGS, contrast_words, in_words, is_number, unbroken, with_code
 
 RESULT = example_result()
 PATIENCE = 120.0  # seconds: figures are drawn in idle moments, and a busy machine has few
@@ -517,6 +517,19 @@ def test_no_line_ends_within_a_group_of_ages_or_an_interval_and_words_stay_words
     said = RESULT.findings.assign(sentence="Worse for 0-2 [2.9, 9.1].")
     page = Page(render_report(replace(RESULT, findings=said)))
     assert [t for _, t in page.all("span", **{"class": "whole"})][:2] == ["0-2", "[2.9, 9.1]"]
+
+
+def test_commands_in_a_sentence_are_code_and_all_else_is_words():
+    assert str(with_code("Run `a <b>`, or <c>.")) == "Run <code>a &lt;b&gt;</code>, or &lt;c&gt;."
+
+
+def test_where_no_weak_subgroup_is_confirmed_no_empty_table_stands():
+    rejected = dict.fromkeys(COLUMNS["slices"]) | {
+        "group": "White × male", "metric": "age_mae", "confirmed": False
+    }  # fmt: skip
+    page = render_report(replace(RESULT, slices=table("slices", [rejected])))
+    figure = page.split("0 of 1 nominated subgroups are confirmed</figcaption>")[1]
+    assert "<table" not in figure.split("</figure>")[0]
 
 
 def test_years_have_their_name_and_shares_differ_by_points_not_by_percent():

@@ -104,8 +104,11 @@ def test_without_embeddings_the_panel_says_how_to_get_them(tmp_path, visit):
     faces = write_audit_folder(folder, n=100, pictures=0)
     app = visit(folder, page="errors", face=faces.sample_id[0])
     assert not app.exception
-    assert "--embeddings" in words(app)
-    assert "start the dashboard with --run RUN" in words(app)
+    assert (
+        "<code>faceaudit predict RUN FACES --out predictions.parquet --embeddings</code>"
+        in words(app)
+    )
+    assert "start the dashboard with <code>--run RUN</code>" in words(app)
 
 
 @pytest.mark.parametrize("fault", ["cut", "other network"])
