@@ -59,6 +59,7 @@ def demo(args: argparse.Namespace) -> int:
         train_settings=demo_settings(seed=args.seed, threads=args.threads),
         audit_settings=settings,
         thumbnails=24,  # drawn faces are nobody's
+        embeddings=True,  # the dashboard then has something to show on every page
     )
     return 0
 

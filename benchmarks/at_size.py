@@ -9,9 +9,9 @@ than linear.
     python -m benchmarks.at_size                                 1, 10 and 100 million rows
     python -m benchmarks.at_size --rows 1000000000 --keep DIR    a thousand million: 20 GB of disk
 
-Measured 2026-11-27, x86_64, 2 cores, n = 1: 100 million rows 59 s of wall time, 7.0 times the bare
-query, 833 MB; 10 million 11.3 s, 797 MB; a thousand million (the scan of the day before) 927 s, 11
-times the bare query, 876 MB. The first aim is not met.
+Measured 2026-11-27, x86_64, 2 cores, n = 1: 100 million rows 46.9 s of wall time, 5.6 times the
+bare query, 906 MB; 10 million 10.1 s, 815 MB; a thousand million (the scan of the day before) 927
+s, 11 times the bare query, 876 MB. The first aim is not met.
 
 Rows are drawn in parts of two million; after the tenth part they repeat with new identifiers, which
 decide the shards.

@@ -9,9 +9,9 @@ Aims: the whole command within 6 s of wall time, and at least 100 times less CPU
     python -m benchmarks.audit_speed --rows 100000      quickly
     python -m benchmarks.audit_speed --no-judge         without MetricFrame (minutes of CPU)
 
-Measured 2026-11-27, x86_64, 2 quiet cores, best of 3: the whole command on 2 000 000 rows 7.4 s of
-wall time and 10.9 s of CPU, 841 MB at the peak. (3) took 618 s of CPU in one run on a busy machine
-three days before, 57 times as much. Neither aim is met.
+Measured 2026-11-27, x86_64, 2 cores, best of 3: the whole command on 2 000 000 rows 6.8 s of wall
+time and 9.5 s of CPU, 838 MB at the peak. (3) took 584 s of CPU (n = 1, other work beside it), 61
+times as much. Neither aim is met.
 """
 
 import argparse

@@ -1,7 +1,6 @@
 """Clusters of look-alikes that are read worse, each with a contact sheet of its faces."""
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +15,7 @@ from reports.asking import Filter
 from reports.charts import download
 from reports.faces_page import draw_faces
 from reports.filters import ask_for, narrow
-from reports.tables import contrast_words, with_code
+from reports.tables import contrast_words, unbroken, with_code
 from reports.view import View
 
 COLUMN = "lookalikes"  # the filter's name in the URL: no table has such a column
@@ -87,7 +86,7 @@ def _sheet(view: View, cluster: Cluster, place: int) -> None:
     )
     with st.container(key=f"cluster_{place}"):
         st.html(
-            f'<p class="finding">Cluster {name_of(place)}</p><p class="how">{escape(words)}</p>'
+            f'<p class="finding">Cluster {name_of(place)}</p><p class="how">{unbroken(words)}</p>'
         )
         if view.rows is None:
             return

@@ -132,7 +132,7 @@ def _slice(view: View, row: dict[str, Any], *, place: int) -> None:
     with st.container(key=f"slice_{place}", horizontal=True, vertical_alignment="center"):
         st.html(
             f'<p class="finding">{escape(str(row["group"]))}</p>'
-            f'<p class="how wide">{escape(words)}</p>'
+            f'<p class="how wide">{unbroken(words)}</p>'
         )
         if view.rows is not None:
             found = Pointed(str(row["feature"]), str(row["group"]), str(row["metric"]))
