@@ -9,9 +9,8 @@ from audit.conformal import FEWEST, PREDICTED
 from audit.errors import InputError
 from audit.groups import OVERALL
 from audit.heads import FEWEST_OF_A_GENDER
-from audit.levels import nearest
 from audit.proposals import Proposal
-from audit.words import MINUS
+from audit.words import MINUS, nearest
 
 # What `best` looks at: the less, the better.
 LOSS = {"gender": "gender_brier", "age": "age_mae", "interval": "interval_gap"}

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from audit import commands, options
 from audit.errors import InputError, MachineError
+from audit.words import nearest
 
 EXTRAS = {
     "torch": "model",
@@ -44,18 +45,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise InputError instead of printing the usage and leaving."""
-        raise InputError(f"{message}; see `{self.prog} --help`")
+        see = " See" if message.endswith("?") else "; see"
+        raise InputError(f"{message}{see} `{self.prog} --help`")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             choices = [str(c) for c in action.choices]
             what = "command" if isinstance(action, argparse._SubParsersAction) else "choice"
-            self.error(f"unknown {what} {value!r}{_nearest(str(value), choices)}")
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    near = get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"
+            self.error(f"unknown {what} {value!r}; {nearest(str(value), choices)}")
 
 
 def build_parser() -> Parser:

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +10,7 @@ from typing import Any, Self
 from audit.errors import InputError
 from audit.files import read_toml
 from audit.metrics import METRICS
+from audit.words import nearest
 
 OLDEST = 120  # years; the contract's last true age
 SPLITS = ("train", "valid", "test", "judge", "all")  # judge: of a recalibrated table
@@ -197,9 +197,7 @@ def _list(name: str, value: Any, kind: type, words: str) -> tuple[Any, ...]:
 def _known(name: str, known: Any, what: str, kind: str | None) -> None:
     if name in known:
         return
-    near = get_close_matches(name, list(known), n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
-    raise InputError(f"{what} {name!r}{f', not {kind}' if kind else ''}; {hint}")
+    raise InputError(f"{what} {name!r}{f', not {kind}' if kind else ''}; {nearest(name, [*known])}")
 
 
 def _check_names(name: str, words: tuple[str, ...]) -> None:

@@ -15,13 +15,13 @@ from audit.levels import (
     UNKNOWN,
     code_sql,
     is_missing,
-    nearest,
     read_words,
     sorted_levels,
     words_of,
 )
 from audit.shards import key_sql
 from audit.source import Source
+from audit.words import nearest
 
 NUMBERS = ("age_true", "age_pred", "age_low", "age_high", "age_std", "gender_score")
 _TEXTS = ("sample_id", "subject_id", "image", "split", "gender_true", "gender_pred")

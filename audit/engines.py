@@ -1,13 +1,13 @@
 """Where a table is read and added up: DuckDB in this process, Spark, or what Ibis can reach."""
 
 import warnings
-from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
 
 from audit.errors import InputError
 from audit.source import Source, open_source
+from audit.words import nearest
 
 DUCKDB, SPARK, IBIS = "duckdb", "spark", "ibis:"
 
@@ -54,6 +54,4 @@ def open_table(
 
 
 def _unknown(engine: str) -> InputError:
-    near = get_close_matches(engine, (DUCKDB, SPARK, IBIS), n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "there are: duckdb, spark, ibis:URL"
-    return InputError(f"unknown engine {engine!r}; {hint}")
+    return InputError(f"unknown engine {engine!r}; {nearest(engine, (DUCKDB, SPARK, 'ibis:URL'))}")

@@ -13,7 +13,6 @@ from audit.levels import (
     code_sql,
     cut_labels,
     cut_sql,
-    nearest,
     number_of,
     quintiles,
     read_words,
@@ -22,6 +21,7 @@ from audit.levels import (
 )
 from audit.metrics import BEYOND, SUMS
 from audit.source import Source
+from audit.words import nearest
 
 # Names that the tables of a tally use beside its features.
 RESERVED = frozenset(

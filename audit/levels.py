@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from itertools import pairwise
 
 import numpy as np
@@ -137,12 +136,6 @@ def ranked(source: Source, rows: str, ranks: Sequence[int]) -> list[float]:
         values_here = ranked(source, here, [k - before for k in inside])
         found |= dict(zip(inside, values_here, strict=True))
     return [found[k] for k in ranks]
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """`did you mean 'race'?`, or the list of what there is."""
-    near = get_close_matches(name, list(known), n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
 
 
 def number_of(text: str) -> float | None:

@@ -15,10 +15,11 @@ from audit.config import AuditSettings
 from audit.engines import DUCKDB
 from audit.errors import InputError
 from audit.histograms import FRAMES, frame_keys
-from audit.levels import nearest, quintiles
+from audit.levels import quintiles
 from audit.notes import Facts
 from audit.predictions import Predictions, open_predictions
 from audit.tally import Tally, merge_tallies, tally_predictions
+from audit.words import nearest
 from audit.worst import ranked_faces
 
 # Settled when rows are counted, by every site alike; the option that sets each.

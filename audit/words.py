@@ -1,6 +1,8 @@
-"""Numbers as people read them: one rule for report, dashboard, findings and terminal."""
+"""Numbers and names as people read them: one rule for report, dashboard and terminal."""
 
 import math
+from collections.abc import Sequence
+from difflib import get_close_matches
 
 THIN = "\u2009"  # thin space: 18 911
 MINUS = "\u2212"
@@ -50,3 +52,9 @@ def in_unit(x: float, unit: str, *, signed: bool = False) -> str:
 def interval(low: float, high: float, unit: str, *, signed: bool = False) -> str:
     """`[3.4, 4.8]`."""
     return f"[{in_unit(low, unit, signed=signed)}, {in_unit(high, unit, signed=signed)}]"
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """`did you mean 'race'?`, or the list of what there is."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"

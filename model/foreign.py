@@ -5,7 +5,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from audit.age_bins import bin_years
 from audit.errors import InputError
 from audit.files import read_toml
+from audit.words import nearest
 from model.pictures import FIT, RESIZES
 
 T = TypeVar("T")
@@ -230,9 +230,7 @@ def _typed(key: str, kind: Any, value: Any) -> Any:
 
 def _known(key: str, known: Sequence[str], what: str) -> None:
     if key not in known:
-        near = get_close_matches(key, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
-        raise InputError(f"{what} {key!r}; {hint}")
+        raise InputError(f"{what} {key!r}; {nearest(key, known)}")
 
 
 def _one_of(key: str, value: str, known: Sequence[str]) -> None:

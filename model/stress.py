@@ -22,9 +22,8 @@ from audit.contract import CONDITIONS
 from audit.corrections import Recalibration, apply_recalibration
 from audit.errors import InputError
 from audit.files import write_atomic
-from audit.levels import nearest
 from audit.readings import CLEAN
-from audit.words import count
+from audit.words import count, nearest
 from model.corruptions import CORRUPTIONS, REFERENCE, SEVERITIES, corrupt, step_words
 from model.drawn_faces import draw_faces
 from model.faces import MADE, FaceTable
