@@ -156,25 +156,25 @@ def test_a_filter_changes_the_gallery_and_the_url_and_clear_takes_it_back(url, b
     wait_until(lambda: cards(browser) == all_of_them, what="all faces again")
 
 
-def test_a_click_on_a_groups_dot_opens_its_faces(url, browser, audit):
-    faces = audit[1].set_index("sample_id")
-    browser.get(f"{url}/subgroups")
-    dot = wait_until(
-        lambda: browser.find_elements(By.CSS_SELECTOR, ".scatterlayer .point"), what="dots"
-    )[0]
-    settle(browser)
-    ActionChains(browser).move_to_element(dot).pause(0.2).click().perform()
-    shown = wait_until(lambda: cards(browser), what="the group's faces")
-    assert len(set(faces.loc[shown].race)) == 1
-    assert "From Mean absolute age error by race" in text_of(browser)
-
-
 def point_at(browser, css, which=0):
-    """Click on a mark of a figure as a hand does: over it first, so that plotly knows it."""
+    """Click on a mark of a figure as a hand does: over it first, until plotly knows it."""
     marks = wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, css), what=css)
     settle(browser)
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", marks[which])
-    ActionChains(browser).move_to_element(marks[which]).pause(0.3).click().perform()
+    ActionChains(browser).move_to_element(marks[which]).perform()
+    wait_until(
+        lambda: browser.find_elements(By.CSS_SELECTOR, ".hoverlayer > *"), what="a label beside it"
+    )
+    ActionChains(browser).click().perform()
+
+
+def test_a_click_on_a_groups_dot_opens_its_faces(url, browser, audit):
+    faces = audit[1].set_index("sample_id")
+    browser.get(f"{url}/subgroups")
+    point_at(browser, ".scatterlayer .point")
+    shown = wait_until(lambda: cards(browser), what="the group's faces")
+    assert len(set(faces.loc[shown].race)) == 1
+    assert "From Mean absolute age error by race" in text_of(browser)
 
 
 def test_a_click_on_a_cell_of_the_confusion_opens_the_faces_called_wrongly(url, browser, audit):
