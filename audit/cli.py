@@ -102,7 +102,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; only a bug leaves with a traceback."""
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:  # the process is this command's own
+        argv = sys.argv[1:]
+        # Most of what is imported and read stays. Python would look through all of it for garbage
+        # each time it has grown by a quarter, and at the very end: in all half a second of an
+        # audit.
+        gc.set_threshold(50_000, 20, 20)
+        atexit.register(gc.freeze)
     stopped: type[KeyboardInterrupt] = KeyboardInterrupt
 
     def terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -110,11 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         stopped = Terminated
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, terminate), gc.get_threshold()
-    # What is imported and read stays. Python would look through all of it for garbage whenever
-    # seven hundred more objects are made, a twentieth of a second each time, and at the very end.
-    gc.set_threshold(50_000, 20, 20)
-    atexit.register(gc.freeze)
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         args = parse(argv)
         if args.command is None:
@@ -128,9 +130,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if str(failure) != "Query interrupted":
             raise
         return _exit_code(stopped())
-    finally:  # a program that calls `main` keeps its own ways
-        signal.signal(signal.SIGTERM, before[0])
-        gc.set_threshold(*before[1])
+    finally:  # a program that calls `main` keeps its own way with signals
+        signal.signal(signal.SIGTERM, before)
     return code
 
 

@@ -351,14 +351,18 @@ def _audit(
             beside.submit(import_module, module)
         scanned = scan(predictions, settings, engine=engine)
     from audit.run import run_audit
+    from audit.small_work import small_work
 
-    return run_audit(scanned, out=out, images=images, history=history)
+    with small_work():
+        return run_audit(scanned, out=out, images=images, history=history)
 
 
 def _report(result: "AuditResult", out: Path, *, images: Path | None, thumbnails: int) -> Path:
+    from audit.small_work import small_work
     from reports.html import write_report
 
-    return write_report(result, out, images=images, thumbnails=thumbnails)
+    with small_work():
+        return write_report(result, out, images=images, thumbnails=thumbnails)
 
 
 def _refuse_overwriting(out: Path, sources: list[Path]) -> None:

@@ -142,15 +142,25 @@ def read_words_of(table: Table) -> Table:
     return Table(table.source, table.settings, table.columns, genders, words)
 
 
-def typed_sql(table: Table, raw: str = "raw") -> str:
-    """SQL of `typed`: `raw`, and beside it the contract's columns made of it.
+def typed_sql(table: Table, parts: Sequence[str], raw: str = "raw") -> str:
+    """SQL of `typed`: `raw` (what follows FROM), and beside it the contract's columns.
 
-    raw: what follows FROM. Columns beside those of `raw`: sample_id, subject_id, image, split, the
-    numbers, face and person (keys below 2^60: of the sample, or its row; of the subject, or the
-    face), gender_true and gender_pred as they stand there, gender_level (code into
-    `table.genders`), y (1 true female, 0 true male, else NULL), called (the same for the call: by
-    the score, else by gender_pred) and called_pred (by gender_pred alone).
+    These are sample_id, subject_id, image, split, the numbers, face and person (keys below 2^60: of
+    the sample, or its row; of the subject, or the face), gender_true and gender_pred as they stand
+    there, gender_level (code into `table.genders`), y (1 true female, 0 true male, else NULL),
+    called (the same for the call: by the score, else by gender_pred) and called_pred (by
+    gender_pred alone). parts: those of `typed_parts`.
     """
+    threshold = f"{table.settings.threshold!r}::DOUBLE"
+    return (
+        f"SELECT *, coalesce(CASE WHEN isfinite(gender_score) "
+        f"THEN (gender_score >= {threshold})::TINYINT END, called_pred) AS called "
+        f"FROM (SELECT {', '.join(parts)} FROM {raw})"
+    )
+
+
+def typed_parts(table: Table) -> list[str]:
+    """SQL on `raw` of the columns of `typed`, but for `called`; what ids look like is asked."""
     parts = raw_columns(table)
     for name in _TEXTS:
         column = table.columns.get(name)
@@ -173,12 +183,7 @@ def typed_sql(table: Table, raw: str = "raw") -> str:
     parts.append(f"{level} AS gender_level")
     parts.append(f"{_two_way(table, 'gender_true')} AS y")
     parts.append(f"{_two_way(table, 'gender_pred')} AS called_pred")
-    threshold = f"{table.settings.threshold!r}::DOUBLE"
-    return (
-        f"SELECT *, coalesce(CASE WHEN isfinite(gender_score) "
-        f"THEN (gender_score >= {threshold})::TINYINT END, called_pred) AS called "
-        f"FROM (SELECT {', '.join(parts)} FROM {raw})"
-    )
+    return parts
 
 
 def raw_columns(table: Table) -> list[str]:
@@ -353,11 +358,14 @@ def _key(table: Table, name: str) -> str:
 
 def no_id(table: Table, name: str, *, text: str | None = None) -> str:
     """SQL: whether an id is missing. text: SQL of it as text, where it does not go by its name."""
-    text = text or name
     column = table.columns.get(name)
     if column is not None and column.kind == "whole":
-        # a face's key is made of the number itself; its text takes four times as long
-        return "face IS NULL" if text == "sample_id" else f"{text} IS NULL"
+        if text is None and name == "sample_id":
+            # A number without a key is missing. The key is made of the number itself, four times as
+            # fast as its text.
+            return "face IS NULL"
+        return f"{text or name} IS NULL"
+    text = text or name
     return f"coalesce(trim({text}) = '' OR lower(trim({text})) IN ('nan', '<na>'), true)"
 
 

@@ -21,6 +21,7 @@ from audit.contract import (
     reasons,
     refuse,
     typed_columns,
+    typed_parts,
     typed_sql,
 )
 from audit.engines import DUCKDB, open_table
@@ -41,7 +42,8 @@ class Predictions:
     with its level codes. `rows_left_out` (reason -> rows) and `rows_audited` add up to `rows_read`.
     facts: what else was counted, assumed and passed over. metadata: of the (first) Parquet.
     table: the source with its names mapped, of which `typed` holds every row; kept: SQL on `typed`,
-    whether a row is audited; coding: SQL on `typed` of the codes.
+    whether a row is audited; parts: SQL on `raw` of the columns of `typed`; coding: SQL on `typed`
+    of the codes.
 
     `faces` holds the audited rows: row_at, sample_id, subject_id, face and person (their keys, see
     `audit.shards`), image, split, the numbers of the contract (NULL where not finite), gender_level
@@ -63,6 +65,7 @@ class Predictions:
     facts: Facts
     table: Table
     kept: str
+    parts: tuple[str, ...]
     coding: Mapping[str, str]
 
     def few(self, where: str, *, key: str) -> str:
@@ -75,8 +78,8 @@ class Predictions:
         if self.source.engine is not None:  # a planner of its own
             return f"(SELECT * FROM {rows} WHERE {where})"
         raw = f"(SELECT {', '.join(raw_columns(self.table))} FROM {rows} WHERE {where})"
-        typed = f"({typed_sql(self.table, raw)})"
-        return sharded(f"({_faces_sql(self.table, self.kept, self.coding, typed)})", key)
+        typed = f"({typed_sql(self.table, self.parts, raw)})"
+        return sharded(f"({_faces_sql(self.table, 'true', self.coding, typed)})", key)
 
     @property
     def con(self) -> duckdb.DuckDBPyConnection:
@@ -146,7 +149,8 @@ def open_predictions(
             "each face an id"
         )
     table = read_words_of(table)
-    opened.lay("typed", typed_sql(table))
+    parts = typed_parts(table)
+    opened.lay("typed", typed_sql(table, parts))
     marks = read_marks(Path(settings.without_marked)) if settings.without_marked else {}
     why = [*reasons(table), *reasons_of(marks, _name(table))]
     cells, small = _small_cells(table, why, min_cell) if min_cell > 1 else (0, [])
@@ -188,6 +192,7 @@ def open_predictions(
         ),
         table=table,
         kept=kept,
+        parts=tuple(parts),
         coding=coding,
     )
 

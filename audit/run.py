@@ -49,7 +49,6 @@ from audit.scan import Scan, scan
 from audit.score_tests import score_table
 from audit.signed_calibration import tell_calibration, weigh_calibration
 from audit.sites import about_sites
-from audit.small_work import small_work
 from audit.tally import Tally
 from audit.tally_file import is_tally
 from audit.thresholds import threshold_table
@@ -61,7 +60,6 @@ HASHED_BYTES = 2**30  # larger sources are not read a second time for their chec
 PACKAGES = ("duckdb", "fairlearn", "numpy", "pandas", "pyarrow", "scipy")
 
 
-@small_work()
 def run_audit(
     source: Path | str | pd.DataFrame | Scan,
     *,

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn  # see `_leave`
 
 from audit.errors import InputError
 from model.threads import processes
@@ -74,6 +74,7 @@ def world(device: str, *, patience: timedelta | None = None) -> Iterator[World]:
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
+    import_module("torch.distributed.nn")  # see `_leave`
     backend = "nccl" if chosen.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=patience)
     try:

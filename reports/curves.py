@@ -8,7 +8,7 @@ from audit.words import count, in_unit, interval, percent, years
 from reports import lookup
 from reports.marks import LINES
 from reports.plot import Figure, Trace, scatter
-from reports.theme import LIGHT, SIGNED, Drawn, axis_of, legend_above, styled, text
+from reports.theme import LIGHT, SIGNED_AXIS, Drawn, axis_of, legend_above, styled, text
 
 FOLLOWED = ("loss", "age_mae", "gender_accuracy")
 TRUE, READ = "by true age", "by predicted age"
@@ -42,7 +42,7 @@ def error_by_age(result: AuditResult, *, metric: str) -> Drawn | None:
     figure.update_layout(meta={"narrow": {"xaxis": {"tickangle": -50, "title": {"text": ""}}}})
     found = METRICS[metric]
     if found.better == "zero":
-        figure.update_yaxes(title_text="← too young · years · too old →", **SIGNED)
+        figure.update_yaxes(title_text="← too young · years · too old →", **SIGNED_AXIS)
     else:
         figure.update_yaxes(title_text="years", rangemode="tozero")
     return Drawn(

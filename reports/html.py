@@ -19,7 +19,6 @@ from plotly.offline import get_plotlyjs
 
 from audit.files import write_text
 from audit.result import AuditResult
-from audit.small_work import small_work
 from audit.stress import StressResult
 from audit.words import count
 from reports import lookup
@@ -65,7 +64,6 @@ def write_report(
     return write_text(folder / "report.html", page)
 
 
-@small_work()
 def render_report(
     result: AuditResult,
     *,

@@ -181,7 +181,7 @@ def text(words: str, *, longest: int = 40) -> str:
 
 
 # plotly writes a zero with its sign, too
-SIGNED: dict[str, Any] = {"tickformat": "+", "labelalias": {"+0": "0"}, "zeroline": True}
+SIGNED_AXIS: dict[str, Any] = {"tickformat": "+", "labelalias": {"+0": "0"}, "zeroline": True}
 
 
 def axis_of(metric: str) -> dict[str, Any]:
@@ -191,6 +191,6 @@ def axis_of(metric: str) -> dict[str, Any]:
         return {"title": {"text": found.label}, "tickformat": ".2~%", "hoverformat": ".1%"}
     if found.better == "zero":
         words = "← too young · years · too old →"
-        return {"title": {"text": words}, **SIGNED}
+        return {"title": {"text": words}, **SIGNED_AXIS}
     unit = ", years" if found.unit == "years" else ""
     return {"title": {"text": found.label + unit}}
