@@ -29,7 +29,7 @@ from reports.forest import alt_words, small_forest
 from reports.opening import Finding
 from reports.pointing import Pointed, can_open, levels_of, pointed_at
 from reports.ranges import span_words
-from reports.tables import as_csv, file_name, in_words, metric_words
+from reports.tables import as_csv, file_name, in_words, metric_words, unbroken
 from reports.theme import CONFIG, PALETTE, Drawn, dark
 from reports.view import View
 
@@ -114,7 +114,7 @@ def _rows(drawn: list[Drawn], size: int) -> Iterator[list[Drawn]]:
 
 
 def _figure(view: View, drawn: Drawn) -> None:
-    st.html(f'<p class="figure-title">{escape(drawn.title)}</p>')
+    st.html(f'<p class="figure-title">{unbroken(drawn.title)}</p>')
     if drawn.figure is None:
         if len(drawn.table):
             _table(drawn, height="content" if len(drawn.table) <= _OPEN_ROWS else _OPEN_HEIGHT)
