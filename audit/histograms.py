@@ -160,6 +160,14 @@ def _ages_and_misses(predictions: Predictions) -> dict[str, Sums]:
     return {"ages": Sums(ages, pred, _READ), "misses": Sums(misses, {}, _READ)}
 
 
+def errors_beyond(errors: pd.DataFrame) -> "pd.Series[int]":
+    """How many faces of a tally's `errors` lie in each bin or beyond, the furthest bin first.
+
+    Bin b holds |error| of 10 (b - 1) + 1 to 10 b hundredths of a year.
+    """
+    return errors.groupby("bin")["n"].sum()[::-1].cumsum()
+
+
 def _score_bin(f: str) -> str:
     # Bin edges are logits of no rational number but 1/2 (whose logarithm is exact), so that the
     # last digit of an engine's logarithm decides nothing.

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from audit.contract import CONDITION_WORDS, CONDITIONS
 from audit.files import write_atomic
+from audit.histograms import errors_beyond
 from audit.predictions import Predictions
 from audit.shards import SHARDS
 
@@ -119,9 +120,9 @@ def _with_words(batch: pa.RecordBatch, words: Words, schema: pa.Schema) -> pa.Ta
 def _chosen(predictions: Predictions, errors: pd.DataFrame, most: int) -> str:
     """What follows FROM for a table too long to write whole: bounded memory, no sort of it."""
     far = most // 10
-    beyond = errors.groupby("bin")["n"].sum()[::-1].cumsum()
-    least = beyond[beyond <= far].index.min()  # tenths of a year, rounded up
-    limit = 2**31 if beyond.empty or beyond.iloc[0] > far else 10 * (int(least) - 1) + 1
+    beyond = errors_beyond(errors)
+    furthest = beyond[beyond <= far].index
+    limit = 10 * (int(furthest.min()) - 1) + 1 if len(furthest) else 2**31
     lot = int((most - far) / predictions.rows_audited * SHARDS)
     drawn = f"coalesce(abs(error) >= {limit}, false) OR shard < {lot}"
     return predictions.few(drawn, key="person")

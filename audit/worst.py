@@ -10,7 +10,7 @@ import pandas as pd
 
 from audit.columns import quoted
 from audit.config import AuditSettings
-from audit.histograms import score_edges
+from audit.histograms import errors_beyond, score_edges
 from audit.predictions import Predictions
 from audit.result import COLUMNS
 from audit.shards import sharded
@@ -98,7 +98,7 @@ def _lists(settings: AuditSettings, tally: Tally, *, top: int) -> list[_List]:
 
 def _error_reached(errors: pd.DataFrame, top: int) -> tuple[int, int]:
     """The least |error| (1/100 year) that may be among the `top` largest, and how many reach it."""
-    beyond = errors.groupby("bin")["n"].sum()[::-1].cumsum()
+    beyond = errors_beyond(errors)
     enough = beyond[beyond >= top]
     if enough.empty:
         return 0, int(errors["n"].sum())
