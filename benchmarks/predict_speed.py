@@ -6,7 +6,7 @@ network: both views (straight and mirrored) of random batches that lie ready in 
 
 All take turns in one process; ratios are medians over rounds. On a machine whose cores are shared
 by decoding and network the bound is that of doing both one after the other, which is printed too.
-Run: `python benchmarks/predict_speed.py [--faces N] [--rounds N]`.
+Run: `python benchmarks/predict_speed.py [--faces N] [--rounds N] [--device cuda]`.
 
 Measured 2026-11-24 on two quiet cores of an AMD EPYC (Zen 4); compact, 128 pixels, bfloat16, 1,500
 faces, n = 5 rounds: decode 4,901 images/s, network 592, predict 463 (it measures what each picture
@@ -47,12 +47,11 @@ def bare_decode(table: FaceTable) -> None:
         pass
 
 
-def bare_network(run: Run, n: int) -> None:
+def bare_network(run: Run, n: int, *, device: torch.device) -> None:
     """Score `n` random pictures, both views."""
-    device = torch.device("cpu")
-    network = run.network.to(memory_format=torch.channels_last)
+    network = run.network.to(device).to(memory_format=torch.channels_last)
     pictures = torch.randint(0, 256, (BATCH, SIZE, SIZE, 3), dtype=torch.uint8).numpy()
-    mean, std = torch.tensor(run.config["mean"]), torch.tensor(run.config["std"])
+    mean, std = (torch.tensor(run.config[name], device=device) for name in ("mean", "std"))
     precision = run.config["precision"]
     for start in range(0, n, BATCH):
         part = pictures[: min(BATCH, n - start)]
@@ -65,7 +64,9 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=1500)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     args = parser.parse_args()
+    device = torch.device(args.device)
     torch.set_num_threads(cores())
     config = {
         "size": SIZE, "mean": [0.5] * 3, "std": [0.25] * 3, "precision": args.precision,
@@ -77,10 +78,10 @@ def main() -> None:
         run = Run(Path(folder), config, build_network("compact").eval())
         n = len(table.faces)
         paths = [str(table.root / image) for image in table.faces["image"]]
-        model = ready(run, seen=table.faces.head(0), device=torch.device("cpu"))
+        model = ready(run, seen=table.faces.head(0), device=device)
         works: dict[str, Callable[[], object]] = {
             "bare decode": lambda: bare_decode(table),
-            "bare network": lambda: bare_network(run, n),
+            "bare network": lambda: bare_network(run, n, device=device),
             "predict": lambda: list(read_pieces(model, paths)),
         }
         pace: dict[str, list[float]] = {name: [] for name in works}
@@ -92,7 +93,7 @@ def main() -> None:
                     pace[name].append(n / (time.perf_counter() - start))
     decode, network, whole = pace.values()
     rounds = list(zip(decode, network, whole, strict=True))
-    print(f"compact, {SIZE} px, {args.precision}, {cores()} cores, {n} faces")
+    print(f"compact, {SIZE} px, {args.precision}, {args.device}, {cores()} cores, {n} faces")
     for name, values in pace.items():
         print(f"{name:<32} {statistics.median(values):8.0f} images/s  (n = {len(values)} rounds)")
     slower = statistics.median(w / min(d, m) for d, m, w in rounds)

@@ -7,6 +7,7 @@ picture, clips gradients, averages weights, watches the loss and keeps the figur
 Both take turns in one process, so that a busy machine slows both alike; the ratio is the median
 over rounds. CPU time is printed beside it: on one thread its ratio is the one that a quiet
 machine shows; several threads that wait for each other spend it waiting.
+On a GPU (`--device cuda`) both end with a wait for it.
 Run: `python -m benchmarks.training_speed [--rounds N] [--network NAME] [--threads N]`.
 
 Measured 2026-11-24 with `--rounds 3` on two quiet cores of an AMD EPYC (Zen 4); compact, 128
@@ -41,7 +42,7 @@ GOAL = 0.85
 STEPS = 12  # per round and loop
 
 
-def make_job(network: str, *, size: int, folder: Path) -> Job:
+def make_job(network: str, *, size: int, folder: Path, device: torch.device) -> Job:
     """A job on a memory-mapped cache of random pictures."""
     settings = settings_for(network, size=size)
     rng = np.random.default_rng(0)
@@ -53,18 +54,20 @@ def make_job(network: str, *, size: int, folder: Path) -> Job:
     age, female = rng.uniform(0, 100, n), rng.integers(0, 2, n)
     labels = age.astype(np.float32), female.astype(np.float32)
     material = Material(cache, *labels, rows, "", pd.DataFrame(index=range(n)))
-    place = World(0, 1, torch.device("cpu"))
-    return Job(material, settings, place, folder, *normalisation(settings, device=place.device))
+    place = World(0, 1, device)
+    return Job(material, settings, place, folder, *normalisation(settings, device=device))
 
 
 def bare_loop(job: Job, state: State) -> None:
     """STEPS steps of forward, loss, backward and optimiser on one batch."""
-    batch, size = job.settings.batch, job.settings.size
-    x = torch.rand(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
-    age, female = torch.rand(batch) * 100, torch.randint(0, 2, (batch,)).float()
+    batch, size, device = job.settings.batch, job.settings.size, job.place.device
+    x = torch.rand(batch, 3, size, size, device=device)
+    x = x.contiguous(memory_format=torch.channels_last)
+    age = torch.rand(batch, device=device) * 100
+    female = torch.randint(0, 2, (batch,), device=device).float()
     state.network.train()
     for _ in range(STEPS):
-        with autocast(job.place.device, state.precision):
+        with autocast(device, state.precision):
             age_out, gender_out = state.network(x)
         loss, _ = two_headed_loss(age_out, gender_out, age, female)
         state.optimizer.zero_grad(set_to_none=True)
@@ -79,6 +82,12 @@ def real_loop(job: Job, state: State) -> None:
     run_epoch(job, state, state.network, progress=progress, interruption=None)
 
 
+def finish(device: torch.device) -> None:
+    """Wait for what a GPU has not done yet."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
@@ -86,12 +95,14 @@ def main() -> None:
     parser.add_argument("--network", choices=NETWORKS, default="compact")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=cores())
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     args = parser.parse_args()
+    device = torch.device(args.device)
     with tempfile.TemporaryDirectory() as folder:
-        job = make_job(args.network, size=args.size, folder=Path(folder))
+        job = make_job(args.network, size=args.size, folder=Path(folder), device=device)
         network = build_network(args.network, size=args.size, width=job.settings.width)
-        network = network.to(memory_format=torch.channels_last)
-        device, threads = job.place.device, args.threads
+        network = network.to(device).to(memory_format=torch.channels_last)
+        threads = args.threads
         precision, _ = choose_pace(
             job.settings,
             bfloat16=computes_bfloat16(device),
@@ -108,14 +119,15 @@ def main() -> None:
             for name, loop in loops.items():
                 start, busy = time.perf_counter(), time.process_time()
                 loop(job, state)
+                finish(device)
                 if attempt:  # the first round warms up
                     pace[name].append(STEPS * job.settings.batch / (time.perf_counter() - start))
                     work[name].append((time.process_time() - busy) / STEPS * 1000)
     ratios = [r / b for b, r in zip(*pace.values(), strict=True)]
     shares = [b / r for b, r in zip(*work.values(), strict=True)]
     print(
-        f"{args.network}, {args.size} px, {precision}, {threads} of {cores()} cores, "
-        f"batch {job.settings.batch}"
+        f"{args.network}, {args.size} px, {precision}, {args.device}, "
+        f"{threads} of {cores()} cores, batch {job.settings.batch}"
     )
     for name, values in pace.items():
         print(

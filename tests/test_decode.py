@@ -3,6 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from scipy.stats import beta
 
 from model.decode import (
     apply_rule,
@@ -10,6 +11,7 @@ from model.decode import (
     conformal_correction,
     mean_age,
     quantile_age,
+    safe_level,
 )
 from model.losses import age_targets, two_headed_loss
 
@@ -56,12 +58,15 @@ def test_the_correction_is_the_order_statistic_of_split_conformal_prediction():
     assert conformal_correction(scores) == 90  # ⌈100 · .9⌉
     assert conformal_correction(np.arange(8.0)) is None, "nine scores are needed for .9"
     assert conformal_correction(np.arange(9.0)) == 8
+    assert conformal_correction(scores, level=0.95) == 95
+    assert conformal_correction(np.arange(8.0), level=0.95) is None
+    assert conformal_correction(np.arange(9.0), level=0.95) == 8, "the widest there is"
 
 
 @pytest.mark.parametrize("overconfident", [0.4, 1.0, 2.5])
 @pytest.mark.parametrize("plain", [False, True])
-def test_nine_in_ten_intervals_hold_the_truth_whatever_the_network_believes(overconfident, plain):
-    """The law of split conformal: over fresh draws, n faces cover ⌈(n + 1)·.9⌉ / (n + 1)."""
+def test_the_intervals_cover_what_is_promised_whatever_the_network_believes(overconfident, plain):
+    """The law of split conformal: over fresh draws, n faces cover rank / (n + 1)."""
     rng = np.random.default_rng(5)
     covered, expected = [], []
     for _ in range(60):
@@ -74,9 +79,23 @@ def test_nine_in_ten_intervals_hold_the_truth_whatever_the_network_believes(over
         n = np.array(rule["interval"]["n"])
         assert n.sum() == 200
         assert n.min() >= 50
-        expected.append((n * np.ceil((n + 1) * 0.9) / (n + 1)).sum() / 200)
+        rank = np.ceil((n + 1) * rule["interval"]["calibrated_at"])
+        expected.append((n * rank / (n + 1)).sum() / 200)
     standard_error = np.std(covered) / np.sqrt(len(covered))
     assert np.mean(covered) == pytest.approx(np.mean(expected), abs=3 * standard_error)
+
+
+def test_nine_choices_of_validation_faces_in_ten_keep_the_promise():
+    """Coverage given the n faces is Beta(rank, n + 1 - rank): exact, without drawing."""
+    for n in (100, 400, 1800, 20_000):
+        rank = min(n, np.ceil((n + 1) * safe_level(n)))
+        kept = beta.sf(0.9, rank, n + 1 - rank)
+        assert 0.9 <= kept < 0.95
+        plain = np.ceil((n + 1) * 0.9)
+        assert beta.sf(0.9, plain, n + 1 - plain) < 0.65, (
+            "without the margin: hardly more than half"
+        )
+        assert 0.9 < safe_level(n) < 0.94
 
 
 @pytest.mark.parametrize("plain", [False, True])
@@ -92,7 +111,8 @@ def test_nine_in_ten_hold_at_every_predicted_age_where_the_network_errs_more_wit
     _, low, high = apply_rule(age[20_000:], rule)
     inside = (low <= truth[20_000:]) & (truth[20_000:] <= high)
     for which in range(3):
-        assert inside[group[20_000:] == which].mean() == pytest.approx(0.9, abs=0.012)
+        level = rule["interval"]["calibrated_at"]
+        assert inside[group[20_000:] == which].mean() == pytest.approx(level, abs=0.012)
 
 
 def test_a_rule_of_before_the_edges_corrects_all_alike():
