@@ -1,7 +1,7 @@
 """The `faceaudit` command: parse, call one function, turn failures into exit codes.
 
-Exit codes: 0 done, 1 policy not met, 2 the input is wrong, 3 not enough evidence, 4 the machine
-failed, 130 and 143 interrupted; anything else is a bug and shows its traceback.
+Exit codes: 0 done, 2 the input is wrong, 4 the machine failed, 130 and 143 interrupted; 1 (policy
+not met) and 3 (not enough evidence) are kept for a gate; anything else shows its traceback: a bug.
 """
 
 import argparse
@@ -116,33 +116,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         stopped = Terminated
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before, command = signal.signal(signal.SIGTERM, terminate), None
     try:
         args = parse(argv)
-        if args.command is None:
+        command = args.command
+        if command is None:
             build_parser().print_help(sys.stderr)
             return INPUT_WRONG
         code: int = args.function(args)
         sys.stdout.flush()
     except EXPECTED as failure:
-        return _exit_code(failure)
-    except RuntimeError as failure:  # what DuckDB makes of a signal in the midst of a query
-        if str(failure) != "Query interrupted":
-            raise
-        return _exit_code(stopped())
+        return _exit_code(failure, command)
+    except RuntimeError as failure:
+        # what DuckDB makes of a signal in the midst of a query
+        asked = str(failure) == "Query interrupted"
+        return _exit_code(stopped() if asked else failure, command)
     finally:  # a program that calls `main` keeps its own way with signals
         signal.signal(signal.SIGTERM, before)
     return code
 
 
-def _exit_code(failure: BaseException) -> int:
+_FEWER = ": audit fewer features at once (--by)"
+_SMALLER = ": try a smaller --batch or --size"
+_RELIEF = {
+    **dict.fromkeys(("audit", "tally", "merge", "recalibrate", "report"), _FEWER),
+    **dict.fromkeys(("train", "run"), _SMALLER),
+}
+
+
+def _exit_code(failure: BaseException, command: str | None = None) -> int:
     """Say in one line on stderr what failed; return its exit code. Raises what is a bug."""
     if isinstance(failure, InputError):
         return _fail(failure, INPUT_WRONG)
     if isinstance(failure, MachineError):
         return _fail(failure, MACHINE_FAILED)
     if isinstance(failure, MemoryError):
-        return _fail("out of memory: audit fewer features at once (--by)", MACHINE_FAILED)
+        return _fail(f"out of memory{_RELIEF.get(command or "", "")}", MACHINE_FAILED)
+    if type(failure).__name__ == "OutOfMemoryError":  # torch's, which is not loaded for its name
+        words = "the GPU is out of memory: free it, or set CUDA_VISIBLE_DEVICES= to do without"
+        return _fail(words, MACHINE_FAILED)
     if isinstance(failure, KeyboardInterrupt):
         words = " ".join(str(a) for a in failure.args)
         code = TERMINATED if isinstance(failure, Terminated) else INTERRUPTED
@@ -153,11 +165,12 @@ def _exit_code(failure: BaseException) -> int:
     if isinstance(failure, BrokenPipeError):  # `faceaudit check | head`: the reader has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
-    if isinstance(failure, OSError) and failure.filename:
-        if failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            return _fail(f"{failure.strerror} while writing {failure.filename}", MACHINE_FAILED)
-        if isinstance(failure, (FileNotFoundError, NotADirectoryError, PermissionError)):
-            return _fail(f"{failure.filename}: {failure.strerror}", INPUT_WRONG)
+    if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        where = f" while writing {failure.filename}" if failure.filename else ""
+        return _fail(f"{failure.strerror}{where}", MACHINE_FAILED)
+    absent = (FileNotFoundError, NotADirectoryError, PermissionError)
+    if isinstance(failure, absent) and failure.filename:
+        return _fail(f"{failure.filename}: {failure.strerror}", INPUT_WRONG)
     raise failure
 
 

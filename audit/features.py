@@ -23,6 +23,8 @@ from audit.metrics import BEYOND, SUMS
 from audit.source import Source
 from audit.words import nearest
 
+WEIGHTS = frozenset({"weight", "weights", "sample_weight", "sample_weights"})
+
 # Names that the tables of a tally use beside its features.
 RESERVED = frozenset(
     {
@@ -60,7 +62,8 @@ def choose_features(table: Table, rows: str) -> tuple[list[Coded], list[str]]:
     """The features asked for, or those the table offers; and notes on columns that are none.
 
     With `by`: exactly those and `control`. Else the table's own columns of 2 to `max_groups`
-    levels in table order, but for CONDITIONS that no option names, then gender_true, age_group.
+    levels in table order, but for CONDITIONS and WEIGHTS that no option names, then gender_true,
+    age_group.
     `rows` is what follows FROM, on `typed`.
     """
     settings, own, made = table.settings, table.own, _made_features(table)
@@ -69,9 +72,12 @@ def choose_features(table: Table, rows: str) -> tuple[list[Coded], list[str]]:
             raise InputError(f"--cuts names {name!r}; {nearest(name, list(own))}")
     asked = (*(settings.by or ()), *settings.control)
     names = asked if settings.by else (*own, *made, *settings.control)
-    unasked = [n for n in names if n in CONDITIONS and n not in {*asked, *settings.cuts}]
-    names = tuple(n for n in names if n not in unasked)
-    coded, notes = [], [] if not unasked else [_unasked_words(unasked)]
+    offered = [n for n in names if n not in {*asked, *settings.cuts}]
+    seen = [n for n in offered if n in CONDITIONS]
+    weights = [n for n in offered if n.lower() in WEIGHTS]
+    names = tuple(n for n in names if n not in {*seen, *weights})
+    coded, notes = [], [] if not seen else [_unasked_words(seen)]
+    notes += [f"{n!r} is no feature, and no weight: every row counts once." for n in weights]
     for name in dict.fromkeys(names):
         if name in made:
             coded.append(made[name])

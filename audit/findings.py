@@ -88,17 +88,18 @@ def told_disparities(
     """Verdicts of disparity as sentences, largest first.
 
     In this order: single features, and crossings that show clearly more than their parts do; then
-    crossings that repeat a part. Within, metrics as in ORDER, then by the size of the difference
-    in margins of practical importance.
+    crossings that repeat a part; last those where groups differ but the one furthest off need not.
+    Within, metrics as in ORDER, then by the size of the difference in margins of practical
+    importance.
     """
     found = [r for r in tested if r["verdict"] == DISPARITY and pd.notna(r["outlying_difference"])]
     sizes = {(r["feature"], r["metric"]): _margins(r) for r in found if not r["control"]}
 
-    def rank(row: Mapping[str, Any]) -> tuple[bool, int, float]:
+    def rank(row: Mapping[str, Any]) -> tuple[bool, bool, int, float]:
         parts = row["feature"].split(CROSS)
         known = max((sizes.get((p, row["metric"]), 0.0) for p in parts), default=0.0)
         echo = len(parts) > 1 and _margins(row) < ECHO * known
-        return echo, ORDER.get(row["metric"], 2), -_margins(row)
+        return _open(row), echo, ORDER.get(row["metric"], 2), -_margins(row)
 
     records = []
     for row in sorted(found, key=rank):
@@ -131,7 +132,18 @@ def difference_sentence(row: Mapping[str, Any]) -> str:
     told = f"{phrase.what} {_by(d, metric.unit)} {way} for {group} than for everyone else"
     if row["control"]:
         told = f"Among {group_words(row['control'], row['control_group'])}: {told}"
-    return f"{told} {ends}{small}{_standardised(row, metric.unit)}.{_age_mix(row)}"
+    whose = (
+        f"; groups of {row['feature']} differ, whether this one does is open" if _open(row) else ""
+    )
+    return f"{told} {ends}{small}{whose}{_standardised(row, metric.unit)}.{_age_mix(row)}"
+
+
+def _open(row: Mapping[str, Any]) -> bool:
+    """Whether the interval of the group furthest off holds 0, though groups are found to differ.
+
+    The test weighs all groups together; the interval is that one's, widened for all of them.
+    """
+    return bool(row["outlying_low"] <= 0 <= row["outlying_high"])
 
 
 def _standardised(row: Mapping[str, Any], unit: str) -> str:

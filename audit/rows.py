@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from audit.checksums import verify_pages
 from audit.errors import InputError
 from audit.where import DERIVED, Span, Where, column_sql, condition_of, quoted_name
 
@@ -102,6 +103,7 @@ def open_rows(folder: Path) -> FaceRows:
             f"no predictions.parquet in {folder}: the figures can be read, the faces behind them "
             "cannot be listed; run the audit again from its predictions table"
         )
+    verify_pages(path)
     kinds = _ask(path, "DESCRIBE SELECT * FROM faces")
     types = dict(zip(kinds["column_name"], kinds["column_type"].astype(str), strict=True))
     total = int(_ask(path, "SELECT count(*) AS n FROM faces")["n"].iloc[0])

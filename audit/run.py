@@ -324,13 +324,17 @@ def _notes(tally: Tally) -> list[str]:
 
 
 def _this_run(scanned: Scan, *, images: Path | None) -> dict[str, Any]:
-    """What may differ between equal audits. SOURCE_DATE_EPOCH sets the time, as for builds."""
-    epoch = float(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+    """What may differ between equal audits.
+
+    SOURCE_DATE_EPOCH sets the time, as for builds; how long it took is then left out.
+    """
+    fixed = os.environ.get("SOURCE_DATE_EPOCH")
+    epoch = float(fixed) if fixed else time.time()
     path = scanned.source if isinstance(scanned.source, Path) else None
     marks = scanned.settings.without_marked
     return {
         "created": datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - scanned.started, 2),
+        "seconds": None if fixed else round(time.perf_counter() - scanned.started, 2),
         "engine": _engine_name(scanned),
         "threads": scanned.settings.threads or os.cpu_count(),
         "paths": {

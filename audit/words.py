@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-THIN = "\u2009"  # thin space: 18 911
+THIN = "\u202f"  # narrow no-break space: 18 911
 MINUS = "\u2212"
 
 

@@ -33,6 +33,7 @@ from PIL import (  # the readers register themselves; left to themselves, they r
 from audit.errors import InputError
 from audit.files import write_atomic
 from audit.held import Held, held
+from audit.picture_limit import VARIABLE, pixel_limit
 from model.threads import in_threads, tracked
 
 try:
@@ -51,7 +52,9 @@ READERS = (  # no format that runs code or needs a helper program
     BmpImagePlugin.BmpImageFile,
 )
 FORMATS = tuple(reader.format for reader in READERS)
-MAX_PIXELS = 64_000_000  # from the header; Pillow itself warns at 89 million
+MAX_PIXELS = pixel_limit()
+if Image.MAX_IMAGE_PIXELS and MAX_PIXELS > Image.MAX_IMAGE_PIXELS:  # asked for more than Pillow's
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 MAX_BYTES = 256 * 2**20
 MIN_SIDE = 8  # pixels; below, no face can be seen
 GROUND = (128, 128, 128)
@@ -155,7 +158,8 @@ def opened(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image
 def _check_size(width: int, height: int, *, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise PictureError(
-            "too_large", f"{width:,} × {height:,} pixels; at most {max_pixels:,} are decoded"
+            "too_large",
+            f"{width:,} × {height:,} pixels; at most {max_pixels:,} are decoded ({VARIABLE})",
         )
     if min(width, height) < MIN_SIDE:
         raise PictureError(

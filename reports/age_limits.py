@@ -59,7 +59,8 @@ def _limit_rows(
     rows = rows[rows[rate].notna()]
     if rows.empty:
         return None
-    every, first = rows, rows[rows.threshold == limits[0]].assign(n=lambda t: t[n])
+    every, told = rows, next(x for x in limits if (rows.threshold == x).any())
+    first = rows[rows.threshold == told].assign(n=lambda t: t[n])
     kept = set(lookup.foremost(first, first[rate], most=MOST_ROWS).group)
     rows = rows[rows.group.isin(kept)]
     groups = list(dict.fromkeys(rows.group))
@@ -75,8 +76,8 @@ def _limit_rows(
         trace = dots(value, y, hover=hover, looks=looks[str(limit)])
         trace["error_x"] = spread(value, low, high, color=looks[str(limit)]["color"])
         traces.append(trace | {"name": f"at {limit}", "customdata": own.group.tolist()})
-    worst = rows[(rows.feature == feature) & (rows.threshold == limits[0]) & (rows[n] >= LEAST)]
-    title = _SIDE_WORDS[rate].format(limits[0])
+    worst = rows[(rows.feature == feature) & (rows.threshold == told) & (rows[n] >= LEAST)]
+    title = _SIDE_WORDS[rate].format(told)
     if len(worst):
         most = worst.iloc[int(worst[rate].argmax())]
         ends = interval(most[f"{rate}_low"], most[f"{rate}_high"], "share")

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from audit.errors import InputError
 from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.rows import count_rows, quantiles, sorts_of
@@ -229,6 +230,14 @@ def open_faces(view: View, found: Pointed) -> None:
     levels = levels_of(view.result, found.feature, found.group)
     if levels is None:
         return
+    try:
+        _narrow_to(view, found, levels)
+    except (InputError, OSError):
+        return  # the audit has gone: the page, drawn anew now, says so
+    ask_for("errors")
+
+
+def _narrow_to(view: View, found: Pointed, levels: Mapping[str, str]) -> None:
     asked: dict[str, str | Span | Area] = dict(levels)
     if scores := found.score or _scores_between(view, found, levels):
         narrow(view.filters, asked | {"gender_score": scores}, source=_score_words(found, scores))
@@ -238,7 +247,6 @@ def open_faces(view: View, found: Pointed) -> None:
         source = f"{what} by {label_of(found.feature)}: {found.group}"
         narrow(view.filters, asked, source=source)
         _suggest_order(view, found.metric, levels)
-    ask_for("errors")
 
 
 def _suggest_order(view: View, metric: str | None, levels: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from audit.words import THIN, count, percent
+from audit.words import count, percent
 from reports.templates import page_environment
 from reports.thumbnails import thumbnails as thumbnails_of
 
@@ -46,7 +46,7 @@ def render_check(check: Record, *, root: Path, pictures: bool = True) -> str:
         Whether small pictures of faces are embedded, with a notice.
     """
     environment = page_environment()
-    environment.filters |= {"count": _count, "percent": percent, "plain": _plain}
+    environment.filters |= {"count": count, "percent": percent, "plain": _plain}
     environment.filters |= {"label": _label, "listed": _listed, "number_of": _number_of}
     groups = _shown_groups(check["copies"]["listed"])
     leaks = list(check["leaks"].get("listed", []))[:SHOWN_LEAKS]
@@ -79,13 +79,9 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _count(n: float) -> str:
-    return count(n).replace(THIN, "\u202f")  # as thin, but a line never breaks there
-
-
 def _number_of(n: int, one: str, many: str) -> str:
     """`1 photo carries`, `2 photos carry`."""
-    return f"{_count(n)} {one if n == 1 else many}"
+    return f"{count(n)} {one if n == 1 else many}"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -109,7 +109,7 @@ def _value(row: dict[str, Any], side: str) -> tuple[str, str]:
     if pd.isna(value):
         return "–", _STATES.get(state, n)
     signed = metric.better == "zero"
-    unit = "\u2009years" if metric.unit == "years" else ""
+    unit = "\u202fyears" if metric.unit == "years" else ""
     words = f"<b>{in_unit(value, metric.unit, signed=signed)}</b>{unit}"
     return f"{words} {interval(low, high, metric.unit, signed=signed)}", n
 

@@ -12,6 +12,7 @@ from reports import lookup
 from reports.age_limits import age_limits
 from reports.curves import error_by_age, learning_curves, within_years
 from reports.forest import forest
+from reports.groups import faces_by_group
 from reports.heatmap import confusion, crossing
 from reports.intervals import coverage_by_age, coverage_figures, pit_histograms
 from reports.proposals import REPORTED, group_proposals, overall_proposals
@@ -207,6 +208,13 @@ def training(result: AuditResult) -> list[Drawn]:
 
 
 SECTIONS = (
+    Section(
+        "groups",
+        "Who was audited",
+        "Faces of each group, before any figure about them. A hollow bar has fewer than 30 people: "
+        "nothing of it is compared.",
+        faces_by_group,
+    ),
     Section(
         "overall",
         "Overall figures",

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.findings import DISPARITY
 from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import count, in_unit, percent
@@ -56,13 +57,16 @@ def crossing(result: AuditResult, *, feature: str, metric: str) -> Drawn:
 
 
 def established(result: AuditResult, feature: str, metric: str) -> set[str]:
-    """Groups whose difference from the rest is established: confirmed slices, claimed findings."""
-    slices, findings = result.slices, result.findings
+    """Groups whose difference from the rest is established: confirmed slices, disparities.
+
+    Of a disparity it is the group furthest off, where its own interval does not hold 0.
+    """
+    slices, tested = result.slices, result.disparities
     same = slices[(slices.feature == feature) & (slices.metric == metric)]
     confirmed = set(same.group[same.confirmed == True])  # noqa: E712  (a column of objects)
-    claims = findings[(findings.feature == feature) & (findings.metric == metric)]
-    alpha = result.info["settings"].get("alpha", 0.05)
-    return confirmed | set(claims.group[claims.p_adjusted < alpha].dropna())
+    found = tested[(tested.feature == feature) & (tested.metric == metric) & tested.control.isna()]
+    sure = (found.outlying_low > 0) | (found.outlying_high < 0)
+    return confirmed | set(found.outlying_group[(found.verdict == DISPARITY) & sure].dropna())
 
 
 def confusion(result: AuditResult, *, head: str) -> Drawn | None:

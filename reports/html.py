@@ -35,6 +35,7 @@ ACROSS = {"full": 1, "half": 2, "third": 3}
 FINDINGS = 8  # that stand open
 SHOWN_ROWS = 16  # of a table that stands open; the rest folds away
 SHORT = {
+    "groups": "Audited",
     "overall": "Overall",
     "age": "Error by age",
     "crossings": "Crossings",

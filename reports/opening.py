@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
@@ -69,14 +70,16 @@ def opening(result: AuditResult) -> Opening:
 
 
 def about(result: AuditResult) -> str:
-    """`3 000 faces · 3 000 people · 23 November 2026`."""
+    """`predictions.parquet · 3 000 faces · 3 000 people · 23 November 2026`."""
     info = result.info
+    source = (info["run"].get("paths") or {}).get("source")
+    table = [PurePath(source).name] if source else []
     people = (
         "one photo per person assumed"
         if info.get("subjects_assumed")
         else (f"{count(info['subjects'])} people")
     )
-    return " · ".join([f"{count(info['rows_audited'])} faces", people, date(result)])
+    return " · ".join([*table, f"{count(info['rows_audited'])} faces", people, date(result)])
 
 
 def date(result: AuditResult) -> str:

@@ -5,7 +5,6 @@ from functools import partial
 from html import escape
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from audit.rows import rows_of
@@ -71,7 +70,7 @@ def overview_page(view: View) -> None:
 
 
 def _tile(tile: Tile) -> str:
-    unit = f'<span class="unit">\u2009{escape(tile.unit)}</span>' if tile.unit else ""
+    unit = f'<span class="unit">\u202f{escape(tile.unit)}</span>' if tile.unit else ""
     return (
         f'<div class="tile"><div class="what">{escape(tile.label)}</div>'
         f'<div class="value">{escape(tile.value)}{unit}</div>'
@@ -150,7 +149,7 @@ def data_page(view: View) -> None:
     """What was audited and what was left out; labels against calls; training; some faces."""
     st.html("<h1>Data</h1>")
     st.html(_counts(view))
-    _groups(view)
+    draw_section(view, "groups")
     draw_section(view, "confusion")
     draw_section(view, "training")
     _sample(view)
@@ -222,19 +221,6 @@ def _counts(view: View) -> str:
     said = [*(info.get("notes") or ()), *site_notes(view.result)]
     notes = "".join(f'<p class="how">{escape(str(n))}</p>' for n in said)
     return f'<h2>Audited and left out</h2><dl class="facts">{rows}</dl>{notes}'
-
-
-def _groups(view: View) -> None:
-    """Faces per group of every feature: the distribution before the metrics."""
-    rows = view.result.subgroups
-    st.html("<h2>Faces by group</h2>")
-    named = lookup.features(view.result)
-    for column, feature in zip(st.columns(max(3, len(named))), named, strict=False):
-        held = rows[rows.feature == feature]
-        most = held.groupby("group", sort=False)["n"].max()
-        faces = pd.DataFrame({label_of(feature): most.index, "faces": most.map(count).tolist()})
-        with column:
-            st.dataframe(faces, hide_index=True, height="content")
 
 
 def _sample(view: View) -> None:

@@ -32,7 +32,7 @@ class Pointed:
 def can_open(drawn: Drawn) -> bool:
     """Whether a click on the figure leads to faces."""
     kind = drawn.key.split("-", 1)[0]
-    return kind in ("forest", "crossing", "age", "confusion", "reliability", *_BY_GROUP)
+    return kind in ("forest", "crossing", "groups", "age", "confusion", "reliability", *_BY_GROUP)
 
 
 def pointed_at(drawn: Drawn, point: Mapping[str, object]) -> Pointed | None:
@@ -48,6 +48,8 @@ def pointed_at(drawn: Drawn, point: Mapping[str, object]) -> Pointed | None:
         group = group[0] if group else None
     if not isinstance(group, str):
         return None
+    if kind == "groups":
+        return Pointed(rest, group, None)
     if kind in _BY_GROUP:
         return Pointed(rest, group, "interval_coverage")
     if kind == "confusion":

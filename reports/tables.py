@@ -21,6 +21,7 @@ HEADINGS: Mapping[str, str] = {
     "interval": "95 % interval",
     "n": "Faces",
     "n_subjects": "People",
+    "share": "Share of faces",
     "shrunken": "Shrunken",
     "status": "Status",
     "difference": "Difference",
@@ -123,7 +124,7 @@ _GAPS = {"difference", "noise_gap", "detectable", "change"}
 _IN_UNIT = {"value", "complement_value", "shrunken", "before", "after", *_GAPS}
 _SHARES = {
     *("level", "coverage", "mean_score", "fitted", "tpr", "fpr", "selection", "accepted"),
-    *("rejected", "below", "above", "pit", "within"),
+    *("rejected", "below", "above", "pit", "within", "share"),
 }
 _P_VALUES = {"p_adjusted", "miscalibration_p", "l2_p", "spiegelhalter_p", "mean_p_adjusted"}
 _SCORES = {

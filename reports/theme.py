@@ -103,7 +103,7 @@ LOOKS: Mapping[str, Any] = {
             "font": {"family": FONT, "size": SIZE, "color": LIGHT["ink"]},
             "align": "left",
         },
-        "separators": ".\u2009",
+        "separators": ".\u202f",
         "xaxis": _AXIS,
         "yaxis": _AXIS,
     }

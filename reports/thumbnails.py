@@ -17,11 +17,12 @@ from PIL import Image, ImageOps
 from audit.errors import InputError, MachineError
 from audit.files import write_atomic
 from audit.held import held
+from audit.picture_limit import pixel_limit
 from audit.result import AuditResult
 
 CARD_SIDE = 208  # pixels: a card's picture on a screen of double density, to the next 16
 LARGE_SIDE = 800
-MOST_PIXELS = 50_000_000  # read from the header; a larger picture is not decoded
+MOST_PIXELS = pixel_limit()  # read from the header; a larger picture is not decoded
 _QUALITY = 82
 _RULE = b"thumbnail 1"  # changes when the same picture would give other bytes
 

@@ -70,6 +70,8 @@ def test_an_error_line_stays_one_line_whatever_the_file_is_called(capsys):
         (MachineError("disk full"), 4),
         (MemoryError(), 4),
         (OSError(errno.ENOSPC, "No space left on device", "r.html"), 4),
+        (OSError(errno.ENOSPC, "No space left on device"), 4),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), 4),
         (KeyboardInterrupt("go on with --resume"), 130),
         (cli.Terminated(), 143),
         (PermissionError(errno.EACCES, "Permission denied", "o"), 2),
@@ -83,6 +85,19 @@ def test_failures_have_their_exit_codes(failure, code, monkeypatch, capsys):
     fail.__doc__ = "Fail."
     assert cli.main(["report", "x"]) == code
     said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"), [("audit", "fewer features"), ("train", "a smaller --batch")]
+)
+def test_out_of_memory_says_what_helps_the_command(command, words, monkeypatch, capsys):
+    def fail(_args):
+        raise MemoryError
+
+    fail.__doc__ = "Fail."
+    monkeypatch.setattr(commands, command, fail)
+    assert cli.main([command, "x", "--out", "y"]) == 4
+    assert words in said(capsys)
 
 
 def test_a_caller_keeps_its_own_handler_of_signals(capsys):

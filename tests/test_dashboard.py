@@ -578,6 +578,17 @@ def test_an_audit_that_cannot_be_read_gives_a_message_and_a_way_back(tmp_path, v
     assert "Audit of example network" in words(app)
 
 
+def test_a_click_on_a_figure_of_an_audit_that_has_gone_ends_in_the_same_message(tmp_path, visit):
+    folder = tmp_path / "audit"
+    write_audit_folder(folder, n=100, pictures=0)
+    app = visit(folder)
+    button = next(b for b in app.button if b.label == "See the faces")
+    folder.rename(tmp_path / "elsewhere")
+    button.click().run()
+    assert not app.exception
+    assert "This audit cannot be read" in words(app)
+
+
 def test_an_audit_written_again_is_shown_anew_and_said(tmp_path, visit):
     folder = tmp_path / "audit"
     write_audit_folder(folder, n=100, pictures=0)

@@ -23,6 +23,7 @@ from reports.curves import error_by_age, learning_curves, within_years
 from reports.curves_svg import learning_curves_svg, round_ticks
 from reports.figures import SECTIONS
 from reports.forest import MOST, forest, small_forest
+from reports.groups import faces_by_group
 from reports.heatmap import confusion, crossing
 from reports.intervals import (
     coverage_by_age,
@@ -210,13 +211,26 @@ def test_a_heat_map_puts_a_dot_where_a_difference_is_established():
         "confirmed": True,
     }
     rejected = claim | {"group": "White × male", "confirmed": False}
+    disparity = dict.fromkeys(COLUMNS["disparities"]) | {
+        "feature": "race × gender_true",
+        "metric": "age_mae",
+        "verdict": "disparity",
+        "outlying_group": "Black × male",
+        "outlying_low": 0.2,
+        "outlying_high": 3.0,
+    }
+    open_ = disparity | {"outlying_group": "White × female", "outlying_low": -0.2}
+    within = disparity | {"outlying_group": "Other × male", "control": "age_group"}
     result = replace(
-        RESULT, slices=table("slices", [claim, rejected]), findings=RESULT.findings.head(0)
+        RESULT,
+        slices=table("slices", [claim, rejected]),
+        disparities=table("disparities", [disparity, open_, within]),
+        findings=RESULT.findings.head(0),  # which tell only the foremost
     )
     figure = crossing(result, feature="race × gender_true", metric="age_mae").figure
     words = next(t for t in figure.data if t.type == "scatter")
     marked = [g for g, said in zip(words.customdata, words.text, strict=True) if "•" in said]
-    assert marked == ["Asian × male"]
+    assert sorted(marked) == ["Asian × male", "Black × male"]
 
 
 def test_zero_has_no_sign_on_an_axis_where_other_numbers_have_one():
@@ -739,3 +753,29 @@ def test_faces_of_one_race_leave_nothing_to_compare_and_say_so():
     result = example_result(faces=faces, races=("White", "unknown"), tested=False)
     drawn = forest(result, feature="race", metric="age_mae")
     assert "no two groups large enough to compare" in drawn.title
+
+
+def test_limits_of_a_table_of_adults_are_drawn_from_the_first_limit_that_anybody_is_under():
+    rows = RESULT.age_thresholds
+    adults = rows[(rows.threshold > 18) | rows.accepted.isna()].assign(
+        accepted=lambda t: t.accepted.where(t.threshold > 18)
+    )
+    drawn = age_limits(replace(RESULT, age_thresholds=adults), feature="race")
+    assert [d.key for d in drawn] == ["accepted-race", "rejected-race"]
+    assert drawn[0].title.startswith("Under 21 and read as 21 or older")
+    nobody = rows.assign(accepted=float("nan"))
+    drawn = age_limits(replace(RESULT, age_thresholds=nobody), feature="race")
+    assert [d.key for d in drawn] == ["rejected-race"]
+
+
+def test_who_was_audited_is_counted_by_group_and_small_groups_are_hollow():
+    drawn = {d.key: d for d in faces_by_group(RESULT)}
+    assert set(drawn) == {f"groups-{name}" for name in lookup.features(RESULT)}
+    race = drawn["groups-race"]
+    [bars] = race.figure.data
+    faces = dict(zip(bars.customdata, bars.x, strict=True))
+    assert sum(faces.values()) == RESULT.info["rows_audited"]
+    assert race.title == f"By race: fewest are race unknown, {faces['unknown']} faces"
+    paper = LIGHT["paper"]
+    hollow = [g for g, c in zip(bars.customdata, bars.marker.color, strict=True) if c == paper]
+    assert hollow == [g for g, n in faces.items() if n < 30]

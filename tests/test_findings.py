@@ -7,7 +7,7 @@ from audit.findings import difference_sentence, find, group_words
 from audit.metrics import METRICS
 from audit.result import COLUMNS, table
 
-THIN, MINUS = "\u2009", "\u2212"
+THIN, MINUS = "\u202f", "\u2212"
 
 
 def gap(feature, metric, group, difference, *, half=0.5, verdict="disparity", **more):
@@ -127,6 +127,17 @@ def test_a_crossing_that_repeats_its_part_comes_after_and_one_that_shows_more_do
 )
 def test_a_difference_is_told_with_its_direction(metric, difference, words):
     assert words in difference_sentence(gap("race", metric, "B", difference))
+
+
+def test_a_group_that_need_not_differ_is_told_last_and_so():
+    """The test weighs all groups; the interval is of the one furthest off."""
+    found = told([gap("race", "age_mae", "B", 3.0, half=3.1), gap("light", "age_rmse", "dim", 1.5)])
+    assert found[0]["feature"] == "light", "the headline is established by itself"
+    last = next(r for r in found if r["feature"] == "race")
+    assert last["sentence"] == (
+        f"Age is read 3.0 years worse for B than for everyone else [{MINUS}0.1, 6.1]; "
+        "groups of race differ, whether this one does is open."
+    )
 
 
 def test_a_difference_within_a_control_group_names_it():

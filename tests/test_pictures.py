@@ -20,6 +20,7 @@ from PIL import Image, ImageFile, ImageOps
 from tiny_faces import picture, save_face
 
 from audit.errors import InputError, MachineError
+from audit.picture_limit import VARIABLE, pixel_limit
 from model import pictures
 from model.pictures import (
     GROUND,
@@ -333,3 +334,16 @@ def test_a_strange_file_in_the_place_of_the_cache_is_named(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(InputError, match="delete it"):
         open_cache(faces, root=tmp_path, size=SIZE, folder=folder)
+
+
+@pytest.mark.parametrize(("said", "limit"), [("", 64_000_000), ("100_000_000", 100_000_000)])
+def test_the_environment_sets_how_large_a_picture_may_be(said, limit, monkeypatch):
+    monkeypatch.setenv(VARIABLE, said)
+    assert pixel_limit() == limit
+
+
+@pytest.mark.parametrize("said", ["many", "-1", "0", "1e9"])
+def test_a_limit_that_is_no_number_is_refused(said, monkeypatch):
+    monkeypatch.setenv(VARIABLE, said)
+    with pytest.raises(InputError, match=VARIABLE):
+        pixel_limit()

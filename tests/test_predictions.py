@@ -11,6 +11,7 @@ from audit.predictions import FAR, open_predictions
 from audit.source import open_source
 from audit.synthetic import synthetic_predictions
 from audit.tally import tally_predictions
+from model.prediction_table import write_predictions
 
 AGES = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
 
@@ -565,6 +566,28 @@ def test_a_flipped_bit_in_the_normalised_table_does_not_read_silently(tmp_path):
     path.write_bytes(bytes(raw))
     with pytest.raises(OSError, match="CRC"):
         pq.read_table(path, page_checksum_verification=True)
+
+
+def test_a_flipped_bit_in_what_predict_wrote_is_found_before_it_is_audited(tmp_path):
+    path = tmp_path / "predictions.parquet"
+    config = {"network": "compact", "run_id": "abc", "decode": {}}
+    table = synthetic_predictions(5000, seed=1).astype({"sample_id": str})
+    write_predictions(table, path, config=config, images=tmp_path)
+    assert open_predictions(path, AuditSettings()).rows_read == 5000
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 3] ^= 8
+    path.write_bytes(bytes(raw))
+    with pytest.raises(InputError, match=r"predictions\.parquet is damaged: its bytes are not"):
+        open_predictions(path, AuditSettings())
+
+
+def test_a_column_of_weights_is_no_feature_unless_it_is_asked_for():
+    table = synthetic_predictions(500, seed=1).assign(Sample_Weight=np.arange(500) % 5 - 1)
+    read = opened(table)
+    assert "Sample_Weight" not in [f.name for f in read.features]
+    assert "'Sample_Weight' is no feature, and no weight: every row counts once." in read.notes
+    asked = opened(table, by=("Sample_Weight",))
+    assert [f.name for f in asked.features] == ["Sample_Weight"]
 
 
 def test_a_table_too_long_is_written_as_its_worst_rows_and_whole_persons(tmp_path):
