@@ -151,7 +151,7 @@ def _exit_code(failure: BaseException, command: str | None = None) -> int:
     if isinstance(failure, MachineError):
         return _fail(failure, MACHINE_FAILED)
     if isinstance(failure, MemoryError):
-        return _fail(f"out of memory{_RELIEF.get(command or "", "")}", MACHINE_FAILED)
+        return _fail("out of memory" + _RELIEF.get(str(command), ""), MACHINE_FAILED)
     if type(failure).__name__ == "OutOfMemoryError":  # torch's, which is not loaded for its name
         words = "the GPU is out of memory: free it, or set CUDA_VISIBLE_DEVICES= to do without"
         return _fail(words, MACHINE_FAILED)

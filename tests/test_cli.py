@@ -97,7 +97,7 @@ def test_out_of_memory_says_what_helps_the_command(command, words, monkeypatch, 
     fail.__doc__ = "Fail."
     monkeypatch.setattr(commands, command, fail)
     assert cli.main([command, "x", "--out", "y"]) == 4
-    assert words in said(capsys)
+    assert words in said(capsys)[1]
 
 
 def test_a_caller_keeps_its_own_handler_of_signals(capsys):
