@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from audit.features import Feature
-from audit.groups import CROSS, OVERALL, SUPPRESSED_BELOW, Groups, gather_predicted
+from audit.groups import OVERALL, SUPPRESSED_BELOW, Groups, gather_predicted
 from audit.intervals import LEVEL, around, clustered_se, effective, student, wilson
 from audit.metrics import METRICS, Floats
 from audit.tally import Tally
+from audit.words import CROSS
 
 BINS = 15
 DRAWS = 1000

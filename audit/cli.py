@@ -136,6 +136,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+_NAMED_WRONG = (  # a path that no command can use
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+)
 _FEWER = ": audit fewer features at once (--by)"
 _SMALLER = ": try a smaller --batch or --size"
 _RELIEF = {
@@ -168,8 +172,7 @@ def _exit_code(failure: BaseException, command: str | None = None) -> int:
     if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
         where = f" while writing {failure.filename}" if failure.filename else ""
         return _fail(f"{failure.strerror}{where}", MACHINE_FAILED)
-    absent = (FileNotFoundError, NotADirectoryError, PermissionError)
-    if isinstance(failure, absent) and failure.filename:
+    if isinstance(failure, OSError) and failure.filename and failure.errno in _NAMED_WRONG:
         return _fail(f"{failure.filename}: {failure.strerror}", INPUT_WRONG)
     raise failure
 

@@ -76,7 +76,7 @@ def columns_of_csv(
 ) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """Columns of a CSV with this header line, all text, and what is passed over."""
     columns = [
-        Column(name, f"c{i}", "text", comma=delimiter == ";")
+        Column(name, f"c{i}", "text", comma=delimiter != ",")
         for i, name in enumerate(names)
         if name and not is_index(name)
     ]

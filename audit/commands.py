@@ -169,6 +169,7 @@ def audit(args: argparse.Namespace) -> int:
     """Audit any model's predictions table: subgroups, calibration, disparities."""
     from audit.engines import engine_named
 
+    _refuse_own_input(args.out, args.predictions)
     settings = audit_settings(args)
     history = _read_history(args.history) if args.history else None
     result = _audit(
@@ -225,6 +226,7 @@ def recalibrate(args: argparse.Namespace) -> int:
     from audit.recalibrating import recalibrate as fit
     from audit.recalibrating import recalibration_words
 
+    _refuse_own_input(args.out, args.predictions)
     settings = audit_settings(args)
     run_id = None
     if args.run is not None:
@@ -371,6 +373,27 @@ def _refuse_overwriting(out: Path, sources: list[Path]) -> None:
             raise InputError(f"--out {out} is what is read; choose another file")
 
 
+def _refuse_own_input(out: Path, source: Path) -> None:
+    """Refuse an --out whose predictions.parquet is what is read, or would be read next time."""
+    from audit.source import files_of
+    from audit.tally_file import is_tally
+
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise InputError(
+            f"--out {out} lies in the folder that is read, where its predictions.parquet would be "
+            "read as more rows; choose another folder"
+        )
+    written = out / "predictions.parquet"
+    if not written.exists():
+        return
+    read = files_of(source) if source.exists() or any(c in str(source) for c in "*?[") else ()
+    if any(path.samefile(written) and not is_tally(path) for path in read):
+        raise InputError(
+            f"--out {out} would put its own predictions.parquet in the place of the one that is "
+            "read; choose another folder"
+        )
+
+
 def _site_words(site: "SiteTally") -> str:
     """What a tally holds, in one line."""
     rows = site.tally.rows_read
@@ -403,7 +426,13 @@ def _read_history(path: Path) -> "pd.DataFrame":
 
     if not path.is_file():
         raise InputError(f"no history at {path}: a run folder holds a history.csv")
-    return pd.read_csv(path)
+    try:
+        history = pd.read_csv(path)
+    except (OSError, ValueError) as error:  # of pandas, all of them
+        raise InputError(f"{path} cannot be read as a history.csv: {error}") from error
+    if "epoch" not in history:
+        raise InputError(f"{path} has no column 'epoch'; a run folder holds a history.csv")
+    return history
 
 
 def _draw_history(run: Path) -> "pd.DataFrame":

@@ -1,6 +1,7 @@
 """The settings of an audit: what may be chosen, from Python, a TOML file or the command line."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
@@ -209,6 +210,7 @@ def _check_edges(name: str, edges: tuple[float, ...]) -> None:
     _need(len(edges) > 0, f"{name}: no edge given")
     rising = all(low < high for low, high in pairwise(edges))
     shown = ",".join(f"{e:g}" for e in edges)
+    _need(all(map(math.isfinite, edges)), f"{name} are {shown}; they must be finite")
     _need(rising, f"{name} are {shown}; they must rise from left to right")
 
 

@@ -15,6 +15,7 @@ from audit.levels import (
     UNKNOWN,
     code_sql,
     is_missing,
+    number_of,
     read_words,
     sorted_levels,
     words_of,
@@ -38,6 +39,13 @@ TALLY_KEY = "faceaudit.tally"  # in the metadata of a Parquet: it holds counts, 
 CONDITION_WORDS = ("picture_skin_tone", "picture_copy")  # the others are numbers
 FEMALE = frozenset({"1", "f", "female", "woman"})
 MALE = frozenset({"0", "m", "male", "man"})
+# Beside the two, words that people mean as they stand there.
+_NEITHER = {"other", "nonbinary", "non-binary", "diverse", "x", "unsure", "none", "n/a"}
+_PARTS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("valid", "val", "validation", "dev"), "valid"),
+    **dict.fromkeys(("test", "testing", "tst"), "test"),
+}
 EXACT_ROWS = 5_000_000  # up to here ids and persons are counted exactly without being asked to
 _ID_BITS = 2**27  # ids of whole numbers within such a range are checked by bits, 16 MB of them
 
@@ -195,6 +203,47 @@ def typed_columns(table: Table) -> list[str]:
     """The columns of `typed`, in their order."""
     made = ("face", "person", "gender_level", "y", "called_pred", "called")
     return [*raw_columns(table), *CONTRACT, *made]
+
+
+def refuse_texts(table: Table) -> None:
+    """InputError where a column of ages holds texts that are none, with the first of them.
+
+    A stray word passes as a missing number; decimal commas, or more than half of all, do not. A score
+    must be one in every row (`breaches`).
+    """
+    ages = {n: table.columns[n] for n in NUMBERS if table.has(n) and n != "gender_score"}
+    texts = {n: column for n, column in ages.items() if column.kind in {"text", "other"}}
+    if not texts:
+        return
+    asked = []
+    for column in texts.values():
+        commas = f"regexp_full_match(trim({column.text}), '[-+]?[0-9]+,[0-9]+')"
+        wrong = f"coalesce(isinf({column.number}) AND {_no_infinity(column)}, false)"
+        asked += [
+            f"count(*) FILTER ({wrong})",
+            f"count(*) FILTER ({wrong} AND {commas})",
+            f"count({column.number})",
+        ]
+    [found] = table.source.rows(f"SELECT {', '.join(asked)} FROM raw")
+    for i, column in enumerate(texts.values()):
+        wrong_n, commas_n, given = map(int, found[3 * i : 3 * i + 3])
+        if not commas_n and 2 * wrong_n <= given:
+            continue
+        where = f"isinf({column.number}) AND {_no_infinity(column)}"
+        order = " ORDER BY row_at" if table.source.ordered else ""
+        at, word = table.source.rows(
+            f"SELECT row_at, {column.text} FROM raw WHERE {where}{order} LIMIT 1"
+        )[0]
+        place = f"{table.source.place(at)}, " if table.source.ordered else ""
+        hint = "; decimals are written with a point" if commas_n else ""
+        raise InputError(
+            f"{table.source.label}: {column.name} is no number in {wrong_n:,} of {given:,} rows "
+            f"(first: {place}{word!r}){hint}"
+        )
+
+
+def _no_infinity(column: Column) -> str:
+    return f"lower(trim({column.text})) NOT IN ('inf', '-inf', '+inf', 'infinity', '-infinity')"
 
 
 def reasons(table: Table) -> list[tuple[str, str]]:
@@ -383,9 +432,17 @@ def _gender_words(table: Table, name: str) -> dict[str | None, str]:
             f"{name} holds no word for female or male, only {shown}; it reads female/male, F/M, "
             "woman/man and 1/0, in any case"
         )
-    if given == ["2", "female"]:
+    if "2" in given and any(w is not None and number_of(w) == 1 for w in words):
         raise InputError(
             f"{name} holds 1 and 2; it reads 1 as female and 0 as male: recode the column"
+        )
+    unread = [g for g in given if g not in {"female", "male"} and g.lower() not in _NEITHER]
+    if unread and not {"female", "male"} <= set(given):
+        found = next(g for g in given if g in {"female", "male"})
+        shown = ", ".join(map(repr, unread[:5]))
+        raise InputError(
+            f"{name} holds a word for {found}, none for the other, and {shown}, which it does not "
+            "read; it reads female/male, F/M, woman/man and 1/0, in any case: recode the column"
         )
     return words
 
@@ -409,12 +466,28 @@ def _split_words(table: Table) -> dict[str | None, str]:
     rows = words_of(table.source, table.columns["split"], "raw", most=table.settings.max_groups)
     if rows is None:
         raise InputError("split holds hundreds of different words; is it the right column?")
-    parts = {w: UNKNOWN if w is None or is_missing(w) else w.strip().lower() for w in rows}
+    parts = {w: UNKNOWN if w is None or is_missing(w) else _part(w) for w in rows}
     chosen = table.settings.split
     if chosen not in {None, "all"} and chosen not in parts.values():
         found = ", ".join(sorted(set(parts.values())))
         raise InputError(f"--split {chosen}: {table.source.label} has no such rows; split: {found}")
     return parts
+
+
+def _part(word: str) -> str:
+    lower = word.strip().lower()
+    return _PARTS.get(lower, lower)
+
+
+def unread_parts(table: Table) -> list[str]:
+    """A note on a column `split` that holds none of the three parts: nothing is left out for it."""
+    parts = set(table.words.get("split", {}).values()) - {UNKNOWN}
+    if not parts or parts & set(_PARTS.values()) or table.settings.split is not None:
+        return []
+    shown = ", ".join(map(repr, sorted(parts)[:5]))
+    return [
+        f"split holds {shown}, not train, valid or test: no row was left out as one of training."
+    ]
 
 
 def _parts_left_out(table: Table) -> list[str]:

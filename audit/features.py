@@ -21,7 +21,7 @@ from audit.levels import (
 )
 from audit.metrics import BEYOND, SUMS
 from audit.source import Source
-from audit.words import nearest
+from audit.words import CROSS, nearest
 
 WEIGHTS = frozenset({"weight", "weights", "sample_weight", "sample_weights"})
 
@@ -84,10 +84,11 @@ def choose_features(table: Table, rows: str) -> tuple[list[Coded], list[str]]:
             if name in own:
                 notes.append(f"The table's own {name!r} was not read: it is made from age_true.")
             continue
-        if name in RESERVED or name not in own:
+        taken = _taken(name)
+        if taken or name not in own:
             if name in asked:
                 raise _no_feature(table, name, (*own, *made))
-            notes.append(f"{name!r} is a name of faceaudit's own: the column is no feature.")
+            notes.append(f"{name!r} {taken}: the column is no feature.")
             continue
         cuts, most = settings.cuts.get(name), settings.max_groups
         found = own_feature(
@@ -110,6 +111,13 @@ def _unasked_words(names: Sequence[str]) -> str:
     )
 
 
+def _taken(name: str) -> str:
+    """Why no feature can have this name; empty where it can."""
+    if name in RESERVED:
+        return "is a name of faceaudit's own"
+    return f"holds {CROSS!r}, which joins the features of a crossing" if CROSS in name else ""
+
+
 def _made_features(table: Table) -> dict[str, Coded]:
     """`gender_true` and `age_group`, where the table has their columns."""
     made = {}
@@ -123,8 +131,8 @@ def _made_features(table: Table) -> dict[str, Coded]:
 
 def _no_feature(table: Table, name: str, known: Sequence[str]) -> InputError:
     ours = {c.name: n for n, c in table.columns.items()}
-    if name in RESERVED:
-        return InputError(f"no feature can be named {name!r}, a name of faceaudit's own; rename it")
+    if taken := _taken(name):
+        return InputError(f"no feature can be named {name!r}: it {taken}; rename it")
     if ours.get(name) in known:
         return InputError(f"{name!r} is read as {ours[name]}; name that as the feature")
     if name in ours or name in CONTRACT:
@@ -148,7 +156,7 @@ def own_feature(
     more levels is an InputError, not a reason.
     """
     words = words_of(source, column, rows, most=most)
-    levels = None if words is None else read_words(list(words))
+    levels = None if words is None else read_words(list(words), comma=column.comma)
     numeric = _is_numeric(source, column, rows, levels)
     if cuts is not None:
         if not numeric:

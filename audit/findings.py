@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from audit.evidence import alphas
-from audit.groups import CROSS, OVERALL
+from audit.groups import OVERALL
 from audit.metrics import METRICS
 from audit.result import COLUMNS
-from audit.words import MINUS, count, in_unit, percent, score, years
+from audit.words import CROSS, MINUS, count, in_unit, percent, score, years
 
 MOST = 24  # disparities that are told; all of them stand in their table
 MOST_SLICES = 8

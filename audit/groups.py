@@ -14,9 +14,9 @@ from audit.metrics import BY_PREDICTED, SUMS, Floats
 from audit.rungs import told
 from audit.shards import SHARDS
 from audit.tally import Tally
+from audit.words import CROSS
 
 OVERALL = "overall"
-CROSS = " × "
 SUPPRESSED_BELOW = 10  # subjects: only n is shown
 FEW_BELOW = 30  # subjects: shown, but out of every comparison
 

@@ -31,14 +31,15 @@ def words_of(
     return dict(source.rows(sql))
 
 
-def read_words(words: Sequence[str | None]) -> dict[str | None, str]:
+def read_words(words: Sequence[str | None], *, comma: bool = False) -> dict[str | None, str]:
     """Each raw text -> its level: `1`, `1.0` and `01` are one level in a column of numbers.
 
     A column is of numbers when all its non-missing texts are; `True` and `true` are one level when
-    all are truth values. So a level does not depend on the type its file happened to use.
+    all are truth values. So a level does not depend on the type its file happened to use. With
+    `comma`, decimals are written with one.
     """
     given = {w: w.strip() for w in words if w is not None and not is_missing(w)}
-    numbers = {w: number_of(t) for w, t in given.items()}
+    numbers = {w: number_of(t.replace(",", ".") if comma else t) for w, t in given.items()}
     if all(x is not None for x in numbers.values()):
         levels = {w: _shown(x) for w, x in numbers.items() if x is not None}
     elif {t.lower() for t in given.values()} <= {"true", "false"}:
@@ -85,15 +86,28 @@ def cut_sql(number: str, cuts: Sequence[float], *, unknown: int | None = None) -
 
 
 def cut_labels(cuts: Sequence[float]) -> tuple[str, ...]:
-    """`< 10`, `10–20`, `≥ 20`: names of left-closed bins, with as few digits as tell them apart."""
+    """`< 10`, `10–20`, `≥ 20`: names of left-closed bins, with as few digits as tell them apart.
+
+    Whole numbers are shown whole, and of others no digit before the point is rounded away.
+    """
     shown = [repr(edge) for edge in cuts]
     for digits in range(3, 17):
-        short = [f"{edge:.{digits}g}" for edge in cuts]
+        short = [_short(edge, digits) for edge in cuts]
         if len(set(short)) == len(short):
             shown = short
             break
     inner = [f"{low}–{high}" for low, high in pairwise(shown)]
     return (f"< {shown[0]}", *inner, f"≥ {shown[-1]}")
+
+
+def _short(edge: float, digits: int) -> str:
+    size = abs(edge)
+    if not 1e-5 <= size < 1e15:  # 0 too
+        return f"{edge:.{digits}g}"
+    if edge == math.floor(edge):
+        return str(int(edge))
+    kept = max(digits, len(str(int(size))))
+    return np.format_float_positional(edge, kept, unique=False, fractional=False, trim="-")
 
 
 def quintiles(source: Source, column: Column, rows: str) -> tuple[float, ...]:

@@ -30,6 +30,13 @@ EXAMPLES: Mapping[str, str] = {
 }
 
 
+def whole(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0, 1, 2 ...")
+    return int(text)
+
+
 def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=DEFAULT_OUT / "demo", help="output folder (%(default)s)"
@@ -127,7 +134,7 @@ def _audit_options(parser: argparse.ArgumentParser, *, threads: str = SCAN_THREA
     _control_option(parser)
     parser.add_argument("--depth", type=int, help="cross up to this many features (2)")
     parser.add_argument(
-        "--thumbnails", type=int, default=0, metavar="N", help="put N faces into the report"
+        "--thumbnails", type=whole, default=0, metavar="N", help="put N faces into the report"
     )
 
 
@@ -199,7 +206,7 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of an audit")
     parser.add_argument("--images", type=Path, help="folder that `image` is relative to")
     parser.add_argument(
-        "--thumbnails", type=int, default=0, metavar="N", help="put N faces into the report"
+        "--thumbnails", type=whole, default=0, metavar="N", help="put N faces into the report"
     )
 
 

@@ -1,5 +1,6 @@
 """Predictions: a table of any model, read, checked, and laid out as the view `faces`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,11 @@ from audit.contract import (
     read_words_of,
     reasons,
     refuse,
+    refuse_texts,
     typed_columns,
     typed_parts,
     typed_sql,
+    unread_parts,
 )
 from audit.engines import DUCKDB, open_table
 from audit.errors import InputError
@@ -168,6 +171,7 @@ def open_predictions(
             f"{opened.label} has no sample_id, and its rows have no order to name them by; give "
             "each face an id"
         )
+    refuse_texts(table)
     table = read_words_of(table)
     parts = typed_parts(table)
     opened.lay("typed", typed_sql(table, parts))
@@ -207,7 +211,7 @@ def open_predictions(
             counts=counts,
             constants=constants,
             why=why,
-            unfit=notes,
+            unfit=[*notes, *unread_parts(table)],
             ids_checked=ids_checked,
         ),
         table=table,
@@ -243,7 +247,7 @@ def _count(
     constants = {
         name: float(low)
         for name, low, high in zip(_STATED, ends[::2], ends[1::2], strict=False)
-        if audited > 1 and low is not None and low == high
+        if audited > 1 and low is not None and low == high and math.isfinite(low)
     }
     return left_out, counts, constants
 

@@ -36,9 +36,13 @@ HALF_RULE = (
 
 @dataclass(frozen=True)
 class Recalibrated:
-    """What `recalibrate` made: the map, the records of every proposal, and where they lie."""
+    """What `recalibrate` made: the map, the records of every proposal, and where they lie.
+
+    notes: what was left out, assumed and passed over, in sentences.
+    """
 
     recalibration: Recalibration
+    notes: tuple[str, ...]
     proposals: tuple[Mapping[str, Any], ...]
     per: str | None
     path: Path
@@ -69,6 +73,7 @@ def recalibrate(
     if run_id is not None:
         _refuse_foreign(predictions, run_id)
     tally = tally_predictions(predictions, settings)
+    _refuse_reversed(predictions.counts)
     proposals, records = propose(tally, settings=settings)
     asked = dict.fromkeys(HEADS, BEST) | dict(choice or {})
     chosen = {
@@ -90,7 +95,9 @@ def recalibrate(
     recalibration = Recalibration(data)
     corrected = write_corrected(predictions, recalibration, out / "predictions.parquet")
     path = write_recalibration(out / FILE, recalibration)
-    return Recalibrated(recalibration, tuple(records), per, path, corrected)
+    left_out = [f"Left out: {count(n)} rows, {why}." for why, n in tally.rows_left_out.items() if n]
+    notes = (*left_out, *predictions.notes)
+    return Recalibrated(recalibration, notes, tuple(records), per, path, corrected)
 
 
 def _with_feature(settings: AuditSettings, per: str | None) -> AuditSettings:
@@ -104,6 +111,16 @@ def _with_feature(settings: AuditSettings, per: str | None) -> AuditSettings:
         )
     by = settings.by or ()
     return settings.replace(by=by if per in by else (*by, per))
+
+
+def _refuse_reversed(counts: Mapping[str, int]) -> None:
+    """Refuse calls that mostly miss: a map would make a constant of a score turned round."""
+    right, n = counts.get("gender_right", 0), counts.get("gender_rows", 0)
+    if counts.get("score_rows") and 3 * right < n:
+        raise InputError(
+            f"only {count(right)} of {count(n)} gender calls agree with the label: gender_score is "
+            "P(female); turn it round (1 - score) if it is P(male)"
+        )
 
 
 def _refuse_foreign(predictions: Predictions, run_id: str) -> None:
@@ -187,6 +204,7 @@ def recalibration_words(made: Recalibrated, *, by: Sequence[str] = ()) -> str:
     whole = [r for r in rows if r["group"] == OVERALL]
     n_fit, n_judge = (max(int(r[c]) for r in whole) for c in ("n_fit", "n_judge"))
     lines = [
+        *made.notes,
         f"fitted on {count(n_fit)} faces of half the people, judged on {count(n_judge)} of others",
         "before → after, change [95 % interval]:",
     ]

@@ -34,7 +34,7 @@ from audit.fairness import audited_metrics, disaggregate, metrics_of, subgroup_t
 from audit.features import Feature
 from audit.files import write_text
 from audit.findings import find
-from audit.groups import CROSS, Groups, crossings, gather, with_tails
+from audit.groups import Groups, crossings, gather, with_tails
 from audit.histograms import FRAMES
 from audit.images import images_of, seen_from
 from audit.metrics import METRICS
@@ -54,6 +54,7 @@ from audit.tally import Tally
 from audit.tally_file import is_tally
 from audit.thresholds import threshold_table
 from audit.weakness import slice_table
+from audit.words import CROSS
 from audit.worst import lists_of, rank
 
 UNNAMED = "unnamed model"

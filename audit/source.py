@@ -296,8 +296,14 @@ def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str)
 def header_of(path: Path) -> tuple[list[str], str]:
     """Names in the first line of a CSV, and the delimiter that parts most of them."""
     try:
-        with _opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as lines:
-            first = lines.readline(2**20)
+        with _opened(path) as raw:
+            head = raw.readline(2**20)
+            if head.startswith(b"PK\x03\x04"):
+                raise InputError(f"{path.name} is a workbook (or zip); save it as CSV or Parquet")
+            if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
+                raise InputError(f"{path.name} is JSON; save the table as CSV or Parquet")
+            # only the first line: a fault of another is told with that one's number
+            first = re.split(r"\r\n?|\n", head.decode("utf-8-sig"), maxsplit=1)[0]
             delimiter = max(_DELIMITERS, key=re.sub(r'"[^"]*"', "", first).count)
             rest = io.StringIO(first)
             names = next(csv.reader(rest, delimiter=delimiter), [])

@@ -7,10 +7,10 @@ import numpy as np
 
 from audit.config import AuditSettings
 from audit.evidence import alphas
-from audit.groups import CROSS
 from audit.metrics import METRICS
 from audit.slices import LEVELS, Cells, Slice, weak_slices
 from audit.tally import SHARDS, Tally
+from audit.words import CROSS
 
 # metric -> the sums of its rows, of its numerator, and of the numerator squared
 SEARCHED: Mapping[str, tuple[str, str, str]] = {

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+CROSS = " × "  # between the features of a crossing, and between their levels
 THIN = "\u202f"  # narrow no-break space: 18 911
 MINUS = "\u2212"
 

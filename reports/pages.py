@@ -45,7 +45,7 @@ PAGE_SECTIONS = {
     "subgroups": ("age", "subgroups", "crossings", "spread", "disparities"),
     "calibration": ("calibration", "thresholds", "coverage", "age_limits", "proposals"),
     "slices": ("slices",),
-    "data": ("confusion", "training"),
+    "data": ("groups", "confusion", "training"),
 }
 
 

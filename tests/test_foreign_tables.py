@@ -1,0 +1,206 @@
+"""Tables as people have them: what is no number, no gender, no part is told, never guessed."""
+
+import numpy as np
+import pytest
+
+from audit import cli
+from audit.config import AuditSettings
+from audit.errors import InputError
+from audit.levels import cut_labels
+from audit.predictions import open_predictions
+from audit.recalibrating import recalibrate
+from audit.synthetic import synthetic_predictions
+
+
+@pytest.fixture
+def table():
+    return synthetic_predictions(400, seed=1)
+
+
+def opened(table, **settings):
+    return open_predictions(table, AuditSettings(**settings))
+
+
+def said(capsys):
+    out, err = capsys.readouterr()
+    assert len(err.strip().splitlines()) == 1
+    return out + err
+
+
+# What is read is never written over ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["audit", "recalibrate"])
+def test_a_command_never_writes_over_the_table_it_reads(command, table, tmp_path, capsys):
+    path = tmp_path / "predictions.parquet"
+    table.to_parquet(path)
+    before = path.read_bytes()
+    for source in (path, tmp_path / "*.parquet"):
+        assert cli.main([command, str(source), "--out", str(tmp_path)]) == 2
+        assert "choose another folder" in said(capsys)
+    assert path.read_bytes() == before
+
+
+def test_an_audit_is_not_put_into_the_folder_of_rows(table, tmp_path, capsys):
+    table.to_parquet(tmp_path / "part.parquet")
+    assert cli.main(["audit", str(tmp_path), "--out", str(tmp_path / "audit")]) == 2
+    assert "would be read as more rows" in said(capsys)
+    assert [p.name for p in tmp_path.iterdir()] == ["part.parquet"]
+
+
+# Words ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ("gender_true", {"female": "W", "male": "M"}),
+        ("gender_pred", {"female": "woman", "male": "Mann"}),
+    ],
+)
+def test_a_gender_whose_other_word_is_not_read_is_refused(table, column, words):
+    whole = table.drop(columns="gender_score").assign(gender_pred=table["gender_true"])
+    whole[column] = whole["gender_true"].astype(str).map(words)
+    with pytest.raises(InputError, match=f"{column} holds a word for .*male, none for the other"):
+        opened(whole)
+
+
+def test_zero_one_two_is_not_taken_for_male_female_and_other(table):
+    coded = table["gender_true"].astype(str).map({"female": "2", "male": "1"})
+    coded[:5] = "0"
+    with pytest.raises(InputError, match="holds 1 and 2"):
+        opened(table.assign(gender_true=coded))
+
+
+def test_people_who_are_neither_stay_levels_of_their_own(table):
+    only = table[table["gender_true"].astype(str) == "female"]
+    words = only["gender_true"].astype(str).to_numpy().astype(object)
+    words[:20] = "nonbinary"
+    assert opened(only.assign(gender_true=words)).gender_levels == ("female", "male", "nonbinary")
+
+
+@pytest.mark.parametrize("word", ["training", "Train", " trn "])
+def test_training_rows_are_left_out_by_any_usual_name(table, word):
+    parts = np.where(np.arange(400) < 300, word, "testing")
+    read = opened(table.assign(split=parts))
+    assert dict(read.rows_left_out) == {"split is train": 300}
+
+
+def test_parts_of_other_names_are_told(table):
+    read = opened(table.assign(split=np.where(np.arange(400) < 300, "A", "B")))
+    assert read.rows_audited == 400
+    assert any(note.startswith("split holds 'a', 'b', not train") for note in read.notes)
+    assert not any("split holds" in note for note in opened(table.assign(split="test")).notes)
+
+
+# Numbers -------------------------------------------------------------------------------------
+
+
+def test_decimal_commas_are_refused_where_a_comma_parts_fields_and_read_elsewhere(table, tmp_path):
+    ages = [f"{x:.1f}".replace(".", ",") for x in table["age_pred"]]
+    written = table.assign(age_pred=ages)
+    written.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(InputError, match=r"age_pred is no number in .*line 2, '[0-9]+,[0-9]'"):
+        opened(tmp_path / "t.csv")
+    for name, sep in (("t.tsv", "\t"), ("s.csv", ";")):
+        written.to_csv(tmp_path / name, index=False, sep=sep)
+        read = opened(tmp_path / name)
+        got = read.source.frame("SELECT age_pred FROM faces ORDER BY row_at")["age_pred"]
+        assert got.tolist() == [float(age.replace(",", ".")) for age in ages]
+
+
+def test_ages_with_their_unit_are_refused_and_a_stray_word_is_not(table):
+    spelled = [f"{x:.1f} years" for x in table["age_pred"]]
+    with pytest.raises(InputError, match="age_pred is no number in 400 of 400 rows"):
+        opened(table.assign(age_pred=spelled))
+    stray = table["age_pred"].astype(str).where(np.arange(400) != 7, "no face")
+    read = opened(table.assign(age_pred=stray))
+    assert read.counts["age_pred_not_finite"] == 1
+    assert not any("Every face is read" in note for note in read.notes)
+
+
+def test_a_number_with_decimal_commas_is_cut_as_a_number(table, tmp_path):
+    doses = [str(x).replace(".", ",") for x in np.tile([0.5, 1.5, 2.5, 4.5], 100)]
+    table.assign(dose=doses).to_csv(tmp_path / "t.csv", index=False, sep=";")
+    read = opened(tmp_path / "t.csv", by=("dose",), cuts={"dose": (1, 3)})
+    assert read.features[0].levels == ("< 1", "1–3", "≥ 3")
+
+
+def test_labels_of_cuts_say_where_the_cuts_are():
+    years = [1965.0, 1980.0, 1995.0, 2010.0]
+    assert cut_labels(years) == ("< 1965", "1965–1980", "1980–1995", "1995–2010", "≥ 2010")
+    assert cut_labels([12345.678, 23456.7]) == ("< 12346", "12346–23457", "≥ 23457")
+    assert cut_labels([0.000123456, 2.5]) == ("< 0.000123", "0.000123–2.5", "≥ 2.5")
+    assert cut_labels([0.0, 1e-30]) == ("< 0", "0–1e-30", "≥ 1e-30")
+
+
+@pytest.mark.parametrize("edge", ["inf", "nan"])
+def test_a_cut_that_is_no_number_is_refused(edge, table, tmp_path, capsys):
+    table.to_csv(tmp_path / "t.csv", index=False)
+    asked = ["--by", "age_std", "--cuts", f"age_std={edge}", "--out", str(tmp_path / "o")]
+    assert cli.main(["audit", str(tmp_path / "t.csv"), *asked]) == 2
+    said(capsys)
+
+
+# Names and files -----------------------------------------------------------------------------
+
+
+def test_a_name_that_joins_features_is_no_feature(table):
+    named = table.assign(**{"race × light": table["race"]})
+    read = opened(named)
+    assert "race × light" not in [f.name for f in read.features]
+    assert any("which joins the features of a crossing" in note for note in read.notes)
+    with pytest.raises(InputError, match="rename it"):
+        opened(named, by=("race × light",))
+
+
+@pytest.mark.parametrize(
+    ("name", "bytes_", "words"),
+    [
+        ("t.csv", b"PK\x03\x04rest", "is a workbook"),
+        ("t.json", b'[{"age_true": 3, "age_pred": 4}]', "is JSON"),
+        ("t.csv", b"age_true,age_pred\n3,\xff\n", "line 2"),
+    ],
+)
+def test_a_file_that_is_no_table_says_what_it_is(name, bytes_, words, tmp_path):
+    (tmp_path / name).write_bytes(bytes_)
+    with pytest.raises(InputError, match=words):
+        opened(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2,3\n4\n5,6,7,8\n", "age\n1\n", b"\xff\xfe\x00"])
+def test_a_history_that_is_none_is_refused(text, table, tmp_path, capsys):
+    table.to_csv(tmp_path / "t.csv", index=False)
+    path = tmp_path / "h.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    asked = ["--history", str(path), "--out", str(tmp_path / "o")]
+    assert cli.main(["audit", str(tmp_path / "t.csv"), *asked]) == 2
+    assert "h.csv" in said(capsys)
+
+
+def test_a_name_too_long_is_the_users_to_mend(capsys):
+    assert cli.main(["report", "x" * 300]) == 2
+    said(capsys)
+
+
+@pytest.mark.parametrize("number", ["-3", "2.5", "many"])
+def test_a_number_of_pictures_is_whole(number, capsys):
+    assert cli.main(["report", "x", f"--thumbnails={number}"]) == 2
+    assert "thumbnails" in said(capsys)
+
+
+# A score the wrong way round -----------------------------------------------------------------
+
+
+def test_a_score_turned_round_is_not_recalibrated_to_a_constant(table, tmp_path):
+    turned = table.assign(gender_score=1 - table["gender_score"])
+    with pytest.raises(InputError, match=r"turn it round \(1 - score\)"):
+        recalibrate(turned, out=tmp_path)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_recalibration_says_what_was_left_out(tmp_path):
+    table = synthetic_predictions(3000, seed=1)
+    table.loc[:99, "age_true"] = -1
+    made = recalibrate(table, out=tmp_path)
+    assert any(note.startswith("Left out: 100 rows, age_true") for note in made.notes)
