@@ -208,8 +208,8 @@ def typed_columns(table: Table) -> list[str]:
 def refuse_texts(table: Table) -> None:
     """InputError where a column of ages holds texts that are none, with the first of them.
 
-    A stray word passes as a missing number; decimal commas, or more than half of all, do not. A score
-    must be one in every row (`breaches`).
+    A stray word passes as a missing number; decimal commas, or more than half of all, do not. A
+    score must be one in every row (`breaches`).
     """
     ages = {n: table.columns[n] for n in NUMBERS if table.has(n) and n != "gender_score"}
     texts = {n: column for n, column in ages.items() if column.kind in {"text", "other"}}
