@@ -102,10 +102,12 @@ def map_names(source: Source, settings: AuditSettings) -> Table:
     )
     gender = table.has("gender_true") and (table.has("gender_score") or table.has("gender_pred"))
     if not (gender or table.has("age_true", "age_pred")):
+        alike = {n.lower(): n for n in theirs if n not in CONTRACT}
+        meant = [f"{n}={alike[n]}" for n in CONTRACT if n in alike] or ["age_pred=THEIRS"]
         raise InputError(
             f"{source.label} has neither age_true and age_pred nor gender_true and gender_score "
             f"(or gender_pred); found: {', '.join(theirs) or 'no column'}; map a foreign name "
-            "with --column age_pred=THEIRS"
+            f"with --column {' '.join(meant)}"
         )
     return table
 
@@ -218,7 +220,7 @@ def refuse_texts(table: Table) -> None:
     asked = []
     for column in texts.values():
         commas = f"regexp_full_match(trim({column.text}), '[-+]?[0-9]+,[0-9]+')"
-        wrong = f"coalesce(isinf({column.number}) AND {_no_infinity(column)}, false)"
+        wrong = f"coalesce({_no_number(column)}, false)"
         asked += [
             f"count(*) FILTER ({wrong})",
             f"count(*) FILTER ({wrong} AND {commas})",
@@ -229,10 +231,9 @@ def refuse_texts(table: Table) -> None:
         wrong_n, commas_n, given = map(int, found[3 * i : 3 * i + 3])
         if not commas_n and 2 * wrong_n <= given:
             continue
-        where = f"isinf({column.number}) AND {_no_infinity(column)}"
         order = " ORDER BY row_at" if table.source.ordered else ""
         at, word = table.source.rows(
-            f"SELECT row_at, {column.text} FROM raw WHERE {where}{order} LIMIT 1"
+            f"SELECT row_at, {column.text} FROM raw WHERE {_no_number(column)}{order} LIMIT 1"
         )[0]
         place = f"{table.source.place(at)}, " if table.source.ordered else ""
         hint = "; decimals are written with a point" if commas_n else ""
@@ -242,8 +243,9 @@ def refuse_texts(table: Table) -> None:
         )
 
 
-def _no_infinity(column: Column) -> str:
-    return f"lower(trim({column.text})) NOT IN ('inf', '-inf', '+inf', 'infinity', '-infinity')"
+def _no_number(column: Column) -> str:
+    infinite = "('inf', '-inf', '+inf', 'infinity', '-infinity')"
+    return f"NOT isfinite({column.number}) AND lower(trim({column.text})) NOT IN {infinite}"
 
 
 def reasons(table: Table) -> list[tuple[str, str]]:

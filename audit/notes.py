@@ -107,6 +107,12 @@ def table_facts(
         own = {c.name for c in table.source.columns}
         if ours in CONTRACT and ours != theirs and ours in own:
             unread.append(f"The table's own {ours!r} was not read: {ours} is its {theirs!r}.")
+    pair = ("age_low", "age_high")
+    unread += [
+        f"{one} was not read: there is no {other}."
+        for one, other in (pair, pair[::-1])
+        if table.has(one) and not table.has(other)
+    ]
     return Facts(
         unread=tuple(unread),
         unfit=tuple(unfit),

@@ -95,7 +95,11 @@ def recalibrate(
     recalibration = Recalibration(data)
     corrected = write_corrected(predictions, recalibration, out / "predictions.parquet")
     path = write_recalibration(out / FILE, recalibration)
-    left_out = [f"Left out: {count(n)} rows, {why}." for why, n in tally.rows_left_out.items() if n]
+    left_out = [
+        f"Left out: {count(n)} rows, {why}."
+        for why, n in tally.rows_left_out.items()
+        if not why.startswith("age_true")  # a note of its own tells where these stand
+    ]
     notes = (*left_out, *predictions.notes)
     return Recalibrated(recalibration, notes, tuple(records), per, path, corrected)
 

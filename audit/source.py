@@ -178,6 +178,10 @@ def reading_error(error: duckdb.Error, label: str) -> Exception:
         elif "unicode" in text:
             why = "not UTF-8; save the file as UTF-8"
         return InputError(f"{file}, line {line[1]}: {why}")
+    if "state machine" in text:
+        return InputError(
+            f"{label}: its lines end in two ways, or a quote is out of place; save it anew"
+        )
     first = text.splitlines()[0] if text else type(error).__name__
     return InputError(f"{label} cannot be read, is it cut off or damaged? ({first})")
 

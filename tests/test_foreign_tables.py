@@ -145,6 +145,24 @@ def test_a_cut_that_is_no_number_is_refused(edge, table, tmp_path, capsys):
 # Names and files -----------------------------------------------------------------------------
 
 
+def test_names_in_capitals_are_offered_as_they_are_mapped(table):
+    with pytest.raises(InputError, match="--column gender_true=GENDER_TRUE age_true=AGE_TRUE"):
+        opened(table[["age_true", "gender_true"]].rename(columns=str.upper))
+
+
+def test_one_end_of_an_interval_is_told_not_to_be_read(table):
+    read = opened(table.drop(columns="age_high"))
+    assert "age_low was not read: there is no age_high." in read.notes
+
+
+def test_a_file_whose_lines_end_in_two_ways_says_so(table, tmp_path):
+    text = table.to_csv(index=False)
+    (tmp_path / "t.csv").write_bytes((text + text.replace("\n", "\r\n")).encode())
+    with pytest.raises(InputError) as error:
+        opened(tmp_path / "t.csv")
+    assert "cut off or damaged" not in str(error.value)
+
+
 def test_a_name_that_joins_features_is_no_feature(table):
     named = table.assign(**{"race × light": table["race"]})
     read = opened(named)
@@ -203,4 +221,4 @@ def test_a_recalibration_says_what_was_left_out(tmp_path):
     table = synthetic_predictions(3000, seed=1)
     table.loc[:99, "age_true"] = -1
     made = recalibrate(table, out=tmp_path)
-    assert any(note.startswith("Left out: 100 rows, age_true") for note in made.notes)
+    assert any(note.startswith("Left out, age_true") for note in made.notes)
