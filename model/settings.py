@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,9 +77,8 @@ class TrainSettings:
         (model/muon.py); 0: by AdamW like everything else.
     dropout, drop_block: share of what the compact network's heads read that is left out; the
         same of its last block for a face, less of those before.
-    augment, augment_last: how batches are changed in the first epoch and in the last; between, as
-        far as the square root of the time gone: genders are learned better than along a straight
-        line, ages as well (docs/model.md). None: alike in all.
+    augment, augment_last: how batches are changed in the first epoch and in the last, in a
+        straight line between; None: alike in all.
     test, valid: shares of subjects kept for the last measurement and for choosing.
     precision: `float32`, `bfloat16`, or `auto`: what the machine computes faster (model/pace.py).
     device: `auto`, `cpu`, `cuda`.
@@ -156,8 +154,7 @@ class TrainSettings:
         """How batches are changed in `epoch` (0-based)."""
         if self.augment_last is None:
             return self.augment
-        gone = epoch / max(1, self.epochs - 1)
-        return self.augment.towards(self.augment_last, math.sqrt(gone))
+        return self.augment.towards(self.augment_last, epoch / max(1, self.epochs - 1))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, as `config.json` and the checkpoint hold them."""
