@@ -23,6 +23,5 @@ def verify_pages(path: Path) -> None:
                 pass
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(
-            f"{path.name} is damaged: its bytes are not those that were written; "
-            "make it again, or copy it again"
+            f"cannot read {path}: its bytes are not those that were written; make or copy it again"
         ) from error

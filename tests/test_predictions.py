@@ -577,7 +577,7 @@ def test_a_flipped_bit_in_what_predict_wrote_is_found_before_it_is_audited(tmp_p
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 3] ^= 8
     path.write_bytes(bytes(raw))
-    with pytest.raises(InputError, match=r"predictions\.parquet is damaged: its bytes are not"):
+    with pytest.raises(InputError, match=r"predictions\.parquet: its bytes are not"):
         open_predictions(path, AuditSettings())
 
 

@@ -96,7 +96,7 @@ def test_a_confirmed_cluster_has_a_contact_sheet_and_leads_to_all_its_faces(plan
     assert galleries(again) == galleries(app)
     assert HOSTILE not in words(again)
     again.button(key="chip lookalikes").click().run()
-    assert "All 2\u2009400 faces" in words(again)
+    assert "All 2\u202f400 faces" in words(again)
 
 
 def test_without_embeddings_the_panel_says_how_to_get_them(tmp_path, visit):

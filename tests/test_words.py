@@ -27,4 +27,4 @@ from audit import words
     ],
 )
 def test_numbers_are_written_one_way(said, expected):
-    assert said.replace("\u2009", " ").replace("\u00a0", " ") == expected
+    assert said.replace("\u202f", " ").replace("\u00a0", " ") == expected
