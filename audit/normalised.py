@@ -11,25 +11,29 @@ import pyarrow.parquet as pq
 from audit.contract import CONDITION_WORDS, CONDITIONS
 from audit.files import write_atomic
 from audit.histograms import errors_beyond
-from audit.predictions import Choice, Predictions
+from audit.predictions import Predictions
 from audit.shards import SHARDS
 
 _ROW_GROUP = 100_000
 
 
-def write_normalised(predictions: Predictions, path: Path, rows: str = "faces") -> int:
+def write_normalised(
+    predictions: Predictions, path: Path, errors: pd.DataFrame, *, most: int = 2_000_000
+) -> int:
     """Write the audited rows as Parquet with page checksums, atomically; returns how many.
 
     Columns: sample_id, subject_id, image, split, the numbers of the contract (NULL where the table
     lacks them), error (years), the CONDITIONS that are no feature as they are, then gender_true,
     gender_pred, every feature, age_group and age_group_pred as words. Rows stand in the order of
-    the table.
+    the table. Above `most` rows: those read furthest off (up to a tenth of `most`), and persons
+    drawn by lot for the rest.
 
-    rows: what follows FROM, in place of all: what `predictions.find` found for `rows_of_long`.
+    errors: the tally's table of that name, of these rows.
     """
     words = _words(predictions)
     plain = [f"{sql} AS {name}" for name, sql in _PLAIN.items()]
     codes = [f"{code} AS w{i}" for i, (_, code, _) in enumerate(words)]
+    rows = "faces" if predictions.rows_audited <= most else _chosen(predictions, errors, most)
     beside = _conditions(predictions)
     given = [f"{sql} AS {name}" for name, (_, sql) in beside.items()]
     sql = f"SELECT {', '.join([*plain, *given, *codes])} FROM {rows}{_in_order(predictions)}"
@@ -113,19 +117,12 @@ def _with_words(batch: pa.RecordBatch, words: Words, schema: pa.Schema) -> pa.Ta
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def rows_of_long(
-    predictions: Predictions, errors: pd.DataFrame, *, most: int = 2_000_000
-) -> Choice | None:
-    """Which rows of a table of over `most` are written; None: all of a shorter one.
-
-    Those read furthest off (up to a tenth of `most`), and persons drawn by lot for the rest: memory
-    is bounded, and nothing is sorted. errors: the tally's table of that name, of these rows.
-    """
-    if predictions.rows_audited <= most:
-        return None
+def _chosen(predictions: Predictions, errors: pd.DataFrame, most: int) -> str:
+    """What follows FROM for a table too long to write whole: bounded memory, no sort of it."""
     far = most // 10
     beyond = errors_beyond(errors)
     furthest = beyond[beyond <= far].index
     limit = 10 * (int(furthest.min()) - 1) + 1 if len(furthest) else 2**31
     lot = int((most - far) / predictions.rows_audited * SHARDS)
-    return Choice("person", f"coalesce(abs(error) >= {limit}, false) OR shard < {lot}")
+    drawn = f"coalesce(abs(error) >= {limit}, false) OR shard < {lot}"
+    return predictions.few(drawn, key="person")

@@ -33,20 +33,8 @@ from audit.features import Feature, choose_features
 from audit.levels import UNKNOWN, cut_sql
 from audit.marked import LEFT_OUT, Mark, read_marks, reasons_of
 from audit.notes import FAR, LEAKY, UNMET, WITHHELD, Facts, leaky_rows, table_facts
-from audit.shards import MIXING, sharded
+from audit.shards import sharded
 from audit.source import Source
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Few rows of `faces`: those that, mixed by `key`, fulfil `where` (see `audit.shards`)."""
-
-    key: str
-    where: str
-
-    def sharded(self, rows: str = "faces") -> str:
-        """SQL of `rows` (what follows FROM) with what `where` may ask for."""
-        return sharded(rows, self.key)
 
 
 @dataclass(frozen=True)
@@ -83,26 +71,18 @@ class Predictions:
     parts: tuple[str, ...]
     coding: Mapping[str, str]
 
-    def find(self, *choices: Choice) -> list[str]:
-        """SQL of what follows FROM, for each choice: its rows, which one scan finds for all.
+    def few(self, where: str, *, key: str) -> str:
+        """SQL of what follows FROM: of `sharded("faces", key)` the few rows that fulfil `where`.
 
         DuckDB works out all columns of its views before it asks a condition that needs some of
-        them. So the raw columns of the rows are held (until the next call), and the views are laid
-        once more over these few.
+        them; the others are worked out for these rows alone.
         """
+        rows = sharded("faces", key)
         if self.source.engine is not None:  # a planner of its own
-            return [f"(SELECT * FROM {c.sharded()} WHERE {c.where})" for c in choices]
-        rows, by = "faces", [f"by{i}" for i in range(len(choices))]
-        for name, choice in zip(by, choices, strict=True):
-            own = f"coalesce({choice.where}, false) AS {name}"
-            rows = f"(SELECT * EXCLUDE ({', '.join(MIXING)}), {own} FROM {choice.sharded(rows)})"
-        raw = ", ".join(raw_columns(self.table))
-        any_ = " OR ".join(by)
-        self.source.hold("found", f"SELECT {raw}, {', '.join(by)} FROM {rows} WHERE {any_}")
-        parts = self.table, self.parts
-        typed = [typed_sql(*parts, f"(SELECT {raw} FROM found WHERE {name})") for name in by]
-        faces = [_faces_sql(self.table, "true", self.coding, f"({sql})") for sql in typed]
-        return [c.sharded(f"({sql})") for c, sql in zip(choices, faces, strict=True)]
+            return f"(SELECT * FROM {rows} WHERE {where})"
+        raw = f"(SELECT {', '.join(raw_columns(self.table))} FROM {rows} WHERE {where})"
+        typed = f"({typed_sql(self.table, self.parts, raw)})"
+        return sharded(f"({_faces_sql(self.table, 'true', self.coding, typed)})", key)
 
     @property
     def con(self) -> duckdb.DuckDBPyConnection:

@@ -38,10 +38,9 @@ from audit.groups import Groups, crossings, gather, with_tails
 from audit.histograms import FRAMES
 from audit.images import images_of, seen_from
 from audit.metrics import METRICS
-from audit.normalised import rows_of_long, write_normalised
+from audit.normalised import write_normalised
 from audit.notes import LEAKY, Facts, without_lines
 from audit.pit import crps, pit_counts
-from audit.predictions import Predictions
 from audit.proposals import propose
 from audit.reliability import reliability_table, simulated
 from audit.result import COLUMNS, AuditResult, table
@@ -55,7 +54,7 @@ from audit.tally_file import is_tally
 from audit.thresholds import threshold_table
 from audit.weakness import slice_table
 from audit.words import CROSS
-from audit.worst import lists_of, rank
+from audit.worst import worst_faces
 
 UNNAMED = "unnamed model"
 HASHED_BYTES = 2**30  # larger sources are not read a second time for their checksum
@@ -121,19 +120,9 @@ def _faces(scanned: Scan, out: Path | None) -> pd.DataFrame:
             rows.unlink(missing_ok=True)
         given = None if scanned.site is None else scanned.site.faces
         return table("worst", []) if given is None else given[list(COLUMNS["worst"])]
-    return find_faces(scanned.predictions, scanned.settings, scanned.tally, write=rows)
-
-
-def find_faces(
-    predictions: Predictions, settings: AuditSettings, tally: Tally, *, write: Path | None
-) -> pd.DataFrame:
-    """The table `worst`; with `write` the audited rows too: one scan of a long table finds both."""
-    lists = lists_of(predictions, settings, tally)
-    some = None if write is None else rows_of_long(predictions, tally.errors)
-    found = predictions.find(lists.choice, *filter(None, [some]))
-    worst = rank(predictions, lists, found[0])[list(COLUMNS["worst"])]
-    if write is not None:
-        write_normalised(predictions, write, "faces" if some is None else found[1])
+    worst = worst_faces(scanned.predictions, scanned.settings, scanned.tally)
+    if rows is not None:
+        write_normalised(scanned.predictions, rows, scanned.tally.errors)
     return worst
 
 

@@ -39,9 +39,6 @@ def shard_of(key: int) -> int:
     return (h >> 12) % SHARDS
 
 
-MIXING = ("key", "h0", "h1", "h2", "mixed", "shard")  # the columns that `sharded` adds
-
-
 def sharded(rows: str, key: str) -> str:
     """SQL of `rows` (what follows FROM) with `mixed` (63 bits) and `shard`: `shard_of`, in layers.
 

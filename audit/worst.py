@@ -11,7 +11,7 @@ import pandas as pd
 from audit.columns import quoted
 from audit.config import AuditSettings
 from audit.histograms import errors_beyond, score_edges
-from audit.predictions import Choice, Predictions
+from audit.predictions import Predictions
 from audit.result import COLUMNS
 from audit.shards import sharded
 from audit.source import Source
@@ -24,51 +24,44 @@ _FEW = 100_000  # rows of a list that may be kept until it is sorted
 _STRIDE = 577_215_664_901_532_861  # far apart, so that seeds draw unlike lots
 
 
-def ranked_faces(
+def worst_faces(
     predictions: Predictions, settings: AuditSettings, tally: Tally, *, top: int = TOP
 ) -> pd.DataFrame:
-    """The table `worst` of a result: up to `top` faces a list, ranked from 1; and beside it `best`.
+    """The table `worst` of a result: up to `top` faces a list, ranked from 1.
 
     Lists: `age_error` (largest absolute error), `gender_wrong` (called wrongly, the surest call
     first), `sample` (SAMPLED faces drawn by lot from the seed). Ties go by sample_id, the lot by a
     mix of its key, so that neither the order of the rows nor the engine decides. `groups` joins
-    the levels of the features by ` × `. `best` is the number, as text, by which a list is ranked,
-    least first. Memory is bounded: a scan keeps its best only.
+    the levels of the features by ` × `. Memory is bounded: a scan keeps its best only.
     """
-    lists = lists_of(predictions, settings, tally, top=top)
-    [rows] = predictions.find(lists.choice)
-    return rank(predictions, lists, rows)
+    return ranked_faces(predictions, settings, tally, top=top)[list(COLUMNS["worst"])]
 
 
-def lists_of(
+def ranked_faces(
     predictions: Predictions, settings: AuditSettings, tally: Tally, *, top: int = TOP
-) -> "Lists":
-    """Which faces may be in the lists.
+) -> pd.DataFrame:
+    """`worst_faces` with `best`: the number, as text, by which a list is ranked, least first.
 
     tally: of these rows; its histograms tell how bad a face must be to stay in a list. One scan
     then keeps the few rows that are, of all lists together; a list that no histogram bounds takes
     a scan of its own.
     """
+    source = predictions.source
     key = f"(face + {settings.seed} * {_STRIDE}) & {2**60 - 1}"
-    bad = _bad(settings, tally, top=top)
-    return Lists(key, (*bad, _lot(predictions.source, key, predictions.rows_audited)))
-
-
-def rank(predictions: Predictions, lists: "Lists", rows: str) -> pd.DataFrame:
-    """The lists, of what `predictions.find` found for `lists.choice`."""
-    source, columns = predictions.source, _columns(predictions)
-    bests = ", ".join(
-        f"CASE WHEN {one.where} THEN {one.best} END AS {one.name}" for one in lists.few
-    )
-    source.hold("ranked", f"SELECT {columns}, {bests} FROM {rows}")
+    rows = sharded("faces", key)
+    lists = [*_lists(settings, tally, top=top), _lot(source, rows, predictions.rows_audited)]
+    columns = _columns(predictions)
+    few = [one for one in lists if one.rows <= _FEW]
+    bests = ", ".join(f"CASE WHEN {one.where} THEN {one.best} END AS {one.name}" for one in few)
+    where = " OR ".join(f"({one.where})" for one in few)
+    source.hold("ranked", f"SELECT {columns}, {bests} FROM {predictions.few(where, key=key)}")
     kept = ", ".join(COLUMNS["worst"][2:])
     frames = []
-    for one in lists.every:
+    for one in lists:
         found = (
             f"SELECT {kept}, {one.name} AS best FROM ranked WHERE {one.name} IS NOT NULL"
-            if one in lists.few
-            else f"SELECT {columns}, {one.best} AS best FROM {lists.choice.sharded()} "
-            f"WHERE {one.where}"
+            if one in few
+            else f"SELECT {columns}, {one.best} AS best FROM {rows} WHERE {one.where}"
         )
         ranked = source.frame(
             f"SELECT {quoted(one.name)} AS list, row_number() OVER (ORDER BY best, sample_id) AS "
@@ -92,25 +85,7 @@ class _List:
     rows: float
 
 
-@dataclass(frozen=True)
-class Lists:
-    """Lists of faces; `key`: what mixes the rows for their lot."""
-
-    key: str
-    every: tuple[_List, ...]
-
-    @property
-    def few(self) -> list[_List]:
-        """Those of which one scan can keep all rows that may be in them."""
-        return [one for one in self.every if one.rows <= _FEW]
-
-    @property
-    def choice(self) -> Choice:
-        """The rows that may be in `few`."""
-        return Choice(self.key, " OR ".join(f"({one.where})" for one in self.few))
-
-
-def _bad(settings: AuditSettings, tally: Tally, *, top: int) -> list[_List]:
+def _lists(settings: AuditSettings, tally: Tally, *, top: int) -> list[_List]:
     surety = f"abs(gender_score - {settings.threshold!r}::DOUBLE)"
     error, size = _error_reached(tally.errors, top)
     sure, wrong = _surety_reached(tally.scores, settings.threshold, top)
@@ -144,9 +119,8 @@ def _surety_reached(scores: pd.DataFrame, threshold: float, top: int) -> tuple[f
     return max(float(sure[order[at]]) - 1e-9, 0.0), float(beyond[at])
 
 
-def _lot(source: Source, key: str, audited: int) -> _List:
+def _lot(source: Source, rows: str, audited: int) -> _List:
     """The list drawn by lot: what some rows drew bounds what all may have drawn."""
-    rows = sharded("faces", key)
     some = min(max(_SOME, audited // 100), audited)
     found = source.one(
         f"SELECT max(mixed) AS last FROM (SELECT mixed FROM (SELECT mixed FROM {rows} "

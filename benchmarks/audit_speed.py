@@ -37,10 +37,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import brier_score_loss, mean_absolute_error, roc_auc_score
 
 from audit.config import AuditSettings
+from audit.normalised import write_normalised
 from audit.predictions import open_predictions
-from audit.run import find_faces
 from audit.synthetic import AGES, synthetic_predictions
 from audit.tally import tally_predictions
+from audit.worst import worst_faces
 
 Array = NDArray[np.float64]
 FEATURES = ("race", "gender_true", "age_group")
@@ -127,8 +128,10 @@ def scan(path: Path, out: Path, clock: Clock) -> dict[str, float]:
         predictions = open_predictions(path, settings)
     with clock.step("scan: tally"):
         tally = tally_predictions(predictions, settings)
-    with clock.step("scan: worst faces, predictions.parquet"):
-        find_faces(predictions, settings, tally, write=out / "scan.parquet")
+    with clock.step("scan: worst faces"):
+        worst_faces(predictions, settings, tally)
+    with clock.step("scan: write predictions.parquet"):
+        write_normalised(predictions, out / "scan.parquet", tally.errors)
     sums = tally.cells.drop(columns=[*FEATURES, "shard"]).sum()
     return {
         "age_mae": sums["age_abs"] / sums["age_n"] / 100,

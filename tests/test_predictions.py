@@ -6,7 +6,7 @@ import pytest
 from audit.config import AuditSettings
 from audit.errors import InputError
 from audit.levels import cut_labels, ranked, read_words, sorted_levels
-from audit.normalised import rows_of_long, write_normalised
+from audit.normalised import write_normalised
 from audit.predictions import FAR, open_predictions
 from audit.source import open_source
 from audit.synthetic import synthetic_predictions
@@ -535,9 +535,8 @@ def test_order_statistics_are_exact_however_they_are_found(monkeypatch, held):
 # The normalised table
 
 
-def write(read, path, *, most=2_000_000):
-    some = rows_of_long(read, tally_predictions(read, AuditSettings()).errors, most=most)
-    return write_normalised(read, path, *(() if some is None else read.find(some)))
+def write(read, path, **how):
+    return write_normalised(read, path, tally_predictions(read, AuditSettings()).errors, **how)
 
 
 def test_the_normalised_table_holds_every_audited_row_in_words(tmp_path):

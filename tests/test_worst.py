@@ -7,14 +7,13 @@ from audit.predictions import open_predictions
 from audit.result import COLUMNS
 from audit.synthetic import synthetic_predictions
 from audit.tally import tally_predictions
-from audit.worst import SAMPLED, ranked_faces
+from audit.worst import SAMPLED, worst_faces
 
 
 def worst_of(table, *, top=20, **chosen):
     asked = AuditSettings(**chosen)
     read = open_predictions(table, asked)
-    worst = ranked_faces(read, asked, tally_predictions(read, asked), top=top)
-    return worst[list(COLUMNS["worst"])]
+    return worst_faces(read, asked, tally_predictions(read, asked), top=top)
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +64,10 @@ def test_few_rows_are_kept_of_many_wherever_they_stand(table, monkeypatch):
     mild = table.assign(size=(table["age_pred"] - table["age_true"]).abs()).sort_values("size")
     asked = AuditSettings()
     read = open_predictions(mild.drop(columns="size"), asked)
-    found = ranked_faces(read, asked, tally_predictions(read, asked), top=20)
+    found = worst_faces(read, asked, tally_predictions(read, asked), top=20)
     held = read.source.one("SELECT count(*) AS n FROM ranked")["n"]
     assert len(found) == 20 + 20 + SAMPLED <= held < 20 + 20 + 20 * SAMPLED
-    pd.testing.assert_frame_equal(found[list(COLUMNS["worst"])], worst_of(table))
+    pd.testing.assert_frame_equal(found, worst_of(table))
 
 
 def test_the_sample_is_drawn_by_lot_from_the_seed_and_favours_nobody(table):
