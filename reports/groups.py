@@ -3,16 +3,14 @@
 import pandas as pd
 
 from audit.findings import group_words as told
+from audit.groups import FEW_BELOW
 from audit.result import AuditResult
 from audit.words import count, percent
 from reports import lookup
 from reports.forest import name_width
-from reports.marks import figure, group_words, row_axis
+from reports.marks import ROW, figure, group_words, row_axis
 from reports.plot import bar
 from reports.theme import LIGHT, Drawn, text
-
-ROW = 26  # px per group
-COMPARED = 30  # people; of fewer nothing is compared
 
 
 def faces_by_group(result: AuditResult) -> list[Drawn]:
@@ -25,7 +23,7 @@ def _of_feature(result: AuditResult, feature: str) -> Drawn:
     held = rows.groupby("group", sort=False)[["n", "n_subjects"]].max().reset_index()
     held = held.astype({"n": int}).assign(share=held.n / result.info["rows_audited"])
     names = [group_words(group) for group in held.group]
-    few = [people < COMPARED for people in held.n_subjects]
+    few = [people < FEW_BELOW for people in held.n_subjects]
     hover = [
         f"{text(name)}: {count(n)} faces, {percent(share)}" + ", too few to compare" * small
         for name, n, share, small in zip(names, held.n, held.share, few, strict=True)
