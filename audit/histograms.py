@@ -105,16 +105,12 @@ _HALF = Key("half", "shard", 2, cuts=(SHARDS // 2,))
 _READ = "error IS NOT NULL"
 
 
-def _year(age: str) -> str:
-    return f"greatest(least(floor({age}), {YEARS - 1}), 0)::INTEGER"
-
-
 def _errors_and_years(predictions: Predictions) -> dict[str, Sums]:
     features = feature_keys(predictions)
     bins = Key("bin", "(abs(error) + 9) // 10", 10 * FAR + 1)
     older = Key("read_older", flag_sql("age_pred > age_true"), 2)
     years = {
-        f"years{i}": Sums([*features, Key("age_year", _year(age), YEARS), older], {}, _READ)
+        f"years{i}": Sums([*features, Key("age_year", age, YEARS, ends=True), older], {}, _READ)
         for i, age in enumerate(("age_true", "age_pred"))
     }
     return {"errors": Sums([*features, bins], {}, _READ), **years}
@@ -128,9 +124,8 @@ def _scores(predictions: Predictions) -> Sums:
 
 def _z(predictions: Predictions) -> Sums:
     end = round(Z_END / Z_STEP)
-    z = f"least(greatest((age_true - age_pred) / age_std, -{Z_END}), {Z_END})"
-    place = f"least(floor({z} * {round(1 / Z_STEP)}), {end - 1})::INTEGER"
-    keys = [*feature_keys(predictions), Key("bin", place, 2 * end, -end)]
+    z = f"(age_true - age_pred) / age_std * {round(1 / Z_STEP)}"
+    keys = [*feature_keys(predictions), Key("bin", z, 2 * end, -end, ends=True)]
     sigma = {"sigma": f"floor(least(age_std, {FAR}) * 100 + 0.5)::INTEGER"}
     return Sums(keys, sigma, f"{_READ} AND age_std IS NOT NULL")
 
@@ -139,21 +134,21 @@ def _ages_and_misses(predictions: Predictions) -> dict[str, Sums]:
     features = [k for k in feature_keys(predictions) if k.name != "age_group"]
     fifths = 5 * FAR_OFF
     # to the nearest fifth, so that whole years of error stand where they are
-    near = f"least(greatest(floor((error + 10) / 20.0), -{fifths}), {fifths})::INTEGER"
-    pred_year = Key("pred_year", _year("age_pred"), YEARS)
-    ages = [*features, _HALF, pred_year, Key("bin", near, 2 * fifths + 1, -fifths)]
+    near = Key("bin", "(error + 10) / 20.0", 2 * fifths + 1, -fifths, ends=True)
+    pred_year = Key("pred_year", "age_pred", YEARS, ends=True)
+    ages = [*features, _HALF, pred_year, near]
     # in hundredths first: 0.3 * 10 is 3.0000000000000004 in float64, yet means the third tenth
     below, above = "age_low - age_true", "age_true - age_high"
     out = f"CASE WHEN {below} > {above} THEN {below} ELSE {above} END"  # twice as fast as greatest
-    outside = f"least(greatest({out}, -{FAR_OUT}), {FAR_OUT})"
-    hundredths = f"CASE WHEN age_low IS NULL THEN abs(error) ELSE floor({outside} * 100 + 0.5) END"
+    # a DOUBLE, for the floor of some engines is a whole number that 9 more may overflow
+    hundredths = f"floor(({out}) * 100 + 0.5)::DOUBLE"
+    miss = f"CASE WHEN age_low IS NULL THEN abs(error) ELSE {hundredths} END"
     tenths = 10 * FAR_OUT
-    place = f"least(ceil(({hundredths}) / 10.0), {tenths})::INTEGER"
     misses = [
         *keys_without_age(predictions),
         _HALF,
         Key("iv", flag_sql("age_low IS NOT NULL"), 2),
-        Key("bin", place, 2 * tenths + 1, -tenths),
+        Key("bin", f"({miss} + 9) / 10.0", 2 * tenths + 1, -tenths, ends=True),
     ]
     near_pred = f"least(greatest(age_pred, -{FAR}), {FAR})"
     pred = {"pred": f"floor({near_pred} * 100 + 0.5)::INTEGER"}
@@ -173,5 +168,6 @@ def _score_bin(f: str) -> str:
     # last digit of an engine's logarithm decides nothing.
     last = SCORE_BINS - 2
     steps = f"floor((ln({f} / (1 - {f})) + {LOGIT_END}) / {LOGIT_STEP})"
-    inner = f"greatest(least({steps}, {last - 1}), 0)::INTEGER + 1"
+    # No float64 below 1 lies beyond a logit of 37: none needs to be kept from the last bin.
+    inner = f"greatest({steps}, 0)::INTEGER + 1"
     return f"CASE WHEN {f} <= 0 THEN 0 WHEN {f} >= 1 THEN {last + 1} ELSE {inner} END"

@@ -1,10 +1,14 @@
 """Shards: every person falls into one of a thousand, the same in any engine and any part."""
 
 import hashlib
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 SHARDS = 1000
+
+_Whole = TypeVar("_Whole", int, NDArray[np.int64])
 
 # Odd multipliers, small enough that each sum of two products below stays under 2^63.
 _A, _B, _C, _D = 2654435761, 2246822519, 1640531527, 668265263
@@ -26,8 +30,8 @@ def key_sql(name: str) -> str:
     )
 
 
-def shard_of(key: int) -> int:
-    """The shard of a person's key (an integer below 2^60).
+def shard_of(key: _Whole) -> _Whole:
+    """The shard of a person's key (an integer below 2^60), or of an array (int64) of them.
 
     A multiply-shift mix inside 63 bits: no engine overflows on it, none has a hash of its own in
     it, so that tallies of parts add up wherever they were made.

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from audit.packed import Key, Sums, add_up, no_rows
+from audit.packed import Key, Made, Sums, add_up, no_rows
 from audit.source import open_source
 
 ROWS = 3000
@@ -41,12 +41,15 @@ STEPS = Sums(
     where="c0 < 4",
     flags=tuple(FLAGS),
 )
+FIFTHS = Sums((Key("fifth", "c2 / 5.0", 3, least=-1, ends=True), Key("square", "c0 * c0", 17)), {})
+MADE = {"c0 * c0": Made("c0", np.square)}
 
 
 def added(source, count):
-    """Both tables; `count` decides which of them are dense."""
+    """All tables; `count` decides which of them are dense."""
     rows = "(SELECT * REPLACE (CASE WHEN isnan(c4) THEN NULL ELSE c4 END AS c4) FROM raw)"
-    return add_up(source, {"all": ALL, "some": SOME, "steps": STEPS}, rows, count=count)
+    tables = {"all": ALL, "some": SOME, "steps": STEPS, "fifths": FIFTHS}
+    return add_up(source, tables, rows, count=count, made=MADE)
 
 
 @pytest.fixture(params=["dense", "sparse"])
@@ -75,6 +78,14 @@ def test_keys_that_count_cuts_and_flags_that_share_a_number_are_those_of_pandas(
     judge = judge[["n", *flags, "small"]].sum().reset_index()
     assert set(judge["step"]) == {0, 1, 2, 3}
     pd.testing.assert_frame_equal(tables["steps"], judge, check_dtype=False)
+
+
+def test_the_ends_of_a_key_hold_all_beyond_and_columns_made_by_numpy_count_alike(tables, frame):
+    fifth = np.floor(frame.small / 5).clip(-1, 1).astype(int)
+    assert (np.floor(frame.small / 5) < -1).any()
+    judge = frame.assign(fifth=fifth, square=frame.a**2, n=1).groupby(["fifth", "square"])
+    judge = judge[["n"]].sum().reset_index()
+    pd.testing.assert_frame_equal(tables["fifths"], judge, check_dtype=False)
 
 
 def test_dense_and_sparse_tables_are_equal_in_type_too(source, monkeypatch):

@@ -365,6 +365,11 @@ def test_the_mix_stays_within_63_bits(key):
     assert ((key & (2**30 - 1)) * 2654435761 + (key >> 30) * 2246822519) < 2**63
 
 
+@given(st.lists(st.integers(0, 2**60 - 1), max_size=50))
+def test_the_shards_of_an_array_of_keys_are_those_of_each(keys):
+    assert shard_of(np.array(keys, dtype=np.int64)).tolist() == [shard_of(k) for k in keys]
+
+
 @pytest.mark.parametrize("step", [1, 2, 10, 1000, 4096, 10**9])
 def test_shards_are_even_and_neighbours_are_unlike(step):
     shards = np.array([shard_of(i * step) for i in range(100_000)])
