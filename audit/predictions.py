@@ -8,24 +8,18 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from audit.breaches import breaches, check_ids, reasons, refuse, refuse_texts
 from audit.columns import quoted
 from audit.config import AuditSettings
 from audit.contract import (
     CONTRACT,
     Table,
-    breaches,
-    check_ids,
     map_names,
     no_id,
     raw_columns,
-    read_words_of,
-    reasons,
-    refuse,
-    refuse_texts,
     typed_columns,
     typed_parts,
     typed_sql,
-    unread_parts,
 )
 from audit.engines import DUCKDB, open_table
 from audit.errors import InputError
@@ -35,6 +29,7 @@ from audit.marked import LEFT_OUT, Mark, read_marks, reasons_of
 from audit.notes import FAR, LEAKY, UNMET, WITHHELD, Facts, leaky_rows, table_facts
 from audit.shards import sharded
 from audit.source import Source
+from audit.table_words import read_words_of, unread_parts
 
 
 @dataclass(frozen=True)

@@ -332,7 +332,7 @@ def test_ids_are_compared_as_text_so_that_007_is_not_7():
 
 
 def test_a_long_table_is_checked_for_ids_only_when_asked(monkeypatch):
-    monkeypatch.setattr("audit.contract.EXACT_ROWS", 3)
+    monkeypatch.setattr("audit.breaches.EXACT_ROWS", 3)
     table = faces(sample_id=["a"] * 6)
     assert not opened(table).ids_checked
     assert "not unique" in refused(table, check_ids=True)
