@@ -100,9 +100,22 @@ def choose_features(table: Table, rows: str) -> tuple[list[Coded], list[str]]:
             notes.append(f"{found}.")
         elif name in asked or len(found.feature.levels) > 1:
             coded.append(found)
+            notes += _twins(found.feature)
         else:
             notes.append(f"{name!r} holds one level only: it is no feature.")
     return coded, notes
+
+
+def _twins(feature: Feature) -> list[str]:
+    """A note on levels that are one word but for capital letters: two groups, as they stand."""
+    spelt: dict[str, list[str]] = {}
+    for level in feature.levels:
+        spelt.setdefault(level.casefold(), []).append(level)
+    twins = [" and ".join(map(repr, one)) for one in spelt.values() if len(one) > 1]
+    if not twins:
+        return []
+    told = ", ".join(twins[:3])
+    return [f"{feature.name}: {told} differ in capital letters only, and are groups of their own."]
 
 
 def _unasked_words(names: Sequence[str]) -> str:

@@ -423,6 +423,13 @@ def test_without_by_the_tables_own_columns_come_first_in_table_order():
     assert any("'constant' holds one level only" in note for note in read.notes)
 
 
+def test_levels_that_differ_in_capital_letters_only_are_told():
+    read = opened(faces(light=["Dim", "dim", "DIM", "bright", "lit", "Lit"], site=list("aabbcc")))
+    assert read.features[1].levels == ("DIM", "Dim", "Lit", "bright", "dim", "lit")
+    [told] = [note for note in read.notes if "capital letters" in note]
+    assert told.startswith("light: 'DIM' and 'Dim' and 'dim', 'Lit' and 'lit' differ in capital")
+
+
 def test_by_and_control_name_the_features_in_their_order():
     table = faces(light=["a", "b"] * 3, site=["k"] * 6)
     read = opened(table, by=("age_group", "race"), control=("light",))
