@@ -74,7 +74,8 @@ def calibration_error_interval(
     A parametric bootstrap on the bins (normal draws; shares with one success and one failure
     added, so that a bin of one kind still varies). The error is biased upwards, and so are its
     replicates: the basic interval 2 E - E* takes the bias off; the null point is drawn with the
-    variance f (1 - f) of a perfect score.
+    variance f (1 - f) of a perfect score. An error that a perfect score would show too may be none:
+    its interval reaches down to 0.
 
     shrink: effective over nominal rows, 1 where every row is a person.
     """
@@ -91,8 +92,9 @@ def calibration_error_interval(
     below, above = np.quantile(errors, [tail, 1 - tail])
     f = stated / n
     null = np.abs(z * np.sqrt(n * f * (1 - f) / shrink)).sum(axis=1) / n.sum()
+    of_perfect = float(np.quantile(null, LEVEL))
     low, high = np.clip([2 * error - above, 2 * error - below], 0, 1)
-    return min(low, error), max(high, error), float(np.quantile(null, LEVEL))
+    return 0.0 if error <= of_perfect else min(low, error), max(high, error), of_perfect
 
 
 def score_design(groups: Groups) -> Floats:

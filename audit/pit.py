@@ -23,7 +23,8 @@ def crps(groups: Groups, tally: Tally, parts: Sequence[Feature]) -> Floats:
     """Mean continuous ranked probability score of N(age_pred, age_std^2), years [group].
 
     s * (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)) (Gneiting & Raftery 2007) at the middle of each
-    bin of z (1/50 wide: right to 1 part in 10,000). NaN without standard deviations.
+    bin of z (1/50 wide: right to 1 part in 10,000 where z takes many values; to a hundredth where
+    all lie on the edges of bins, as whole years over one deviation do). NaN without deviations.
     """
     z = (tally.z["bin"].to_numpy(np.float64) + 0.5) * Z_STEP
     law = stats.norm

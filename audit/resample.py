@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from audit.exact_sums import ExactColumns, Reals, Singles
 from audit.metrics import Floats
@@ -19,6 +20,7 @@ CHUNK = 1000  # replicates drawn at a time; every record gets this many
 LOOK_AGAIN = 0.02  # records with a smaller p are given more replicates
 MORE, MOST = 20_000, 50_000  # so many, and so many beyond MANY tests
 MANY = 100
+TAIL = 20  # replicates that the critical value rests on from which a tail is carried on
 COLUMNS_AT_ONCE = 6000  # bounds memory: 6000 columns of 1000 replicates are 24 MB
 
 
@@ -84,12 +86,23 @@ class Replicates:
     def p_value(self) -> float:
         """Twice the smaller tail of the largest and smallest t: one p for all groups together.
 
-        (1 + how many replicates reach it) / (replicates + 1), Davison & Hinkley (1997, 4.2).
+        (1 + how many replicates reach it) / (replicates + 1), Davison & Hinkley (1997, 4.2). No
+        number of replicates can tell a p that a correction for thousands of tests leaves below
+        alpha: where none of MORE or more reaches t, the tail is carried along the normal curve.
         """
         B, t = len(self.t_high), self.t
         above = B - np.searchsorted(self.t_high, t.max(), side="left")
         below = np.searchsorted(self.t_low, t.min(), side="right")
-        return float(min(1.0, 2 * (1 + min(above, below)) / (B + 1)))
+        p = float(min(1.0, 2 * (1 + min(above, below)) / (B + 1)))
+        if min(above, below) or B < MORE:
+            return p
+        share = TAIL / (B + 1)
+        ends = (
+            (t.max(), _quantile(self.t_high, 1 - share)),
+            (-t.min(), -_quantile(self.t_low, share)),
+        )
+        tails = [2 * tail_beyond(*end, groups=len(t), share=share) for end in ends if end[1] > 0]
+        return min([p, *tails])
 
     def interval(self, alpha: float) -> tuple[Floats, Floats]:
         """Simultaneous bootstrap-t intervals of all differences: all hold their truth 1 - alpha.
@@ -308,6 +321,14 @@ class _LinearPlan:
         shift = sums[:, self._first]
         variance = sums[:, self._second] - shift**2 / self._shards
         return (_over(shift, np.sqrt(np.maximum(variance, 0))),)
+
+
+def tail_beyond(t: float, critical: float, *, groups: int, share: float) -> float:
+    """How often the largest t of `groups` lies beyond `t`, from the value it has at `share`.
+
+    `audit.evidence.beyond` the other way round: along the normal curve, with its own scale.
+    """
+    return float(groups * special.ndtr(t / critical * special.ndtri(share / groups)))
 
 
 def _over(difference: Reals, se: Reals) -> Reals:

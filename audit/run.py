@@ -255,7 +255,7 @@ def _info(facts: Facts, tally: Tally, settings: AuditSettings) -> dict[str, Any]
         "hash_of_rows": tally.fingerprint,
         "age_me_half_year": _half_year(tally),
         "leaky_rows": facts.counts.get(LEAKY, 0),
-        "notes": [*map(without_lines, facts.notes), *_notes(tally)],
+        "notes": [*map(without_lines, facts.notes), *_notes(tally, settings)],
         "limits": list(_LIMITS),
     }
 
@@ -307,10 +307,17 @@ def _half_year(tally: Tally) -> float | None:
     return float(sums["age_err"] / 100 - sums["age_int"] / 2) / float(sums["age_n"])
 
 
-def _notes(tally: Tally) -> list[str]:
-    if not (tally.cells["iv_n"] > 0).any():
-        return []
-    return [f"age_low to age_high is taken to be meant as a {NOMINAL:.0%} interval."]
+def _notes(tally: Tally, settings: AuditSettings) -> list[str]:
+    notes = []
+    if (tally.cells["iv_n"] > 0).any():
+        notes.append(f"age_low to age_high is taken to be meant as a {NOMINAL:.0%} interval.")
+    named = {f.name for f in tally.features}
+    if audited_features(tally, settings) and len(tally.errors) and "age_group" not in named:
+        notes.append(
+            "Groups are not compared at one age mix, for age_group is no feature here: part of a "
+            "difference may be unequal ages. Name it with --by or --control."
+        )
+    return notes
 
 
 def _this_run(scanned: Scan, *, images: Path | None) -> dict[str, Any]:

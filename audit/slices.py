@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from audit.evidence import holm
 from audit.intervals import clustered_se
@@ -113,11 +113,14 @@ def nominate(found: Lattice, *, most: int = NOMINATED) -> list[int]:
 
 
 def welch(inside: Floats, outside: Floats) -> Floats:
-    """Welch's t of two means from (n, sum, sum of squares) [3, slice]; -inf below two rows."""
+    """Welch's t of two means from (n, sum, sum of squares) [3, slice]; -inf below two rows.
+
+    Infinite where neither varies: all of the slice fail, and nobody else does.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         variances = [np.maximum(xx - x**2 / n, 0) / (n - 1) / n for n, x, xx in (inside, outside)]
         t = (inside[1] / inside[0] - outside[1] / outside[0]) / np.sqrt(sum(variances))
-    usable = (inside[0] > 1) & (outside[0] > 1) & np.isfinite(t)
+    usable = (inside[0] > 1) & (outside[0] > 1) & ~np.isnan(t)
     return np.asarray(np.where(usable, t, -np.inf))
 
 
@@ -140,7 +143,7 @@ def confirm(cells: Cells, chosen: Sequence[tuple[tuple[int, int], ...]]) -> list
         freedom = float(se**4 / (variance**2 / (clusters - 1)).sum()) if se > 0 else 1.0
         d = float(mean[0] - mean[1])
         reach = float(stats.t.ppf(0.975, freedom)) * se
-        p = float(stats.t.sf(d / se, freedom)) if se > 0 else 1.0
+        p = float(stats.t.sf(d / se, freedom)) if se > 0 else _of_one_choice(clusters, d)
         found.append(
             Slice(
                 levels=levels,
@@ -155,6 +158,15 @@ def confirm(cells: Cells, chosen: Sequence[tuple[tuple[int, int], ...]]) -> list
             )
         )
     return found
+
+
+def _of_one_choice(clusters: NDArray[np.int_], difference: float) -> float:
+    """p where neither side varies: of all choices of so many people, only one differs so much."""
+    if difference <= 0:
+        return 1.0
+    inside, outside = clusters
+    ways = special.gammaln([inside + outside + 1, inside + 1, outside + 1])
+    return float(np.exp(ways[1] + ways[2] - ways[0]))
 
 
 def weak_slices(cells: Sequence[Cells], *, levels: int = LEVELS) -> list[list[tuple[Slice, float]]]:

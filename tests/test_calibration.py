@@ -100,6 +100,17 @@ def test_the_interval_of_the_error_holds_the_truth_and_the_value():
     assert held / 150 >= 0.9
 
 
+@pytest.mark.parametrize("n", [50, 200, 2000])
+def test_the_interval_of_a_perfect_scores_error_reaches_down_to_none(n):
+    lows = []
+    for seed in range(150):
+        score, female = drawn(n, seed=seed)
+        low, high, _ = calibration_error_interval(*histogram(score, female), 1.0)
+        lows.append(low)
+        assert high > 0
+    assert np.mean(np.array(lows) == 0) >= 0.95 - 2 * np.sqrt(0.05 * 0.95 / 150)
+
+
 def test_a_score_is_told_from_its_null_when_it_is_off():
     at = histogram(*drawn(2000, shift=0.1))
     assert calibration_error(*at) > 2 * calibration_error_interval(*at, 1.0)[2]

@@ -12,7 +12,7 @@ from fairlearn.metrics import MetricFrame
 from shard_sums import SHARDS, some_groups
 
 from audit.exact_sums import ExactColumns
-from audit.resample import CHUNK, MORE, Linear, Ratios, replicate, weights
+from audit.resample import CHUNK, MORE, Linear, Ratios, replicate, tail_beyond, weights
 
 ALL = np.ones(4, dtype=bool)
 SIZES = (150, 400, 900, 2500)
@@ -281,3 +281,21 @@ def test_percentiles_of_replicates_agree_with_fairlearns_bootstrap_of_rows():
     np.testing.assert_allclose(
         np.quantile(gap, [0.1, 0.5, 0.9]), their_gap, atol=0.25 * spread.max()
     )
+
+
+def test_a_p_beyond_all_replicates_is_carried_along_the_normal_curve():
+    """Else the smallest p times a thousand tests stays above alpha, whatever the difference."""
+    X, N = some_groups(SIZES, seed=3)
+    X[2] *= 3
+    [found] = replicate([Ratios(X, N, ALL, "mean", 100)])
+    assert len(found.t_high) == MORE
+    assert found.t.max() > found.t_high[-1]
+    assert found.p_value < 1e-6 < 2 / (MORE + 1)
+
+
+def test_the_tail_of_normal_replicates_is_their_own():
+    rng = np.random.default_rng(0)
+    highest = np.sort(rng.standard_normal((200_000, 4)).max(axis=1))
+    at, further = highest[int(0.999 * 200_000)], highest[int(0.9999 * 200_000)]
+    assert tail_beyond(further, at, groups=4, share=0.001) == pytest.approx(0.0001, rel=0.4)
+    assert tail_beyond(at, at, groups=4, share=0.001) == pytest.approx(0.001)

@@ -148,6 +148,11 @@ def test_without_by_features_are_the_tables_own_then_gender_and_age(result):
     assert crossed["levels"][0] == "A × female"
 
 
+def test_who_leaves_ages_out_is_told_that_unequal_ages_may_make_a_difference(result, plain):
+    told = [any("one age mix" in note for note in r.info["notes"]) for r in (result, plain)]
+    assert told == [False, True]
+
+
 def test_info_tells_what_it_rests_on(result):
     info = result.info
     assert info["heads"] == ["age", "interval", "gender", "score"]

@@ -120,3 +120,19 @@ def test_small_slices_are_not_looked_at():
     cells = some_faces(7, n=300)
     found = lattice(cells)
     assert all(found.sums[0, i].min() >= 15 for i in nominate(found))
+
+
+def test_a_slice_of_which_all_fail_is_the_weakest():
+    """Neither side varies: t is infinite, and no other choice of people differs as much."""
+    rng = np.random.default_rng(5)
+    codes = np.stack([rng.integers(0, k, 2000) for k in SIZES], axis=1)
+    failed = ((codes[:, 0] == 1) & (codes[:, 1] == 0)).astype(float)
+    cells = cells_of(codes, failed, rng.integers(0, SHARDS, 2000))
+    [slices] = weak_slices([cells])
+    first, p = slices[0]
+    assert first.levels == ((0, 1), (1, 0))
+    assert (first.value, first.complement_value) == (1.0, 0.0)
+    assert (first.low, first.high) == (1.0, 1.0)
+    assert p < 1e-30
+    none_fails = cells_of(codes, np.zeros(2000), cells.shard)
+    assert weak_slices([none_fails]) == [[]]
