@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from audit.columns import Column
+from audit.columns import INFINITE_WORDS, Column
 from audit.config import OLDEST
 from audit.contract import EXACT_ROWS, NUMBERS, Table, no_id
 from audit.errors import InputError
@@ -49,8 +49,8 @@ def refuse_texts(table: Table) -> None:
 
 
 def _no_number(column: Column) -> str:
-    infinite = "('inf', '-inf', '+inf', 'infinity', '-infinity')"
-    return f"NOT isfinite({column.number}) AND lower(trim({column.text})) NOT IN {infinite}"
+    written = f"lower(trim({column.text})) IN {INFINITE_WORDS}"
+    return f"NOT isfinite({column.number}) AND NOT {written}"
 
 
 def reasons(table: Table) -> list[tuple[str, str]]:

@@ -45,7 +45,9 @@ class Column:
             return _shortest(self.sql)
         if self.kind in {"whole", "number"}:
             return f"CAST({self.sql} AS DOUBLE)"
-        text = f"replace({self.text}, ',', '.')" if self.comma else self.text
+        # an engine may read 1_0 as ten: whoever wrote it may have meant anything
+        text = f"replace({self.text}, '_', 'x')"
+        text = f"replace({text}, ',', '.')" if self.comma else text
         return (
             f"CASE WHEN coalesce(lower(trim({self.text})) IN {EMPTY_WORDS}, true) THEN NULL "
             f"ELSE coalesce(TRY_CAST({text} AS DOUBLE), 'inf'::DOUBLE) END"
@@ -69,6 +71,7 @@ def _shortest(single: str) -> str:
 
 
 EMPTY_WORDS = ("", "na", "n/a", "nan", "null", "none", "<na>")  # in columns of numbers
+INFINITE_WORDS = ("inf", "-inf", "+inf", "infinity", "-infinity")
 
 
 def columns_of_csv(

@@ -14,6 +14,7 @@ from audit.metrics import METRICS
 from audit.words import nearest
 
 OLDEST = 120  # years; the contract's last true age
+MOST_THREADS = 1024  # beyond, a machine has none left
 SPLITS = ("train", "valid", "test", "judge", "all")  # judge: of a recalibrated table
 NONE, BEST = "none", "best"
 # What `faceaudit recalibrate` offers for each head.
@@ -86,11 +87,11 @@ class AuditSettings:
         )
         _need(0 < self.threshold <= 1, f"threshold is {self.threshold}; it lies in (0, 1]")
         _need(self.max_groups >= 2, f"max_groups is {self.max_groups}; it must be at least 2")
-        _need(self.seed >= 0, f"seed is {self.seed}; it must be 0 or more")
+        _need(0 <= self.seed < 2**32, f"seed is {self.seed}; it lies from 0 to {2**32 - 1}")
         _need(0 < self.alpha < 0.5, f"alpha is {self.alpha}; it lies between 0 and 0.5")
         _need(
-            self.threads is None or self.threads >= 1,
-            f"threads is {self.threads}; it must be at least 1",
+            self.threads is None or 1 <= self.threads <= MOST_THREADS,
+            f"threads is {self.threads}; it lies from 1 to {MOST_THREADS}",
         )
         for key, margin in self.margins.items():
             _known(key, METRICS, "margins name", "a metric")

@@ -275,8 +275,13 @@ def _standardised(
 
 
 def _ages(by_age: Groups) -> tuple[str, ...]:
-    """Names of the ages, in order of their first letters: as arrays over ages stand."""
-    return tuple(sorted({levels[-1] for levels in by_age.levels}))
+    """Names of the ages, youngest first: as arrays over ages stand."""
+    return tuple(sorted({levels[-1] for levels in by_age.levels}, key=_first_year))
+
+
+def _first_year(age: str) -> int:
+    """The first year of an age group: 3 of `3-9`, 70 of `70+`."""
+    return int(age.partition("-")[0].removesuffix("+"))
 
 
 def _top(metric: Metric) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from audit.columns import Column
+from audit.columns import INFINITE_WORDS, Column
 from audit.contract import CONDITIONS, CONTRACT, Table
 from audit.errors import InputError
 from audit.levels import (
@@ -71,7 +71,8 @@ def choose_features(table: Table, rows: str) -> tuple[list[Coded], list[str]]:
         if name not in own:
             raise InputError(f"--cuts names {name!r}; {nearest(name, list(own))}")
     asked = (*(settings.by or ()), *settings.control)
-    names = asked if settings.by else (*own, *made, *settings.control)
+    names = asked if settings.by else (*(n for n in own if n not in made), *made)
+    names = (*names, *settings.control)
     offered = [n for n in names if n not in {*asked, *settings.cuts}]
     seen = [n for n in offered if n in CONDITIONS]
     weights = [n for n in offered if n.lower() in WEIGHTS]
@@ -187,6 +188,13 @@ def own_feature(
         if asked:
             raise InputError(f"feature {words_}; group them, or raise --max-groups")
         return f"{words_}: it is no feature"
+    if joined := next((level for level in sorted(known) if CROSS in level), None):
+        words_ = (
+            f"{column.name!r} has the level {joined!r}, but {CROSS!r} joins levels of a crossing"
+        )
+        if asked:
+            raise InputError(f"feature {words_}; rename it")
+        return f"{words_}: it is no feature"
     ranked = sorted_levels(known)
     return Coded(Feature(column.name, ranked), code_sql(column, levels, ranked))
 
@@ -210,8 +218,11 @@ def _is_numeric(
     if levels is not None:
         known = set(levels.values()) - {UNKNOWN}
         return bool(known) and all(number_of(level) is not None for level in known)
-    x = f"(SELECT {column.number} AS x FROM {rows}) WHERE x IS NOT NULL"
-    return bool(source.one(f"SELECT coalesce(bool_and(isfinite(x)), false) AS yes FROM {x}")["yes"])
+    x = f"(SELECT {column.number} AS x, {column.text} AS w FROM {rows}) WHERE x IS NOT NULL"
+    # an infinity that is written is a number; a word is infinite for want of one
+    number = f"isfinite(x) OR lower(trim(w)) IN {INFINITE_WORDS}"
+    asked = f"SELECT coalesce(bool_and({number}), false) AS yes FROM {x}"
+    return bool(source.one(asked)["yes"])
 
 
 def _is_whole(text: str) -> bool:

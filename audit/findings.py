@@ -5,7 +5,7 @@ interval; the record's value, low, high and n are the group's own. Nothing is ca
 test allows: a difference that was not tested says so.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,18 +63,19 @@ def find(tables: Mapping[str, pd.DataFrame], info: Mapping[str, Any]) -> list[di
     tables: the audit's tables by name. Where nothing was tested, sentences say so.
     """
     subgroups = {(r["feature"], r["group"], r["metric"]): r for r in _rows(tables["subgroups"])}
+    names = names_of(tables["subgroups"])
     disparities = _rows(tables["disparities"])
     tested = [r for r in disparities if r["verdict"] is not None]
     if any(pd.notna(r["p_adjusted"]) for r in tested):
-        told = told_disparities(tested, subgroups)
+        told = told_disparities(tested, subgroups, names)
         head = verdict(told, tested)
     else:
         told = untested_gaps(disparities, subgroups)
         head = untested_verdict(told)
-    slices = told_slices(_rows(tables["slices"]), told)[:MOST_SLICES]
+    slices = told_slices(_rows(tables["slices"]), told, names)[:MOST_SLICES]
     scores, alpha = _rows(tables["scores"]), alphas(info["settings"]["alpha"])[0]
     about = [
-        *told_calibration(scores, subgroups, alpha=alpha),
+        *told_calibration(scores, subgroups, names, alpha=alpha),
         *about_scores(scores, subgroups, alpha=alpha),
         *about_coverage(_rows(tables["coverage"])),
     ]
@@ -82,8 +83,35 @@ def find(tables: Mapping[str, pd.DataFrame], info: Mapping[str, Any]) -> list[di
     return [_record(r) for r in (head, *told[:MOST], *slices, *about, *left_out)]
 
 
+@dataclass(frozen=True)
+class Names:
+    """What sentences need of all groups to name one: `shared` levels of several features, `ages`.
+
+    A group of such a level is nothing without its feature's name. ages: the true age groups that
+    occur, in their order.
+    """
+
+    shared: frozenset[str] = frozenset()
+    ages: tuple[str, ...] = ()
+
+
+def names_of(subgroups: pd.DataFrame) -> Names:
+    """The names in the table `subgroups`."""
+    crossed = subgroups["feature"].astype(str).str.contains(CROSS, regex=False)
+    single = subgroups[~crossed.astype(bool)]
+    pairs = single.drop_duplicates(["feature", "group"])
+    twice = pairs["group"][pairs["group"].duplicated()]
+    ages = pairs["group"][pairs["feature"] == "age_group"]
+    return Names(frozenset(twice), tuple(ages))
+
+
+_PLAIN_NAMES = Names()
+
+
 def told_disparities(
-    tested: Iterable[Mapping[str, Any]], subgroups: Mapping[tuple[str, str, str], dict[str, Any]]
+    tested: Iterable[Mapping[str, Any]],
+    subgroups: Mapping[tuple[str, str, str], dict[str, Any]],
+    names: Names,
 ) -> list[dict[str, Any]]:
     """Verdicts of disparity as sentences, largest first.
 
@@ -110,14 +138,14 @@ def told_disparities(
             | {
                 "kind": "disparity",
                 "severity": STRONG if _margins(row) >= 1 else PLAIN,
-                "sentence": difference_sentence(row),
+                "sentence": difference_sentence(row, names),
                 "p_adjusted": row["p_adjusted"],
             }
         )
     return records
 
 
-def difference_sentence(row: Mapping[str, Any]) -> str:
+def difference_sentence(row: Mapping[str, Any], names: Names = _PLAIN_NAMES) -> str:
     """`Age is read 4.1 years worse for 70+ than for everyone else [3.4, 4.8].`"""
     metric, phrase = METRICS[row["metric"]], _PHRASES[row["metric"]]
     d, low, high = (row[f"outlying_{end}"] for end in ("difference", "low", "high"))
@@ -128,14 +156,16 @@ def difference_sentence(row: Mapping[str, Any]) -> str:
     small = (
         "" if d >= row["margin"] else f", within the margin of {_by(row['margin'], metric.unit)}"
     )
-    group = group_words(row["feature"], row["outlying_group"])
+    group = group_words(row["feature"], row["outlying_group"], names.shared)
     told = f"{phrase.what} {_by(d, metric.unit)} {way} for {group} than for everyone else"
     if row["control"]:
-        told = f"Among {group_words(row['control'], row['control_group'])}: {told}"
+        among = group_words(row["control"], row["control_group"], names.shared)
+        told = f"Among {among}: {told}"
     whose = (
         f"; groups of {row['feature']} differ, whether this one does is open" if _open(row) else ""
     )
-    return f"{told} {ends}{small}{whose}{_standardised(row, metric.unit)}.{_age_mix(row)}"
+    standardised = _standardised(row, metric.unit, names.ages)
+    return f"{told} {ends}{small}{whose}{standardised}.{_age_mix(row, names.shared)}"
 
 
 def _open(row: Mapping[str, Any]) -> bool:
@@ -146,7 +176,7 @@ def _open(row: Mapping[str, Any]) -> bool:
     return bool(row["outlying_low"] <= 0 <= row["outlying_high"])
 
 
-def _standardised(row: Mapping[str, Any], unit: str) -> str:
+def _standardised(row: Mapping[str, Any], unit: str, ages: Sequence[str]) -> str:
     """The same difference at one age mix, the same way round as it was told."""
     keys = ("outlying_standardised", "outlying_standardised_low", "outlying_standardised_high")
     d, low, high = (row.get(key) for key in keys)
@@ -155,28 +185,45 @@ def _standardised(row: Mapping[str, Any], unit: str) -> str:
     if row["outlying_difference"] < 0:
         d, low, high = -d, -high, -low
     ends = f"[{_plain(low, unit)}, {_plain(high, unit)}]"
-    without = f" (without {row['ages_left_out']})" if row.get("ages_left_out") else ""
-    return f"; standardised for age{without} {_plain(d, unit)} {ends}"
+    which = _ages_used(row.get("ages_left_out") or "", ages)
+    return f"; standardised for age{which} {_plain(d, unit)} {ends}"
 
 
-def _age_mix(row: Mapping[str, Any]) -> str:
+def _ages_used(left_out: str, ages: Sequence[str]) -> str:
+    """Of which ages a figure at one age mix is, where some are left out: the shorter list."""
+    if not left_out:
+        return ""
+    kept = [age for age in ages if age not in left_out.split(", ")]
+    if kept and len(kept) < len(ages) - len(kept):
+        return f" (only {', '.join(kept)})"
+    return f" (without {left_out})"
+
+
+def _age_mix(row: Mapping[str, Any], shared: frozenset[str]) -> str:
     """What unequal ages add to the raw gap, where they make half of it or more."""
     part, gap = row.get("composition"), row.get("difference")
     if pd.isna(part) or pd.isna(gap) or part < gap / 2:
         return ""
     unit = METRICS[row["metric"]].unit
-    ends = (group_words(row["feature"], row[f"{end}_group"]) for end in ("lowest", "highest"))
+    ends = (
+        group_words(row["feature"], row[f"{end}_group"], shared) for end in ("lowest", "highest")
+    )
     return (
         f" Between {' and '.join(ends)} unequal ages alone make {_by(part, unit)} of the "
         f"{_by(gap, unit)} of difference."
     )
 
 
-def group_words(feature: str, group: str) -> str:
-    """A group as a reader meets it: a number or `unknown` is nothing without its feature's name."""
+def group_words(feature: str, group: str, shared: frozenset[str] = frozenset()) -> str:
+    """A group as a reader meets it: a number or `unknown` is nothing without its feature's name.
+
+    shared: levels that several features have; these need the name too.
+    """
     bare = {"unknown", "other", "yes", "no", "true", "false"}
     words = [
-        f"{part} {level}" if level.lower() in bare or _is_number(level) else level
+        f"{part} {level}"
+        if level in shared or level.lower() in bare or _is_number(level)
+        else level
         for part, level in zip(feature.split(CROSS), group.split(CROSS), strict=False)
     ]
     return CROSS.join(words)
@@ -251,7 +298,7 @@ def untested_verdict(gaps: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def told_slices(
-    slices: Iterable[Mapping[str, Any]], told: Iterable[Mapping[str, Any]]
+    slices: Iterable[Mapping[str, Any]], told: Iterable[Mapping[str, Any]], names: Names
 ) -> list[dict[str, Any]]:
     """Confirmed weak subgroups as sentences, without those of features already told of."""
     known = {(r["feature"], r["metric"]) for r in told}
@@ -266,7 +313,7 @@ def told_slices(
         sentence = (
             "Weak subgroup, found on one half of the people and confirmed on the other: "
             f"{metric.label.lower()} is {_amount(row['value'], metric.key)} for "
-            f"{group_words(row['feature'], row['group'])}, "
+            f"{group_words(row['feature'], row['group'], names.shared)}, "
             f"{_amount(row['complement_value'], metric.key)} for everyone else, "
             f"a difference of {difference}{_UNITS[metric.unit]} [{low}, {high}]."
         )
@@ -281,6 +328,7 @@ def told_slices(
 def told_calibration(
     scores: Iterable[Mapping[str, Any]],
     subgroups: Mapping[tuple[str, str, str], dict[str, Any]],
+    names: Names,
     *,
     alpha: float,
 ) -> list[dict[str, Any]]:
@@ -297,8 +345,8 @@ def told_calibration(
     for row in found.values():
         sentence = (
             f"Stated P(female) is off by {score(row['ece'])} on average for "
-            f"{group_words(row['feature'], row['group'])}, more than chance; with as many faces, "
-            f"95 of 100 perfect scores would show at most {score(row['ece_null'])}."
+            f"{group_words(row['feature'], row['group'], names.shared)}, more than chance; with as "
+            f"many faces, 95 of 100 perfect scores would show at most {score(row['ece_null'])}."
         )
         records.append(_of_score(row, subgroups) | {"severity": PLAIN, "sentence": sentence})
     return sorted(records, key=lambda r: -r["value"])

@@ -9,6 +9,7 @@ from audit.metrics import Floats
 from audit.shards import SHARDS
 
 LEVEL = 0.95
+_EPSILON = 1e-12  # of a sum: what rounding may leave of it
 Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
 
 
@@ -78,6 +79,8 @@ def effective(top: Floats, bottom: Floats, row_variance: Floats, people: Floats)
     with np.errstate(divide="ignore", invalid="ignore"):
         m = top.sum(axis=1) / N
         spread = ((top - m[:, None] * bottom) ** 2).sum(axis=1)
+        # where all rows are one person's, what is left of the spread is rounding
+        spread[spread <= (_EPSILON * np.abs(top).sum(axis=1)) ** 2] = 0
         own = N * N * row_variance / spread
         pooled = N * np.nansum(N * row_variance) / np.nansum(spread)
     rows = np.fmin(np.where(own > 0, own, np.nan), np.where(pooled > 0, pooled, np.nan))

@@ -41,7 +41,7 @@ def read_words(words: Sequence[str | None], *, comma: bool = False) -> dict[str 
     given = {w: w.strip() for w in words if w is not None and not is_missing(w)}
     numbers = {w: number_of(t.replace(",", ".") if comma else t) for w, t in given.items()}
     if all(x is not None for x in numbers.values()):
-        levels = {w: _shown(x) for w, x in numbers.items() if x is not None}
+        levels = {w: _shown(given[w], x) for w, x in numbers.items() if x is not None}
     elif {t.lower() for t in given.values()} <= {"true", "false"}:
         levels = {w: t.lower() for w, t in given.items()}
     else:
@@ -153,7 +153,9 @@ def ranked(source: Source, rows: str, ranks: Sequence[int]) -> list[float]:
 
 
 def number_of(text: str) -> float | None:
-    """A text as a finite number, or None."""
+    """A text as a finite number, or None. `18_25`, which Python reads as 1825, is none."""
+    if "_" in text:
+        return None
     try:
         x = float(text)
     except ValueError:
@@ -161,5 +163,8 @@ def number_of(text: str) -> float | None:
     return x if math.isfinite(x) else None
 
 
-def _shown(x: float) -> str:
+def _shown(text: str, x: float) -> str:
+    """A number as a level; whole ones by their digits, for a float holds sixteen of them."""
+    if text.lstrip("+-").isdecimal():
+        return str(int(text))
     return str(int(x)) if x == math.floor(x) else repr(x)

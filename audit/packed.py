@@ -39,7 +39,7 @@ class Key:
     sql: str
     size: int
     least: int = 0
-    cuts: tuple[float, ...] = ()
+    cuts: tuple[float, ...] | None = None
     ends: bool = False
 
     @property
@@ -48,7 +48,7 @@ class Key:
         if self.ends:
             last = self.least + self.size - 1
             return f"floor(greatest(least({self.sql}, {last}), {self.least}))::INTEGER"
-        return cut_sql(self.sql, self.cuts) if self.cuts else self.sql
+        return self.sql if self.cuts is None else cut_sql(self.sql, self.cuts)
 
     @property
     def dtype(self) -> type[np.signedinteger[Any]]:
@@ -205,11 +205,11 @@ class _Columns:
         return self._once(flags, join)
 
     def _part(self, key: Key) -> Ints:
-        if not (key.least or key.cuts or key.ends):
+        if not (key.least or key.ends) and key.cuts is None:
             return self.whole(key.sql)
 
         def find(room: Ints) -> None:
-            if key.cuts:
+            if key.cuts is not None:
                 number = self._numbers(key.sql)
                 reached = np.zeros(len(room), dtype=np.int16)  # quicker than int64 at every cut
                 for cut in key.cuts:

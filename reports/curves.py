@@ -6,7 +6,7 @@ from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import count, in_unit, interval, percent, years
 from reports import lookup
-from reports.marks import LINES
+from reports.marks import FEW, LINES, filled
 from reports.plot import Figure, Trace, scatter
 from reports.theme import LIGHT, SIGNED_AXIS, Drawn, axis_of, legend_above, styled, text
 
@@ -94,7 +94,7 @@ def _age_line(
         mode="lines+markers",
         name=name,
         line={"color": looks["color"], "width": 2, "dash": looks["dash"]},
-        marker={"color": looks["color"], "symbol": looks["symbol"], "size": 8},
+        marker={"color": looks["color"], "symbol": filled(rows.n, looks["symbol"]), "size": 8},
         error_y={
             "type": "data",
             "symmetric": False,
@@ -112,7 +112,9 @@ def _age_line(
 def _by_age_title(table: pd.DataFrame, metric: str) -> str:
     """The true age group furthest off (the predicted one, where true ages are not split)."""
     first = table[table.by == table.by.iloc[0]]
-    first = first[first.value.notna()]
+    first = first[first.value.notna() & (first.n >= FEW)]
+    if first.empty:
+        return f"{METRICS[metric].label} by age: no group of {FEW} faces or more"
     worst = first.iloc[int(first.value.abs().argmax())]
     words = lookup.figure_words(worst)
     if metric == "age_me":

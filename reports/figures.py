@@ -240,7 +240,7 @@ SECTIONS = (
     Section(
         "crossings",
         "Crossings of two features",
-        "The darker the cell, the worse; a signed error is blue where read too old and orange "
+        "The stronger the colour, the worse; a signed error is blue where read too old and orange "
         "where too young. Hatched: fewer than 30 people, not compared (fewer than 10: not shown). "
         "A dot marks a difference from the rest that is established.",
         crossings,

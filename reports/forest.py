@@ -14,11 +14,12 @@ from audit.result import AuditResult
 from audit.words import count
 from reports import lookup
 from reports.plot import Figure, Trace, scatter
-from reports.theme import LIGHT, SIZE, Drawn, axis_of, note, styled, text
+from reports.theme import LIGHT, SIZE, Drawn, axis_of, note, shortened, styled, text
 
 ROW = 26  # px per group
 SMALL_ROW = 20
 SMALL_MOST = 9
+_NAME = 16  # characters that fit beside the dots of a small one
 WHOLE = {"color": LIGHT["ink"], "width": 1, "dash": "dot"}  # the line of all faces
 MOST = 24  # groups of one figure; a crossing may have more, the table has them all
 COLUMNS = ["group", "metric", "value", "low", "high", "n", "n_subjects", "shrunken", "status"]
@@ -66,13 +67,13 @@ def _title(
     label = METRICS[metric].label
     record = lookup.disparity_row(result, feature, metric)
     if record is None or not isinstance(record["highest_group"], str):
-        return f"{label} by {feature}: no two groups large enough to compare"
+        return f"{label} {lookup.by_words(feature)}: no two groups large enough to compare"
     named = rows.set_index("group")
     if worst in named.index:
         return f"{label}: {worst} {lookup.figure_words(named.loc[worst])}"
     high, low = record["highest_group"], record["lowest_group"]
     if not {high, low} <= set(named.index):
-        return f"{label} by {feature}"
+        return f"{label} {lookup.by_words(feature)}"
     return f"{label}: {high} highest, {lookup.figure_words(named.loc[high])}"
 
 
@@ -122,7 +123,7 @@ def _figure(
 def name_width(names: list[str]) -> int:
     """Margin in px for the names of groups at the left."""
     longest = max((len(name) for name in names), default=1)
-    return min(24 + int(7.3 * longest), 280)
+    return 24 + int(7.3 * min(longest, 40))
 
 
 def _looks(rows: pd.DataFrame, worst: str | None) -> list[tuple[pd.DataFrame, dict[str, Any]]]:
@@ -221,7 +222,7 @@ def _small_row(
     name = str(row["group"])
     parts = [
         Markup('<text x="112" y="{y}" class="{kind} name">{name}</text>').format(
-            y=y + 4, kind=kind, name=name if len(name) <= 17 else name[:16] + "…"
+            y=y + 4, kind=kind, name=shortened(name, _NAME)
         ),
         Markup('<text x="332" y="{y}" class="n">{n}</text>').format(y=y + 4, n=count(row["n"])),
     ]

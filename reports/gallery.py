@@ -97,7 +97,7 @@ def age_words(row: Mapping[str, Any]) -> str:
     truth, read = _number(row, "age_true"), _number(row, "age_pred")
     if truth is None and read is None:
         return ""
-    return f"{_age(truth)} {ARROW} {_age(read)}"
+    return f"{_age(truth)} {ARROW} {_read(read)}"
 
 
 def error_words(row: Mapping[str, Any]) -> str:
@@ -127,7 +127,7 @@ def spoken(row: Mapping[str, Any]) -> str:
     truth, read, error = (_number(row, c) for c in ("age_true", "age_pred", "error"))
     if truth is not None and read is not None and error is not None:
         way = "too old" if error > 0 else "too young"
-        parts.append(f"aged {_age(truth)}, read {_age(read)}, {years(abs(error))} years {way}")
+        parts.append(f"aged {_age(truth)}, read {_read(read)}, {years(abs(error))} years {way}")
     gender, wrong = gender_words(row)
     if gender:
         parts.append(f"gender {gender.replace(ARROW, 'called')}" + (", wrong" if wrong else ""))
@@ -135,7 +135,13 @@ def spoken(row: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
+def _read(age: float | None) -> str:
+    """A reading, always with its tenth."""
+    return "–" if age is None else years(age)
+
+
 def _age(age: float | None) -> str:
+    """A label, which is mostly whole."""
     if age is None:
         return "–"
     return years(age).removesuffix(".0")

@@ -262,7 +262,7 @@ def _title(result: AuditResult, feature: str, metric: str, rows: pd.DataFrame) -
     named = rows.set_index("group")
     if worst in named.index:
         return f"{found.label}{unit}: furthest off {worst}, {lookup.figure_words(named.loc[worst])}"
-    return f"{found.label}{unit}, by {feature}"
+    return f"{found.label}{unit}, {lookup.by_words(feature)}"
 
 
 def _alt(rows: pd.DataFrame, metric: str) -> str:

@@ -199,9 +199,10 @@ def _lists(
     result: AuditResult, *, images: Path | None, thumbnails: int
 ) -> tuple[list[FaceList], str]:
     """The lists of the table `worst`, and why there are no pictures (nothing where there are)."""
+    scored = result.worst.gender_score.notna().any()
     titles = {
         "age_error": "Ages furthest off",
-        "gender_wrong": "Genders called wrongly, the surest first",
+        "gender_wrong": f"Genders called wrongly, {'the surest first' if scored else 'by name'}",
         "sample": "Sample predictions, drawn at random",
     }
     images = images or images_folder(result, Path())

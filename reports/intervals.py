@@ -11,11 +11,13 @@ from reports import lookup
 from reports.curves import READ, TRUE
 from reports.forest import name_width
 from reports.marks import (
+    FEW,
     LINES,
     ROW,
     band,
     dots,
     figure,
+    filled,
     group_words,
     line,
     row_axis,
@@ -31,7 +33,6 @@ WHY_TWO_LINES = (
     "predicted age can what was stated be checked."
 )
 MOST = 24  # rows of a figure; the table behind has them all
-FEW = 30  # faces: a smaller group is drawn, but no title ranks it
 PIT_MOST = 6  # groups of a feature whose histogram is drawn; any group on the dashboard
 COVERAGE = ["group", "level", "coverage", "low", "high", "width", "n"]
 
@@ -75,17 +76,20 @@ def interval_coverage(
         f"{count(r.n)} faces"
         for r in lookup.each(rows)
     ]
-    compared = _compared(own)
-    least = compared.iloc[int(compared.coverage.argmin())]
-    ends = interval(least.low, least.high, "share")
+    title = f"{lookup.heading(feature)}: {_NONE}"
+    if len(compared := _compared(own)):
+        least = compared.iloc[int(compared.coverage.argmin())]
+        ends = interval(least.low, least.high, "share")
+        name = group_words(least.group)
+        title = f"{lookup.heading(feature)}: {name} least, {percent(least.coverage)} {ends}"
     return _forest(
         rows,
         key=f"coverage-{feature}",
-        title=f"{lookup.heading(feature)}: {least.group} least, {percent(least.coverage)} {ends}",
-        alt=f"Interval coverage, stated {stated:.0%}",
+        title=title,
+        alt=f"Interval coverage, stated {percent(stated)}",
         columns=("coverage", "low", "high"),
         words=words,
-        at=(stated, f"stated {stated:.0%}"),
+        at=(stated, f"stated {_plain_percent(stated)}"),
         edge=("± years", ["" if pd.isna(w) else years(w / 2) for w in rows.width]),
         axis={"title": {"text": "ages inside their interval"}, "tickformat": ".2~%", "nticks": 6},
         table=every[COVERAGE].assign(metric="interval_coverage"),
@@ -94,9 +98,17 @@ def interval_coverage(
 
 
 def _compared(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of enough faces to be named in a title; all, where there are none such."""
+    """The rows of enough faces to be named in a title."""
     enough: pd.DataFrame = rows[rows.n >= FEW]
-    return enough if len(enough) else rows
+    return enough
+
+
+_NONE = f"no group of {FEW} faces or more"
+
+
+def _plain_percent(share: float) -> str:
+    """`90 %`: a share that somebody stated."""
+    return percent(share).replace(".0", "")
 
 
 def _misses(rows: pd.DataFrame, feature: str) -> Drawn:
@@ -119,19 +131,25 @@ def _misses(rows: pd.DataFrame, feature: str) -> Drawn:
                 {"type": "scatter", "mode": "lines", "x": [0, at], "y": [y, y], "line": stem}
                 | {"hoverinfo": "skip"}
             )
-        traces.append(dots(x, place, hover=hover, looks=looks))
-    own = _compared(rows[rows.feature == feature])
-    most = own.iloc[int((own.below - own.above).abs().argmax())]
-    way = "younger" if most.below > most.above else "older"
+        trace = dots(x, place, hover=hover, looks=looks)
+        trace["marker"]["symbol"] = filled(rows.n, looks["symbol"])
+        traces.append(trace)
+    title = way = ""
+    if len(own := _compared(rows[rows.feature == feature])):
+        most = own.iloc[int((own.below - own.above).abs().argmax())]
+        side = "younger" if most.below > most.above else "older"
+        way = f" The most one-sided group misses more who are {side}."
+        title = (
+            f"{group_words(most.group)} most one-sided: {percent(most.below)} younger, "
+            f"{percent(most.above)} older than their interval"
+        )
     reach = 1.15 * max(rows.below.max(), rows.above.max(), half)
     ticks = [-half, 0, half]
     return Drawn(
         key=f"misses-{feature}",
         heading=lookup.heading(feature),
-        title=f"{most.group} most one-sided: {percent(most.below)} younger, "
-        f"{percent(most.above)} older than their interval",
-        alt=f"Misses on each side, {percent(half)} stated. The most one-sided group misses more "
-        f"who are {way}. "
+        title=title or f"Misses on either side: {_NONE}",
+        alt=f"Misses on each side, {percent(half)} stated.{way} "
         + "; ".join(
             f"{name} {percent(r.below)} younger, {percent(r.above)} older"
             for name, r in zip(names, lookup.each(rows), strict=True)
@@ -156,18 +174,21 @@ def _misses(rows: pd.DataFrame, feature: str) -> Drawn:
 
 
 def _winkler(rows: pd.DataFrame, feature: str) -> Drawn:
-    own = _compared(rows[rows.feature == feature])
-    worst = own.iloc[int(own.winkler.argmax())]
+    title = f"Winkler score: {_NONE}"
+    if len(own := _compared(rows[rows.feature == feature])):
+        worst = own.iloc[int(own.winkler.argmax())]
+        ends = interval(worst.winkler_low, worst.winkler_high, "years")
+        name = group_words(worst.group)
+        title = f"Winkler score: {name} highest, {years(worst.winkler)} years {ends}"
     words = [
         f"{years(r.winkler)} years {interval(r.winkler_low, r.winkler_high, 'years')}, "
         f"{count(r.n)} faces"
         for r in lookup.each(rows)
     ]
-    ends = interval(worst.winkler_low, worst.winkler_high, "years")
     return _forest(
         rows,
         key=f"winkler-{feature}",
-        title=f"Winkler score: {worst.group} highest, {years(worst.winkler)} years {ends}",
+        title=title,
         alt="Winkler score, width of the interval plus twenty times each miss",
         columns=("winkler", "winkler_low", "winkler_high"),
         words=words,
@@ -179,19 +200,23 @@ def _winkler(rows: pd.DataFrame, feature: str) -> Drawn:
 def _squared_z(rows: pd.DataFrame, feature: str) -> Drawn:
     """Mean squared (true - read) / stated deviation, and the CRPS at the right."""
     rows = rows[rows.z2.notna()]
-    own = _compared(rows[rows.feature == feature])
-    far = own.iloc[int((own.z2 - 1).abs().argmax())] if len(own) else rows.iloc[0]
+    title = f"Stated deviation: {_NONE}"
+    if len(own := _compared(rows[rows.feature == feature])):
+        far = own.iloc[int((own.z2 - 1).abs().argmax())]
+        way = "too narrow" if far.z2 > 1 else "too wide"
+        title = (
+            f"Stated deviation: {group_words(far.group)} furthest from 1, {way}: "
+            f"{far.z2:.2f} [{far.z2_low:.2f}, {far.z2_high:.2f}]"
+        )
     words = [
         f"{r.z2:.2f} [{r.z2_low:.2f}, {r.z2_high:.2f}], CRPS {years(r.crps)} years, "
         f"{count(r.std_n)} faces"
         for r in lookup.each(rows)
     ]
-    way = "too narrow" if far.z2 > 1 else "too wide"
     return _forest(
         rows,
         key=f"z2-{feature}",
-        title=f"Stated deviation: {far.group} furthest from 1, {way}: "
-        f"{far.z2:.2f} [{far.z2_low:.2f}, {far.z2_high:.2f}]",
+        title=title,
         alt="Mean squared z, 1 where the stated deviation is right",
         columns=("z2", "z2_low", "z2_high"),
         words=words,
@@ -224,6 +249,7 @@ def _forest(
     trace = dots(value, place, hover=hover, looks=LINES[0])
     trace["error_x"] = spread(value, low, high, color=LINES[0]["color"])
     trace["customdata"] = rows.group.tolist()
+    trace["marker"]["symbol"] = filled(rows.n, LINES[0]["symbol"])
     above: dict[str, Any] = {"y": 1, "yref": "paper", "yshift": 14}
     notes = [] if at is None else [note(at[1], x=at[0], xanchor="center", **above)]
     if edge is not None:
@@ -278,15 +304,20 @@ def coverage_by_age(result: AuditResult) -> Drawn | None:
         trace["line"] = {"color": looks["color"], "width": 2, "dash": looks["dash"]}
         trace["error_y"] = spread(value, low, high, color=looks["color"])
         trace["customdata"] = [str(g) for g in rows.group]
+        trace["marker"]["symbol"] = filled(rows.n, looks["symbol"])
         traces.append(trace)
-    last = _compared(table[table.by == table.by.iloc[-1]])
-    least = last.iloc[int(last.coverage.argmin())]
-    words = "Read as" if least.by == READ else "Aged"
+    title = f"Intervals by age: {_NONE}"
+    if len(last := _compared(table[table.by == table.by.iloc[-1]])):
+        least = last.iloc[int(last.coverage.argmin())]
+        words = "Read as" if least.by == READ else "Aged"
+        title = (
+            f"{words} {least.group}, intervals hold least often: {percent(least.coverage)} "
+            f"{interval(least.low, least.high, 'share')}, stated {_plain_percent(stated)}"
+        )
     return Drawn(
         key="age-interval_coverage",
         heading="By age",
-        title=f"{words} {least.group}, intervals hold least often: {percent(least.coverage)} "
-        f"{interval(least.low, least.high, 'share')}, stated {stated:.0%}",
+        title=title,
         alt="Interval coverage "
         + "; ".join(
             f"{by}: "

@@ -126,6 +126,12 @@ def heading(feature: str) -> str:
     return "All faces" if feature == OVERALL else "By " + CROSS.join(parts)
 
 
+def by_words(feature: str) -> str:
+    """`by labelled gender`: a feature in the middle of a title."""
+    words = heading(feature)
+    return words[0].lower() + words[1:]
+
+
 def value_words(row: Any) -> str:
     """`10.7 years`: the record's value in its metric's unit."""
     found = METRICS[row["metric"]]

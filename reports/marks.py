@@ -4,7 +4,7 @@ The names in the dictionaries are plotly's own (see `reports.plot`).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports import lookup
@@ -12,6 +12,7 @@ from reports.plot import Figure, Trace
 from reports.theme import LEGEND, LIGHT, LOOKS, SIZE, text
 
 ROW = 26  # px per group
+FEW = 30  # faces: a smaller group is drawn hollow, and no title ranks it
 # Told apart without colour too: line style and marker repeat what colour says.
 LINES = (
     {"color": LIGHT["accent"], "dash": "solid", "symbol": "circle"},
@@ -98,6 +99,12 @@ def dots(
         "hovertext": list(hover),
         "hoverinfo": "text",
     }
+
+
+def filled(n: Iterable[float], symbol: str) -> str | list[str]:
+    """The symbol of every dot: hollow for groups of fewer than FEW faces, which nothing ranks."""
+    each = [symbol if faces >= FEW else f"{symbol}-open" for faces in n]
+    return symbol if len(set(each)) == 1 and each[0] == symbol else each
 
 
 def spread(

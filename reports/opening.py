@@ -110,22 +110,23 @@ def _findings(result: AuditResult) -> tuple[str, list[Finding]]:
 
 def _finding(row: dict[str, Any]) -> Finding:
     words = {k: None if pd.isna(row[k]) else str(row[k]) for k in ("feature", "group", "metric")}
-    parts = []
+    parts, place = [], ""
     if words["metric"] in METRICS and pd.notna(row["value"]):
         place = f"{words['group']}: " if words["group"] else ""
-        parts.append(place + lookup.figure_words(row))
+        parts.append(lookup.figure_words(row))
     if pd.notna(row["n"]) and words["feature"]:
         parts.append(f"{count(row['n'])} faces")
     if pd.notna(row["p_adjusted"]):
         parts.append(f"adjusted {p_value(row['p_adjusted'])}")
     elif words["feature"]:
         parts.append("not tested")
+    # a figure does not break over lines, the name of a group may
     parts = [part.replace(" ", "\u00a0") for part in parts]
     return Finding(
         sentence=str(row["sentence"]),
         kind=str(row["kind"]),
         severity=0 if pd.isna(row["severity"]) else int(row["severity"]),
-        figures=" · ".join(parts),
+        figures=place + " · ".join(parts),
         **words,
     )
 
@@ -199,7 +200,7 @@ def _limits(result: AuditResult) -> list[str]:
         )
     elif undecided:
         lines.append(
-            f"{count(undecided)} of {count(int(verdicts.notna().sum()))} tested comparisons cannot "
-            "be decided with this table."
+            f"{count(undecided)} of {count(int(verdicts.notna().sum()))} comparisons cannot be "
+            "decided with this table."
         )
     return [*lines, *map(str, result.info.get("limits", []))]

@@ -31,6 +31,7 @@ REPORTED = (  # over all faces, in the report; the dashboard has them all
     *("gender_brier", "gender_ece", "age_mae", "age_me"),
     *("interval_coverage", "interval_width", "interval_gap"),
 )
+TRADED = ("interval_coverage", "interval_width")  # more is not better by itself
 _OTHERS = {  # judged by corrections alone: label and unit
     "gender_me": ("Mean P(female) less share of females", "score"),
     "interval_gap": ("Distance of coverage from what is stated", "share"),
@@ -176,6 +177,8 @@ def _traces(records: list[dict[str, Any]], words: list[str]) -> list[Trace]:
     }
     ends = []
     for column, symbol in (("before", "circle-open"), ("after", "circle")):
+        if all(pd.isna(r[column]) for r in records):
+            continue
         ends.append(
             {
                 "type": "scatter",
@@ -249,14 +252,31 @@ def _axis(metric: str) -> dict[str, Any]:
 
 
 def _title(records: list[dict[str, Any]], metric: str) -> str:
-    """The correction that changed the metric most, and how much."""
+    """The correction that mends the metric most, of those established to; or that none does."""
     label, unit = label_unit(metric)
     years = " years" if unit == "years" else ""
     changed = [r for r in records if pd.notna(r["change"])]
     if not changed:
         ends = [in_unit(end(r["after"] for r in records), unit) for end in (min, max)]
         return f"{label} with the intervals proposed: {ends[0]} to {ends[1]}{years}"
-    largest = max(changed, key=lambda r: abs(r["change"]))
-    who = "" if largest["group"] == lookup.OVERALL else f"{largest['group']}, "
-    ends = [in_unit(largest[end], unit) for end in ("before", "after")]
+    mended = [r for r in changed if _mends(r, metric)]
+    if not mended and (metric in TRADED or metric not in METRICS):
+        mended = changed  # no way of it is better: it is told what becomes of it
+    if not mended:
+        return f"{label}: no correction is established to mend it"
+    largest = max(mended, key=lambda r: abs(r["change"]))
+    who = "" if largest["group"] == lookup.OVERALL else f"{group_words(largest['group'])}, "
+    signed = metric in METRICS and METRICS[metric].better == "zero"
+    ends = [in_unit(largest[end], unit, signed=signed) for end in ("before", "after")]
     return f"{label}: {who}{_correction(largest)}, {ends[0]} → {ends[1]}{years}"
+
+
+def _mends(row: dict[str, Any], metric: str) -> bool:
+    """Whether the change's interval lies wholly on the better side of none."""
+    low, high = row["low"], row["high"]
+    if pd.isna(low) or pd.isna(high) or low <= 0 <= high:
+        return False
+    better = METRICS[metric].better if metric in METRICS else "zero"
+    if better == "zero":
+        return bool(abs(row["after"]) < abs(row["before"]))
+    return bool((row["change"] < 0) == (better == "lower"))

@@ -267,9 +267,10 @@ def _errors(rows: pd.DataFrame, feature: str) -> Drawn:
 def _errors_title(beyond: list[str], groups: int) -> str:
     words = ", ".join("all faces" if g == lookup.OVERALL else g for g in beyond[:4])
     if not beyond:
-        return f"Miscalibration is within chance in each of {groups} rows"
+        rows = f"each of {groups} rows" if groups > 1 else "the one row"
+        return f"Miscalibration (MCB) is within chance in {rows}"
     more = f" and {len(beyond) - 4} more" if len(beyond) > 4 else ""
-    return f"Miscalibration beyond what chance shows: {words}{more}"
+    return f"Miscalibration (MCB) beyond what chance shows: {words}{more}"
 
 
 def _panel(

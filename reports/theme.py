@@ -174,10 +174,16 @@ def note(words: str, *, x: float, y: float, **looks: Any) -> dict[str, Any]:
 
 
 def text(words: str, *, longest: int = 40) -> str:
-    """A name from the data as plotly shows it: markup stays text, long names end in an ellipsis."""
-    words = " ".join(words.split())
-    cut = words if len(words) <= longest else words[: longest - 1] + "…"
-    return html.escape(cut, quote=False)
+    """A name from the data as plotly shows it: markup stays text, long names lose their middle."""
+    return html.escape(shortened(" ".join(words.split()), longest), quote=False)
+
+
+def shortened(name: str, longest: int) -> str:
+    """A name of at most `longest` characters: names that are alike often differ at their end."""
+    if len(name) <= longest:
+        return name
+    kept = longest - 1
+    return f"{name[: kept - kept // 2].rstrip()}…{name[len(name) - kept // 2 :].lstrip()}"
 
 
 # plotly writes a zero with its sign, too

@@ -317,4 +317,5 @@ def _alt(rows: pd.DataFrame, rates: Sequence[str]) -> str:
 
 
 def _logit(p: float) -> float:
-    return math.log(p / (1 - p))
+    kept = min(max(p, 1e-6), 1 - 1e-6)  # a threshold of 1 lies beyond the axis
+    return math.log(kept / (1 - kept))

@@ -1,9 +1,10 @@
 """Tables as people have them: what is no number, no gender, no part is told, never guessed."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from audit import cli
+from audit import cli, run_audit
 from audit.config import AuditSettings
 from audit.errors import InputError
 from audit.levels import cut_labels
@@ -222,3 +223,68 @@ def test_a_recalibration_says_what_was_left_out(tmp_path):
     table.loc[:99, "age_true"] = -1
     made = recalibrate(table, out=tmp_path)
     assert any(note.startswith("Left out, age_true") for note in made.notes)
+
+
+# Levels and settings at their ends -----------------------------------------------------------
+
+
+def test_levels_with_underscores_and_long_numbers_stay_what_they_are(table, tmp_path):
+    ages, codes = ["18_25", "1_825"], [5, 2**60, 2**60 + 1]
+    rng = np.random.default_rng(0)
+    table = table.assign(years=rng.choice(ages, 400), code=rng.choice(codes, 400))
+    table.to_csv(tmp_path / "t.csv", index=False)
+    for source in (table, tmp_path / "t.csv"):
+        found = {f.name: f.levels for f in opened(source).features}
+        assert found["years"] == ("18_25", "1_825")
+        assert found["code"] == tuple(map(str, codes))
+
+
+def test_an_age_with_an_underscore_is_no_number(table, tmp_path):
+    table = table.astype({"age_pred": object})
+    table.loc[3, "age_pred"] = "3_0"
+    table.to_csv(tmp_path / "t.csv", index=False)
+    assert opened(tmp_path / "t.csv").counts["age_pred_not_finite"] == 1
+
+
+def test_levels_that_hold_the_sign_of_crossings_are_no_levels(table):
+    table["site"] = np.where(table.index % 2, "A × B", "A")
+    read = opened(table)
+    assert "site" not in {f.name for f in read.features}
+    assert any("'site' has the level 'A × B'" in note for note in read.notes)
+    with pytest.raises(InputError, match=r"'A × B'.* rename it"):
+        opened(table, by=("site",))
+
+
+def test_an_infinity_in_a_feature_is_unknown_whatever_the_file(table, tmp_path):
+    table["light"] = np.random.default_rng(0).normal(size=400)
+    table.loc[[3, 4], "light"] = [np.inf, np.nan]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table.to_parquet(tmp_path / "t.parquet")
+    found = [opened(tmp_path / name).features for name in ("t.csv", "t.parquet")]
+    assert found[0] == found[1]
+    assert next(f for f in found[0] if f.name == "light").levels[-1] == "unknown"
+
+
+def test_a_tables_own_age_group_does_not_decide_the_order_of_features(table):
+    table.insert(0, "age_group", "old")
+    assert [f.name for f in opened(table).features] == ["race", "gender_true", "age_group"]
+
+
+def test_groups_of_one_person_each_are_audited_and_shown_by_their_number(tmp_path):
+    """What is left of the spread within a person is rounding, not a million rows."""
+    rng = np.random.default_rng(1)
+    age, person = rng.integers(0, 90, 603), rng.integers(0, 20, 603)
+    table = {"subject_id": person, "camera": [f"c{i}" for i in person], "age_true": age}
+    table |= {"age_pred": np.round(age + rng.normal(0, 4, 603), 2)}
+    result = run_audit(pd.DataFrame(table), settings=AuditSettings(by=("camera",)))
+    own = result.subgroups[result.subgroups.feature == "camera"]
+    assert set(own.status) == {"suppressed"}
+    assert own.low.isna().all()
+
+
+@pytest.mark.parametrize("option", [["--age-groups", "0"], ["--threshold", "1"]])
+def test_settings_at_their_ends_give_a_report(option, table, tmp_path):
+    table.to_parquet(tmp_path / "t.parquet")
+    out = tmp_path / "out"
+    assert cli.main(["audit", str(tmp_path / "t.parquet"), "--out", str(out), *option]) == 0
+    assert (out / "report.html").exists()

@@ -239,7 +239,7 @@ def test_what_cannot_be_concluded_counts_the_undecided_and_repeats_the_limits():
     undecided = (RESULT.disparities.verdict == "insufficient evidence").sum()
     tested = RESULT.disparities.verdict.notna().sum()
     first = opening(RESULT).limits
-    assert first[0].startswith(f"{undecided} of {tested} tested comparisons cannot be decided")
+    assert first[0].startswith(f"{undecided} of {tested} comparisons cannot be decided")
     assert list(first[1:]) == RESULT.info["limits"]
     untested = opening(example_result(tested=False)).limits[0]
     assert "comparisons of groups was tested" in untested
