@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
@@ -20,7 +20,7 @@ from audit.config import AuditSettings
 from audit.errors import InputError
 from audit.files import write_text
 from audit.options import audit_settings
-from audit.words import count
+from audit.words import count, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,14 +53,17 @@ def demo(args: argparse.Namespace) -> int:
         split="test",
         model="demo network on drawn faces",
     )
-    _run(
-        args,
-        source=out / "faces" / "labels.csv",
-        train_settings=demo_settings(seed=args.seed, threads=args.threads),
-        audit_settings=settings,
-        thumbnails=24,  # drawn faces are nobody's
-        embeddings=True,  # the dashboard then has something to show on every page
-    )
+    try:
+        _run(
+            args,
+            source=out / "faces" / "labels.csv",
+            train_settings=demo_settings(seed=args.seed, threads=args.threads),
+            audit_settings=settings,
+            thumbnails=24,  # drawn faces are nobody's
+            embeddings=True,  # the dashboard then has something to show on every page
+        )
+    except KeyboardInterrupt as stopped:  # of three minutes, not worth an option to go on
+        raise type(stopped)("the same command starts the demo anew") from None
     return 0
 
 
@@ -96,11 +99,15 @@ def _run(
     embeddings: bool = False,
 ) -> None:
     from model.predict import predict as predict_faces
+    from model.run_folder import refuse_used
     from model.train import train as train_network
 
     out, progress = args.out, _shows_progress(args)
+    if not resume:  # before anything in the folder is replaced
+        refuse_used(out / "run")
     with _step("check", args):
         table = _check(source, out=out / "check", seed=train_settings.seed, args=args)
+    _refuse_unknown(audit_settings, table.faces.columns)
     with _step("train", args):
         train_network(
             table, out=out / "run", settings=train_settings, resume=resume, progress=progress
@@ -189,10 +196,11 @@ def audit(args: argparse.Namespace) -> int:
 def tally(args: argparse.Namespace) -> int:
     """Count a site's rows into one file, for an audit across sites: only counts leave."""
     from audit.engines import engine_named
+    from audit.files import refuse_overwriting
     from audit.sites import tally_site
     from audit.tally_file import write_tally
 
-    _refuse_overwriting(args.out, [args.predictions])
+    refuse_overwriting(args.out, [args.predictions])
     settings = audit_settings(args)
     engine = engine_named(args.engine, args.master)
     site = tally_site(
@@ -206,10 +214,11 @@ def tally(args: argparse.Namespace) -> int:
 
 def merge(args: argparse.Namespace) -> int:
     """Add the tallies of several sites to one, which `faceaudit audit` reads."""
+    from audit.files import refuse_overwriting
     from audit.merging import merge_sites
     from audit.tally_file import read_tally, write_tally
 
-    _refuse_overwriting(args.out, args.tallies)
+    refuse_overwriting(args.out, args.tallies)
     twice = [path for path in args.tallies if args.tallies.count(path) > 1]
     if twice:
         raise InputError(f"{twice[0]} is named twice; name each site once")
@@ -336,6 +345,20 @@ def _check(faces: Path, *, out: Path, seed: int, args: argparse.Namespace) -> "F
     return table
 
 
+def _refuse_unknown(settings: AuditSettings, columns: Iterable[str]) -> None:
+    """InputError for a feature that the faces will not have: now, not after the training."""
+    from audit.contract import CONDITIONS
+
+    known = [*columns, *CONDITIONS, "gender_true", "age_group"]
+    asked = [*((n, "by") for n in settings.by or ()), *((n, "control") for n in settings.control)]
+    asked += [(name, "cuts") for name in settings.cuts]
+    for name, option in asked:
+        if name not in known and name not in settings.columns:
+            raise InputError(
+                f"--{option} {name}: the faces have no such column; {nearest(name, known)}"
+            )
+
+
 def _audit(
     predictions: Path,
     settings: AuditSettings,
@@ -367,15 +390,9 @@ def _report(result: "AuditResult", out: Path, *, images: Path | None, thumbnails
         return write_report(result, out, images=images, thumbnails=thumbnails)
 
 
-def _refuse_overwriting(out: Path, sources: list[Path]) -> None:
-    for source in sources:
-        if out.exists() and source.exists() and out.samefile(source):
-            raise InputError(f"--out {out} is what is read; choose another file")
-
-
 def _refuse_own_input(out: Path, source: Path) -> None:
     """Refuse an --out whose predictions.parquet is what is read, or would be read next time."""
-    from audit.source import files_of
+    from audit.files import files_of
     from audit.tally_file import is_tally
 
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):

@@ -1,10 +1,10 @@
-"""Writes that leave the old file or the new one, never half of either; settings read from TOML."""
+"""Writes that leave the old file or the new one, never half of either, nor what is read; TOML."""
 
 import errno
 import os
 import secrets
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> Path:
             raise InputError(
                 f"cannot write {path}: {error.strerror}; choose another --out"
             ) from error
+        if isinstance(error, IsADirectoryError):
+            raise InputError(f"cannot write {path}: a folder of that name stands there") from error
         if isinstance(error, (NotADirectoryError, FileExistsError)):
             raise InputError(
                 f"cannot write {path}: a file stands where a folder is needed"
@@ -56,6 +58,43 @@ def write_text(path: Path, text: str) -> Path:
         beside.write_bytes(text.encode("utf-8"))
 
     return write_atomic(path, write)
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The files that a path, a glob or a folder names, in order; InputError where there is none."""
+    if path.is_dir():
+        found = [p for p in sorted(path.rglob("*.parquet")) if not p.name.startswith((".", "_"))]
+        if not found:
+            raise InputError(f"no .parquet file in the folder {path}; give a table, or its glob")
+        return tuple(found)
+    if path.exists():
+        return (path,)
+    if any(c in str(path) for c in "*?["):
+        root = Path(path.anchor) if path.is_absolute() else Path()
+        found = sorted(root.glob(str(path.relative_to(root))))
+        if found:
+            return tuple(found)
+        raise InputError(f"no file matches {path}")
+    raise InputError(f"{path}: no such file; give the predictions table (CSV or Parquet)")
+
+
+def refuse_overwriting(out: Path, sources: Sequence[Path]) -> None:
+    """InputError for a file to write that is a folder, or is or would be among what is read.
+
+    A source is a file, a glob, or a folder of Parquet.
+    """
+    if out.is_dir():
+        raise InputError(f"--out {out} is a folder; name a file in it")
+    for source in sources:
+        if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+            raise InputError(
+                f"--out {out} lies in the folder that is read, where it would be read as more "
+                "rows; choose another folder"
+            )
+        many = not source.exists() and any(c in str(source) for c in "*?[")
+        read = files_of(source) if many else (source,)
+        if out.exists() and any(path.exists() and out.samefile(path) for path in read):
+            raise InputError(f"--out {out} is what is read; choose another file")
 
 
 def read_toml(path: Path, *, option: str) -> dict[str, Any]:

@@ -136,7 +136,12 @@ def _refuse_foreign(predictions: Predictions, run_id: str) -> None:
             "with --no-recalibration"
         )
     made_by = metadata.get("faceaudit.run")
-    if made_by not in {None, run_id}:
+    if made_by is None:
+        raise InputError(
+            f"{label} does not say which run predicted it (a CSV cannot); for a map that a run "
+            "folder carries, give the .parquet that `faceaudit predict` writes"
+        )
+    if made_by != run_id:
         raise InputError(f"{label} was predicted by run {made_by}, not by --run {run_id}")
 
 

@@ -27,6 +27,7 @@ from audit.columns import (
     refuse_twins,
 )
 from audit.errors import InputError, MachineError
+from audit.files import files_of
 
 if TYPE_CHECKING:
     from audit.engine import Engine
@@ -208,24 +209,6 @@ def open_source(source: Path | pd.DataFrame, *, threads: int | None = None) -> S
     if any(is_parquet(f) for f in files):
         raise InputError(f"{source} mixes CSV and Parquet files; give one kind")
     return _open_csv(con, files, label)
-
-
-def files_of(path: Path) -> tuple[Path, ...]:
-    """The files that a path, a glob or a folder names, in order; InputError where there is none."""
-    if path.is_dir():
-        found = [p for p in sorted(path.rglob("*.parquet")) if not p.name.startswith((".", "_"))]
-        if not found:
-            raise InputError(f"no .parquet file in the folder {path}; give a table, or its glob")
-        return tuple(found)
-    if path.exists():
-        return (path,)
-    if any(c in str(path) for c in "*?["):
-        root = Path(path.anchor) if path.is_absolute() else Path()
-        found = sorted(root.glob(str(path.relative_to(root))))
-        if found:
-            return tuple(found)
-        raise InputError(f"no file matches {path}")
-    raise InputError(f"{path}: no such file; give the predictions table (CSV or Parquet)")
 
 
 def is_parquet(path: Path) -> bool:

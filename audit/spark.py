@@ -27,7 +27,8 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from audit.columns import columns_of_arrow, columns_of_csv
 from audit.engine import Engine
 from audit.errors import InputError
-from audit.source import HELD_BYTES, Source, files_of, header_of, is_parquet
+from audit.files import files_of
+from audit.source import HELD_BYTES, Source, header_of, is_parquet
 
 Frame = Any  # a DataFrame of Spark's
 

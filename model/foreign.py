@@ -3,6 +3,7 @@
 [input] says how a picture becomes numbers; [age], [gender] and [age_std] which output holds what.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from itertools import pairwise
@@ -82,6 +83,7 @@ class Age:
             _need(not given, f'{", ".join(given)}: only with kind = "bins"')
         _need(self.kind != YEARS or not self.softmax, 'softmax: not with kind = "years"')
         _need(self.kind == YEARS or self.times == 1, 'times: only with kind = "years"')
+        _need(0 < self.times < math.inf, "times must be above 0")
         _need(len(self.edges) != 1, "edges: two are needed for one bin")
         _need(all(a < b for a, b in pairwise(self.edges)), "edges must rise from left to right")
         if self.labels:
@@ -141,7 +143,7 @@ class Std:
         """Refuse an unknown kind."""
         _one_of("kind", self.kind, STD_KINDS)
         _check_first(self.first)
-        _need(self.times > 0, "times must be above 0")
+        _need(0 < self.times < math.inf, "times must be above 0")
 
     @property
     def width(self) -> int:

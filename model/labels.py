@@ -96,7 +96,11 @@ def read_label_file(path: Path) -> pd.DataFrame:
         if path.suffix.lower() in (".parquet", ".pq"):
             rows = pd.read_parquet(path)
         else:
-            rows = pd.read_csv(path, dtype={"image": str, "subject_id": str, "gender": str})
+            # a race is a text, codes and `NA` too: only what is empty is unknown
+            texts = dict.fromkeys(("image", "subject_id", "gender", "race"), str)
+            rows = pd.read_csv(
+                path, dtype=texts, index_col=False, keep_default_na=False, na_values=[""]
+            )
     except (OSError, ValueError, UnicodeError) as error:
         first = str(error).strip().split("\n")[0]
         raise InputError(f"cannot read the label file {path}: {first}") from error
@@ -109,6 +113,11 @@ def read_label_file(path: Path) -> pd.DataFrame:
         )
     if rows.empty:
         raise InputError(f"{path} has no rows")
+    codes = {str(word).strip().removesuffix(".0") for word in rows["gender"].dropna().unique()}
+    if {"1", "2"} <= codes:
+        raise InputError(
+            f"{path}: gender holds 1 and 2; it reads 1 as female and 0 as male: recode the column"
+        )
     return rows.reset_index(drop=True)
 
 
@@ -127,5 +136,8 @@ def label_of_row(age: object, gender: object, race: object) -> Label | str:
     word = GENDER_WORDS.get(str(gender).strip().lower())
     if word is None:
         return f"gender is {str(gender)[:20]!r}, not female or male"
-    no_race = pd.isna(race) or not str(race).strip()  # type: ignore[call-overload]
-    return Label(years, word, None if no_race else str(race))
+    if pd.isna(race) or not str(race).strip():  # type: ignore[call-overload]
+        return Label(years, word, None)
+    # codes beside an empty cell come as floats
+    code = int(race) if isinstance(race, float) and race.is_integer() else race
+    return Label(years, word, str(code))

@@ -33,10 +33,19 @@ class Material:
     faces: pd.DataFrame
 
 
-def prepare(table: FaceTable, *, out: Path, settings: TrainSettings, progress: bool) -> Material:
+def prepare(
+    table: FaceTable,
+    *,
+    out: Path,
+    settings: TrainSettings,
+    progress: bool,
+    begun: str | None = None,
+) -> Material:
     """Split the faces, decode their pictures into `out/cache`, write `out/split.csv`.
 
-    Raises InputError when a part of the split is empty.
+    begun: the digest of the faces that a training to be resumed was started with. Raises
+    InputError when a part of the split is empty, or other faces were begun with; nothing is
+    written then, for the network and its split belong together.
     """
     faces = table.faces.reset_index(drop=True)
     split = split_faces(faces, seed=settings.seed, test=settings.test, valid=settings.valid)
@@ -60,6 +69,12 @@ def prepare(table: FaceTable, *, out: Path, settings: TrainSettings, progress: b
     text = who.to_csv(index=False, lineterminator="\n")
     groups = sorted({*settings.balance, *settings.group_dro} & set(faces) - {"age", "gender"})
     labels = faces[["image", "age", "gender", *groups]].to_csv(index=False, lineterminator="\n")
+    digest = hashlib.sha256((text + labels).encode()).hexdigest()[:16]
+    if begun not in {None, digest}:
+        raise InputError(
+            f"--resume in {out}: the faces, their labels or their split are not those it was "
+            "started with; train anew in another --out"
+        )
     if not (out / "split.csv").is_file() or (out / "split.csv").read_text("utf-8") != text:
         write_text(out / "split.csv", text)
         if len(table.left_out):
@@ -72,7 +87,7 @@ def prepare(table: FaceTable, *, out: Path, settings: TrainSettings, progress: b
         age=age.astype(np.float32),
         female=np.asarray(faces["gender"] == "female", dtype=np.float32),
         rows=rows,
-        digest=hashlib.sha256((text + labels).encode()).hexdigest()[:16],
+        digest=digest,
         faces=faces,
     )
 

@@ -21,7 +21,9 @@ import pandas as pd
 
 from audit.corrections import Recalibration, apply_recalibration, refuse_lacking
 from audit.embeddings import embeddings_beside, write_embeddings
-from audit.errors import InputError, MachineError
+from audit.errors import InputError
+from audit.exit_codes import EXPECTED, exit_code
+from audit.files import refuse_overwriting
 from model.faces import FaceTable, read_faces_shared, write_left_out
 from model.material import SPLITS
 from model.pieces import read_shared, remove_pieces
@@ -227,15 +229,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             out = predict_command(args, place=place, progress=not args.quiet)
             if place.first:
                 print(out)
-    except (InputError, MachineError, KeyboardInterrupt) as failure:
-        print(f"faceaudit: {failure or 'interrupted'}", file=sys.stderr)
-        codes = {InputError: 2, MachineError: 4, KeyboardInterrupt: 130}
-        return codes[type(failure)]
+    except EXPECTED as failure:
+        return exit_code(failure, "predict")
     return 0
 
 
 def predict_command(args: argparse.Namespace, *, place: Place, progress: bool) -> Path:
     """Predict as the options of a command line say, and say on stderr which map was applied."""
+    if not args.faces.is_dir():  # a folder of faces is read, not the tables beside them
+        refuse_overwriting(args.out, [args.faces])
     how: dict[str, Any] = {"strict": args.strict, "progress": progress}
     recalibration = None
     if not args.no_recalibration and args.pre_processing is None:

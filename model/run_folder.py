@@ -37,7 +37,10 @@ def locked(folder: Path) -> Iterator[None]:
 
     The operating system holds the lock for the process, so that a killed one leaves none behind.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"--out {folder}: a file stands where a folder is needed") from error
     path = folder / "train.lock"
     with path.open("a+", encoding="utf-8") as handle:
         try:

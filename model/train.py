@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from audit.errors import InputError, MachineError
+from audit.exit_codes import EXPECTED, exit_code
 from model.balance import balance_for
 from model.batches import Job, mix, normalisation
 from model.epochs import run_epochs, save
@@ -64,13 +65,13 @@ def train(
         torch.set_num_threads(pace[1])
         if place.first and progress and settings.threads is None:
             _say_if_busy(threads=pace[1])
-        material = _prepare(table, out=out, settings=settings, place=place, progress=progress)
+        begun = dumped["faces"] if dumped else None
+        material = _prepare(table, begun, out=out, settings=settings, place=place, show=progress)
         mean, std = normalisation(settings, device=place.device)
         balance = balance_for(
             material.faces, age=material.age, train=material.rows["train"], settings=settings
         )
         job = Job(material, settings, place, out, mean, std, balance)
-        _refuse_other_faces(dumped, job)
         try:
             state = _state(job, dumped, pace=pace)
             del dumped
@@ -147,22 +148,20 @@ def _say_if_busy(*, threads: int) -> None:
 
 
 def _prepare(
-    table: FaceTable, *, out: Path, settings: TrainSettings, place: World, progress: bool
+    table: FaceTable,
+    begun: str | None,
+    *,
+    out: Path,
+    settings: TrainSettings,
+    place: World,
+    show: bool,
 ) -> Material:
     """The first process decodes; the others then find its cache."""
     material = None
     if place.first:
-        material = prepare(table, out=out, settings=settings, progress=progress)
+        material = prepare(table, out=out, settings=settings, progress=show, begun=begun)
     place.gather(None)
-    return material or prepare(table, out=out, settings=settings, progress=False)
-
-
-def _refuse_other_faces(dumped: dict[str, Any] | None, job: Job) -> None:
-    if dumped and dumped["faces"] != job.material.digest:
-        raise InputError(
-            f"--resume in {job.out}: the faces, their labels or their split are not those it "
-            "was started with; train anew in another --out"
-        )
+    return material or prepare(table, out=out, settings=settings, progress=False, begun=begun)
 
 
 def _state(job: Job, dumped: dict[str, Any] | None, *, pace: tuple[str, int]) -> State:
@@ -227,10 +226,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 table, out=args.out, settings=settings, resume=args.resume, progress=not args.quiet
             )
         )
-    except (InputError, MachineError, KeyboardInterrupt) as failure:
-        print(f"faceaudit: {failure}", file=sys.stderr)
-        codes = {InputError: 2, MachineError: 4, KeyboardInterrupt: 130}
-        return codes[type(failure)]
+    except EXPECTED as failure:
+        return exit_code(failure, "train")
     return 0
 
 

@@ -92,6 +92,17 @@ def test_recalibrate_leaves_its_map_in_the_run(run, faces, tmp_path, capsys):
         (run / FILE).unlink()
 
 
+def test_a_table_that_does_not_say_who_predicted_it_is_refused_for_a_run(
+    run, faces, tmp_path, capsys
+):
+    path = tmp_path / "p.csv"
+    assert cli.main(["predict", str(run), str(faces.root), "--out", str(path)]) == 0
+    argv = ["recalibrate", str(path), "--out", str(tmp_path / "o"), "--split", "all"]
+    assert cli.main([*argv, "--run", str(run)]) == 2
+    assert "p.csv does not say which run predicted it" in capsys.readouterr().err
+    assert not (run / FILE).exists()
+
+
 def test_predictions_of_another_run_are_refused(run, faces, tmp_path, capsys):
     path, run_id = tmp_path / "p.parquet", json.loads((run / "config.json").read_text())["run_id"]
     predicted(run, faces, path)

@@ -257,6 +257,30 @@ ROWS = [
 
 
 @pytest.mark.parametrize("parquet", [False, True])
+def test_a_race_is_a_text_whatever_it_looks_like(tmp_path, parquet):
+    codes = [0, 4, None] if parquet else ["0", "NA", ""]  # beside a gap, codes become floats
+    rows = [row | {"race": code} for row, code in zip(ROWS, codes, strict=True)]
+    races = read_faces(label_file(tmp_path, rows, parquet=parquet)).faces["race"]
+    assert races[:2].tolist() == (["0", "4"] if parquet else ["0", "NA"])
+    assert pd.isna(races[2])
+
+
+def test_genders_coded_one_and_two_are_refused(tmp_path):
+    rows = [row | {"gender": 1 + i % 2} for i, row in enumerate(ROWS)]
+    with pytest.raises(InputError, match="gender holds 1 and 2"):
+        read_faces(label_file(tmp_path, rows))
+
+
+def test_rows_that_end_in_a_comma_are_read_as_their_header_says(tmp_path):
+    path = label_file(tmp_path, ROWS)
+    head, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([head, *(f"{line}," for line in lines)]) + "\n")
+    faces = read_faces(path).faces
+    assert faces["age"].tolist() == [20, 34, 61]
+    assert faces["image"].tolist() == ["a.jpg", "b.jpg", "c.png"]
+
+
+@pytest.mark.parametrize("parquet", [False, True])
 def test_a_label_file_gives_labels_and_keeps_its_further_columns(tmp_path, parquet):
     table = read_faces(label_file(tmp_path, ROWS, parquet=parquet))
     faces = table.faces

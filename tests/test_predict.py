@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from tiny_training import tiny_faces, tiny_settings, write_tiny_faces
 
+from audit import cli
 from audit.contract import CONDITIONS
 from audit.errors import InputError
 from model.evaluate import measure, score
@@ -33,6 +34,20 @@ def run(table, tmp_path_factory):
 @pytest.fixture(scope="module")
 def predictions(run, table, tmp_path_factory):
     return predict(run, table, out=tmp_path_factory.mktemp("out") / "predictions.parquet")
+
+
+def test_what_is_read_is_not_written_over(run, table, tmp_path, capsys):
+    labels = table.root / "labels.csv"
+    table.faces[["image", "age", "gender"]].to_csv(labels, index=False)
+    before = labels.read_bytes()
+    try:
+        assert cli.main(["predict", str(run), str(labels), "--out", str(labels)]) == 2
+        assert "is what is read" in capsys.readouterr().err
+        assert labels.read_bytes() == before
+    finally:
+        labels.unlink()
+    assert cli.main(["predict", str(run), str(labels), "--out", str(tmp_path)]) == 2
+    assert "is a folder; name a file in it" in capsys.readouterr().err
 
 
 def test_the_table_has_the_contract_s_columns_and_every_face(predictions, table):

@@ -442,6 +442,8 @@ def test_from_rows_to_the_report_of_all_sites(sites, capsys):
     ("argv", "words"),
     [
         (["tally", "s0.csv", "--out", "s0.csv"], "--out s0.csv is what is read"),
+        (["tally", "s[0-1].csv", "--out", "s1.csv"], "--out s1.csv is what is read"),
+        (["tally", ".", "--out", "v.parquet"], "lies in the folder that is read"),
         (["tally", "s0.csv", "--out", "."], "is a folder"),
         (["tally", "s0.csv", "--out", "x", "--min-cel", "5"], "did you mean '--min-cell'"),
         (["tally", "s0.csv", "--out", "x", "--by", "rase"], "did you mean 'race'"),

@@ -15,6 +15,7 @@ from tiny_training import tiny_faces, tiny_settings, write_tiny_faces
 
 import model.epochs
 import model.train
+from audit import cli
 from audit.errors import InputError, MachineError
 from model.decode import LEVEL
 from model.progress import Progress
@@ -186,8 +187,32 @@ def test_changed_settings_on_resume_are_refused_by_name(changed, words, finished
 
 def test_other_faces_on_resume_are_refused(finished, tmp_path):
     other = tiny_faces(tmp_path / "faces", 120, seed=3)
+    before = (finished / "split.csv").read_bytes()
     with pytest.raises(InputError, match="faces, their labels or their split"):
         train(other, out=finished, settings=tiny_settings(), resume=True)
+    # else faces that the network learned from would count as test faces from now on
+    assert (finished / "split.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [main, lambda argv: cli.main(["train", *argv])])
+def test_a_file_in_the_place_of_a_run_folder_is_one_line(command, table, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert command([str(table.root), "--out", str(tmp_path / "file"), "--epochs", "1"]) == 2
+    assert "a file stands where a folder is needed" in capsys.readouterr().err
+
+
+def test_a_run_refuses_what_it_cannot_do_before_it_writes_or_trains(
+    finished, table, tmp_path, capsys
+):
+    folder = tmp_path / "job"
+    shutil.copytree(finished, folder / "run")
+    (folder / "check").mkdir()
+    for options, words in (([], "holds a training"), (["--by", "rcae"], "did you mean 'race'")):
+        out = folder if not options else tmp_path / "new"
+        assert cli.main(["run", str(table.root), "--out", str(out), *options]) == 2
+        assert words in capsys.readouterr().err
+    assert not any((folder / "check").iterdir())
+    assert not (tmp_path / "new" / "run").exists()
 
 
 def test_a_used_folder_is_not_trained_over(finished, table, tmp_path):
