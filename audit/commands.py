@@ -189,6 +189,12 @@ def audit(args: argparse.Namespace) -> int:
     )
     report_path = _report(result, args.out, images=args.images, thumbnails=args.thumbnails)
     _print_result(result)
+    if (stressed := args.out / "stress.json").exists():
+        print(
+            f"{stressed} was there already: the report's section on worse pictures is of the model "
+            "read then; delete it if this is another one",
+            file=sys.stderr,
+        )
     print(report_path)
     return 0
 

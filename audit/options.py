@@ -23,7 +23,7 @@ EXAMPLES: Mapping[str, str] = {
     "--column age_pred=their_age",
     "tally": "faceaudit tally predictions.csv --out site.parquet --by race gender_true age_group",
     "merge": "faceaudit merge north.parquet south.parquet --out all.parquet",
-    "recalibrate": "faceaudit recalibrate predictions.csv --out recalibrated/ --per race",
+    "recalibrate": "faceaudit recalibrate predictions.parquet --out recalibrated/ --per race",
     "report": "faceaudit report audit/",
     "stress": "faceaudit stress audit/run/ faces/ --out audit/ --by race gender_true",
     "dashboard": "faceaudit dashboard audit/",

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from audit.config import MOST_THREADS
 from audit.corrections import Recalibration, apply_recalibration, refuse_lacking
 from audit.embeddings import embeddings_beside, write_embeddings
 from audit.errors import InputError
@@ -234,6 +235,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def threads_of(args: argparse.Namespace) -> int:
+    """The threads that a command line asks for, where it does; else this process's cores."""
+    asked: int | None = getattr(args, "threads", None)
+    if asked is not None and not 1 <= asked <= MOST_THREADS:
+        raise InputError(f"--threads {asked}: must be from 1 to {MOST_THREADS}")
+    return asked or cores_each()
+
+
 def predict_command(args: argparse.Namespace, *, place: Place, progress: bool) -> Path:
     """Predict as the options of a command line say, and say on stderr which map was applied."""
     if not args.faces.is_dir():  # a folder of faces is read, not the tables beside them
@@ -252,7 +261,7 @@ def predict_command(args: argparse.Namespace, *, place: Place, progress: bool) -
         resume=args.resume or place.size > 1,
         place=place,
         device=getattr(args, "device", "auto"),
-        threads=getattr(args, "threads", None) or cores_each(),
+        threads=threads_of(args),
         progress=progress,
     )
     if recalibration is not None and place.first:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from audit.config import MOST_THREADS
 from audit.errors import InputError
 from audit.files import write_text
 
@@ -135,7 +136,8 @@ class TrainSettings:
         _require(0 <= self.drop_block < 1, "drop_block", self.drop_block, "a share in [0, 1)")
         _require(self.precision in PRECISIONS, "--precision", self.precision, f"{PRECISIONS}")
         _require(self.seed >= 0, "--seed", self.seed, "at least 0")
-        _require(self.threads is None or self.threads >= 1, "--threads", self.threads, "≥ 1")
+        counted = self.threads is None or 1 <= self.threads <= MOST_THREADS
+        _require(counted, "--threads", self.threads, f"from 1 to {MOST_THREADS}")
         given = self.pretrained and self.weights is not None
         _require(not given, "--pretrained", "with --weights", "one of the two")
         within = 0 <= self.head_epochs <= self.epochs
