@@ -26,7 +26,7 @@ from reports import lookup
 from reports.asking import label_of
 from reports.figures import SECTIONS, Section
 from reports.filters import ask_for, narrow
-from reports.forest import alt_words, small_forest
+from reports.forest import alt_words, part_words, small_forest
 from reports.opening import Finding
 from reports.pointing import Pointed, can_open, levels_of, pointed_at
 from reports.ranges import span_words
@@ -194,7 +194,7 @@ path.chosen { stroke: GROUP; } path.dot { fill: GROUP; stroke: none; }
 
 
 def finding_forest(view: View, finding: Finding) -> str:
-    """A finding's small forest plot as an image element; empty where it compares no groups.
+    """A finding's small forest plot as an image, and how many groups it leaves out; or nothing.
 
     As an image, because Streamlit takes SVG out of HTML.
     """
@@ -211,7 +211,10 @@ def finding_forest(view: View, finding: Finding) -> str:
     svg = f'{head} xmlns="http://www.w3.org/2000/svg"><style>{style}</style>{rest}'
     source = base64.b64encode(svg.encode()).decode("ascii")
     words = alt_words(lookup.subgroup_rows(view.result, feature, metric), metric)
-    return f'<img class="forest" src="data:image/svg+xml;base64,{source}" alt="{escape(words)}">'
+    part = part_words(view.result, feature=feature, metric=metric)
+    below = f'<p class="how">{part}</p>' if part else ""
+    picture = f'<img class="forest" src="data:image/svg+xml;base64,{source}" alt="{escape(words)}">'
+    return picture + below
 
 
 # Clicks --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from audit.rows import SORTS, FacePlace, count_rows, find_row, page_of_rows, sorts_of
-from audit.words import count, percent, score, years
+from audit.words import MINUS, count, percent, score, years
 from reports.asking import label_of
 from reports.face_map import face_map
 from reports.filters import ask_for, clear, first_page, narrow
@@ -46,6 +46,13 @@ def errors_page(view: View) -> None:
     _breadcrumb(view)
     face_map(view)
     _faces(view)
+
+
+def _shown(value: object) -> str:
+    """A value of a column of any kind; of a number four digits."""
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.4g}".replace("-", MINUS)
+    return str(value)
 
 
 def _sort(view: View) -> str:
@@ -236,7 +243,7 @@ def _face_words(row: Mapping[str, Any], place: FacePlace) -> str:
     said = {"gender_true", "gender_pred", *_FIGURES}
     said |= {c for c in ("subject_id", "image") if row.get(c) == row["sample_id"]}
     facts += [
-        (_FACTS.get(column, label_of(column).capitalize()), str(value))
+        (_FACTS.get(column, label_of(column).capitalize()), _shown(value))
         for column, value in row.items()
         if column not in said and value is not None
     ]

@@ -205,6 +205,12 @@ def small_forest(result: AuditResult, *, feature: str, metric: str, group: str |
     )
 
 
+def part_words(result: AuditResult, *, feature: str, metric: str) -> str:
+    """`9 of 18 groups`, where a small forest does not show them all."""
+    groups = len(lookup.subgroup_rows(result, feature, metric))
+    return f"{SMALL_MOST} of {groups} groups" if groups > SMALL_MOST else ""
+
+
 def _around(rows: pd.DataFrame, group: str | None, *, most: int = SMALL_MOST) -> pd.DataFrame:
     """The first `most` groups, the chosen one among them."""
     if len(rows) <= most or group not in set(rows.group):

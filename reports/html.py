@@ -24,8 +24,8 @@ from audit.words import count
 from reports import lookup
 from reports.faces import face_cards, face_table
 from reports.figures import SECTIONS, Section
-from reports.forest import SMALL_MOST, small_forest
-from reports.opening import Finding, opening
+from reports.forest import part_words, small_forest
+from reports.opening import HOW_FINDINGS, Finding, opening
 from reports.stress import stress_section
 from reports.tables import in_words, is_number, unbroken
 from reports.theme import DARKENED, LOOKS, Drawn, plain
@@ -99,6 +99,7 @@ def render_report(
     lists, pictures = _lists(result, images=images, thumbnails=thumbnails)
     return environment.get_template("report.html").render(
         csp=_policy(script, _plotly_text()),
+        how_findings=HOW_FINDINGS,
         first={
             **{k: getattr(first, k) for k in ("title", "about", "verdict", "tiles")},
             "findings": findings[:FINDINGS],
@@ -125,8 +126,7 @@ def _finding(finding: Finding, result: AuditResult, keys: dict[str, str]) -> dic
     forest, link, part = Markup(""), None, ""
     if feature and metric and feature != lookup.OVERALL:
         forest = small_forest(result, feature=feature, metric=metric, group=finding.group)
-        groups = len(lookup.subgroup_rows(result, feature, metric))
-        part = f"{SMALL_MOST} of {groups} groups" if groups > SMALL_MOST else ""
+        part = part_words(result, feature=feature, metric=metric)
         wanted = [f"forest-{feature}-{metric}", f"crossing-{feature}-{metric}"]
         wanted += [f"age-{metric}"] if feature == "age_group" else []
         wanted += [f"coverage-{feature}"] if metric.startswith("interval") else []

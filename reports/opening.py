@@ -13,6 +13,10 @@ from audit.words import count, in_unit, interval, p_value
 from reports import lookup
 
 TILES = ("age_mae", "gender_accuracy", "interval_coverage")
+HOW_FINDINGS = (
+    "Ranked. One dot per group with its 95 % interval; the dotted line is all faces; the diamond "
+    "is the group of the sentence; numbers at the right count faces."
+)
 SPARE = ("gender_tpr", "age_cs5", "gender_auc")  # stand in where a head is missing
 
 

@@ -21,7 +21,7 @@ from reports.charts import (
 from reports.cluster_page import draw_clusters
 from reports.faces_page import draw_faces, empty, errors_page
 from reports.marking import marks_section
-from reports.opening import Finding, Tile, opening, site_notes
+from reports.opening import HOW_FINDINGS, Finding, Tile, opening, site_notes
 from reports.pointing import Pointed
 from reports.tables import contrast_words, unbroken
 from reports.theme import Drawn
@@ -57,7 +57,8 @@ def overview_page(view: View) -> None:
         f'<h1 class="audit">{escape(first.title)}</h1><p class="about">{escape(first.about)}</p>'
         f'<p class="verdict">{unbroken(first.verdict)}</p><div class="tiles">{tiles}</div>'
     )
-    st.html("<h2>Findings</h2>" + ("" if first.findings else "<p>No other finding.</p>"))
+    how = f'<p class="how">{HOW_FINDINGS}</p>' if first.findings else "<p>No other finding.</p>"
+    st.html(f"<h2>Findings</h2>{how}")
     findings = [partial(_finding, view, f, place=i) for i, f in enumerate(first.findings)]
     _folded(findings, key="findings")
     for title, lines in (

@@ -103,7 +103,7 @@ def test_a_call_is_wrong_only_against_one_of_two_labels(label, wrong):
 
 def test_minus_signs_are_minus_signs():
     assert error_words({"error": -8.0}) == "−8.0"
-    assert age_words({"age_true": 1.5, "age_pred": -3.0}) == "1.5 → −3"
+    assert age_words({"age_true": 1.5, "age_pred": -3.0}) == "1.5 → −3.0"
 
 
 def test_the_gallery_sets_words_as_text_never_as_markup():
