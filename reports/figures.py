@@ -284,7 +284,8 @@ SECTIONS = (
         "Left of the dotted line the intervals hold fewer true ages than they state; at the right "
         "their mean half-width in years. The Winkler score adds to the width twenty times the "
         "years by which an interval misses. Where a deviation is stated, true ages fall evenly "
-        "over it, inside the grey band, and squared z is 1 on average, if it is right.",
+        "over it, inside the grey band, and squared z is 1 on average, if it is right. A hollow "
+        "mark stands for fewer than 30 faces.",
         coverage,
     ),
     Section(

@@ -14,12 +14,12 @@ from audit.result import AuditResult
 from audit.words import count
 from reports import lookup
 from reports.plot import Figure, Trace, scatter
-from reports.theme import LIGHT, SIZE, Drawn, axis_of, note, shortened, styled, text
+from reports.theme import LIGHT, SIZE, Drawn, axis_of, note, styled, text, told_apart
 
 ROW = 26  # px per group
 SMALL_ROW = 20
 SMALL_MOST = 9
-_NAME = 16  # characters that fit beside the dots of a small one
+_NAME = 15  # characters that fit beside the dots of a small one
 WHOLE = {"color": LIGHT["ink"], "width": 1, "dash": "dot"}  # the line of all faces
 MOST = 24  # groups of one figure; a crossing may have more, the table has them all
 COLUMNS = ["group", "metric", "value", "low", "high", "n", "n_subjects", "shrunken", "status"]
@@ -194,9 +194,10 @@ def small_forest(result: AuditResult, *, feature: str, metric: str, group: str |
         x = 124 + (overall["value"] - low) * scale
         line = Markup('<path class="whole" d="M{x:.1f} 0V{y}"/>')
         parts.append(line.format(x=x, y=len(rows) * SMALL_ROW))
-    for i, row in enumerate(lookup.records(rows)):
+    names = told_apart([str(name) for name in rows.group], _NAME)
+    for i, (name, row) in enumerate(zip(names, lookup.records(rows), strict=True)):
         y = i * SMALL_ROW + SMALL_ROW // 2
-        parts.append(_small_row(row, y=y, low=low, scale=scale, chosen=group))
+        parts.append(_small_row(row, name, y=y, low=low, scale=scale, chosen=group))
     return Markup(
         '<svg class="forest" viewBox="0 0 332 {height}" width="332" height="{height}" role="img" '
         'aria-label="{alt}">{parts}</svg>'
@@ -221,14 +222,13 @@ def _around(rows: pd.DataFrame, group: str | None, *, most: int = SMALL_MOST) ->
 
 
 def _small_row(
-    row: dict[str, Any], *, y: int, low: float, scale: float, chosen: str | None
+    row: dict[str, Any], name: str, *, y: int, low: float, scale: float, chosen: str | None
 ) -> Markup:
     is_chosen = row["group"] == chosen
     kind = "chosen" if is_chosen else "few" if row["status"] == "few" else "one"
-    name = str(row["group"])
     parts = [
         Markup('<text x="112" y="{y}" class="{kind} name">{name}</text>').format(
-            y=y + 4, kind=kind, name=shortened(name, _NAME)
+            y=y + 4, kind=kind, name=name
         ),
         Markup('<text x="332" y="{y}" class="n">{n}</text>').format(y=y + 4, n=count(row["n"])),
     ]

@@ -76,7 +76,7 @@ def interval_coverage(
         f"{count(r.n)} faces"
         for r in lookup.each(rows)
     ]
-    title = f"{lookup.heading(feature)}: {_NONE}"
+    title = f"Coverage: {_NONE}"
     if len(compared := _compared(own)):
         least = compared.iloc[int(compared.coverage.argmin())]
         ends = interval(least.low, least.high, "share")
@@ -332,7 +332,7 @@ def coverage_by_age(result: AuditResult) -> Drawn | None:
         figure=figure(
             traces,
             height=300,
-            margin=(48, 8, 32, 56),
+            margin=(64, 8, 32, 56),
             legend=True,
             xaxis={
                 "title": {"text": "age group, years"},

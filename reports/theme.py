@@ -5,7 +5,7 @@ in the browser when the reader's system is dark. The colours are those of `base.
 """
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -176,6 +176,22 @@ def note(words: str, *, x: float, y: float, **looks: Any) -> dict[str, Any]:
 def text(words: str, *, longest: int = 40) -> str:
     """A name from the data as plotly shows it: markup stays text, long names lose their middle."""
     return html.escape(shortened(" ".join(words.split()), longest), quote=False)
+
+
+def told_apart(names: Sequence[str], longest: int) -> list[str]:
+    """Names of at most `longest` characters: of long ones, the words that differ."""
+    if max(map(len, names), default=0) <= longest:
+        return list(names)
+    words = [name.split(" ") for name in names]
+    least = min(map(len, words)) - 1  # a word of each is left
+    first = next((i for i in range(least) if len({w[i] for w in words}) > 1), least)
+    least -= first
+    last = next((i for i in range(least) if len({w[-1 - i] for w in words}) > 1), least)
+    if len(names) == 1:
+        first = last = 0
+    kept = [" ".join(w[first : len(w) - last]) for w in words]
+    own = ["…" * (first > 0) + name + "…" * (last > 0) for name in kept]
+    return [shortened(name, longest) for name in own]
 
 
 def shortened(name: str, longest: int) -> str:

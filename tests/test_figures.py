@@ -34,7 +34,7 @@ from reports.intervals import (
 from reports.proposals import group_proposals, overall_proposals
 from reports.reliability import MOST as MOST_CURVES
 from reports.reliability import furthest_off, reliability, score_figures
-from reports.theme import DARKENED, LIGHT, PALETTE, axis_of, dark, plain, text
+from reports.theme import DARKENED, LIGHT, PALETTE, axis_of, dark, plain, text, told_apart
 from reports.thresholds import called_at, sweeps
 
 RESULT = example_result()
@@ -778,3 +778,48 @@ def test_who_was_audited_is_counted_by_group_and_small_groups_are_hollow():
     paper = LIGHT["paper"]
     hollow = [g for g, c in zip(bars.customdata, bars.marker.color, strict=True) if c == paper]
     assert hollow == [g for g, n in faces.items() if n < 30]
+
+
+def test_long_names_show_the_words_in_which_they_differ():
+    series = [f"Camera model number {i:02} of the long series" for i in (7, 8)]
+    assert told_apart(series, 15) == ["…07…", "…08…"]
+    assert told_apart(["A", "B"], 15) == ["A", "B"]
+    [one] = told_apart(["a very long name of one group alone"], 15)
+    assert 12 < len(one) <= 15
+    assert one.startswith("a very")
+    assert one.endswith("alone")
+    crossed = told_apart(["Asian × b × female", "White × b × female"], 15)
+    assert crossed == ["Asian…", "White…"]
+
+
+def test_groups_of_few_are_hollow_and_named_in_no_title():
+    rows = RESULT.coverage.copy()
+    few = (rows.feature == "race") & (rows.group == rows.group[rows.feature == "race"].iloc[0])
+    rows.loc[few, ["coverage", "low", "high", "n"]] = [0.2, 0.1, 0.3, 12]
+    drawn = interval_coverage(replace(RESULT, coverage=rows), feature="race")
+    name = rows.group[few].iloc[0]
+    assert name not in drawn.title
+    symbols = drawn.figure.data[0].marker.symbol
+    held = drawn.figure.data[0].customdata
+    assert [g for g, s in zip(held, symbols, strict=True) if s.endswith("open")] == [name]
+    rows.loc[rows.feature == "race", "n"] = 12
+    drawn = interval_coverage(replace(RESULT, coverage=rows), feature="race")
+    assert drawn.title == "Coverage: no group of 30 faces or more"
+
+
+def test_a_correction_that_harms_is_no_headline():
+    rows = RESULT.proposals.copy()
+    hit = (rows.metric == "gender_brier") & (rows.group == "overall")
+    rows.loc[hit, ["before", "after", "change", "low", "high"]] = [0.03, 0.04, 0.01, 0.008, 0.012]
+    drawn = overall_proposals(replace(RESULT, proposals=rows))
+    [title] = [d.title for d in drawn if d.key.endswith("-gender_brier")]
+    assert title == "Brier score: no correction is established to mend it"
+    rows.loc[rows.index[hit][:1], ["after", "change", "low", "high"]] = [
+        0.02,
+        -0.01,
+        -0.012,
+        -0.008,
+    ]
+    drawn = overall_proposals(replace(RESULT, proposals=rows))
+    [title] = [d.title for d in drawn if d.key.endswith("-gender_brier")]
+    assert ".030 → .020" in title
