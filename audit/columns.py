@@ -71,7 +71,7 @@ def _shortest(single: str) -> str:
 
 
 EMPTY_WORDS = ("", "na", "n/a", "nan", "null", "none", "<na>")  # in columns of numbers
-INFINITE_WORDS = ("inf", "-inf", "+inf", "infinity", "-infinity")
+INFINITE_WORDS = ("inf", "-inf", "+inf", "infinity", "-infinity", "+infinity")
 
 
 def columns_of_csv(

@@ -353,13 +353,22 @@ def _check(faces: Path, *, out: Path, seed: int, args: argparse.Namespace) -> "F
 
 def _refuse_unknown(settings: AuditSettings, columns: Iterable[str]) -> None:
     """InputError for a feature that the faces will not have: now, not after the training."""
-    from audit.contract import CONDITIONS
+    from model.prediction_table import carried_columns
 
-    known = [*columns, *CONDITIONS, "gender_true", "age_group"]
-    asked = [*((n, "by") for n in settings.by or ()), *((n, "control") for n in settings.control)]
-    asked += [(name, "cuts") for name in settings.cuts]
-    for name, option in asked:
-        if name not in known and name not in settings.columns:
+    own = carried_columns(columns)
+    renamed = {theirs: name for name, theirs in settings.columns.items()}
+    for theirs, name in renamed.items():
+        if theirs not in own:
+            raise InputError(
+                f"--column {name}={theirs}: the faces have no such column; {nearest(theirs, own)}"
+            )
+    own = [renamed.get(name, name) for name in own]
+    made = [*own, "gender_true", "age_group"]
+    asked = [("by", name, made) for name in settings.by or ()]
+    asked += [("control", name, made) for name in settings.control]
+    asked += [("cuts", name, own) for name in settings.cuts]
+    for option, name, known in asked:
+        if name not in known:
             raise InputError(
                 f"--{option} {name}: the faces have no such column; {nearest(name, known)}"
             )

@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from audit.columns import Column, quoted
+from audit.columns import INFINITE_WORDS, Column, quoted
 from audit.source import Source
 
 UNKNOWN = "unknown"
 FIFTHS = (1, 2, 3, 4)
-_MISSING = {"", "nan", "<na>", "inf", "-inf"}  # "none" and "na" may be levels of their own
+_MISSING = {"", "nan", "<na>", *INFINITE_WORDS}  # "none" and "na" may be levels of their own
 _HELD = 100_000  # values fetched to rank them here; more are narrowed by counting first
 _BINS = 2**16
 
@@ -58,7 +58,9 @@ def sorted_levels(levels: set[str]) -> tuple[str, ...]:
     """Levels in their own order: numbers by size, words by spelling, `unknown` last."""
     known = levels - {UNKNOWN}
     numbers = {level: x for level in known if (x := number_of(level)) is not None}
-    ranked = sorted(known, key=numbers.__getitem__) if len(numbers) == len(known) else sorted(known)
+    ranked = sorted(known)  # first by spelling, for long numbers may be one float
+    if len(numbers) == len(known):
+        ranked.sort(key=lambda level: (numbers[level], _whole(level)))
     return (*ranked, *(levels & {UNKNOWN}))
 
 
@@ -163,8 +165,13 @@ def number_of(text: str) -> float | None:
     return x if math.isfinite(x) else None
 
 
+def _whole(text: str) -> int:
+    """A whole number that is written as one, to its last digit; 0 for any other text."""
+    return int(text) if text.lstrip("+-").isdecimal() else 0
+
+
 def _shown(text: str, x: float) -> str:
     """A number as a level; whole ones by their digits, for a float holds sixteen of them."""
     if text.lstrip("+-").isdecimal():
-        return str(int(text))
+        return str(_whole(text))
     return str(int(x)) if x == math.floor(x) else repr(x)

@@ -94,13 +94,14 @@ class Replicates:
         above = B - np.searchsorted(self.t_high, t.max(), side="left")
         below = np.searchsorted(self.t_low, t.min(), side="right")
         p = float(min(1.0, 2 * (1 + min(above, below)) / (B + 1)))
-        if min(above, below) or B < MORE:
+        if B < MORE:
             return p
         share = TAIL / (B + 1)
-        ends = (
-            (t.max(), _quantile(self.t_high, 1 - share)),
-            (-t.min(), -_quantile(self.t_low, share)),
-        )
+        ends = []
+        if not above:
+            ends.append((t.max(), _quantile(self.t_high, 1 - share)))
+        if not below:
+            ends.append((-t.min(), -_quantile(self.t_low, share)))
         tails = [2 * tail_beyond(*end, groups=len(t), share=share) for end in ends if end[1] > 0]
         return min([p, *tails])
 
@@ -149,8 +150,8 @@ def _weights(chunk: int, shards: int, seed: int) -> Singles:
 def replicate(records: Sequence[Record], *, seed: int = 0) -> list[Replicates]:
     """Test every record: CHUNK replicates each, more for those with a small p.
 
-    Records with p < LOOK_AGAIN go on to MORE replicates (MOST beyond MANY Ratios), without which
-    nothing could stay significant after a correction for many tests. Records need one compared
+    Records with p < LOOK_AGAIN go on to MORE replicates (MOST beyond MANY Ratios), so that little
+    of a small p rests on a tail that is carried on. Records need one compared
     group or more, and sums over the same shards. Results do not depend on the number of threads,
     nor on which other records (but for their number) are tested beside.
     """

@@ -143,7 +143,11 @@ def confirm(cells: Cells, chosen: Sequence[tuple[tuple[int, int], ...]]) -> list
         freedom = float(se**4 / (variance**2 / (clusters - 1)).sum()) if se > 0 else 1.0
         d = float(mean[0] - mean[1])
         reach = float(stats.t.ppf(0.975, freedom)) * se
-        p = float(stats.t.sf(d / se, freedom)) if se > 0 else _of_one_choice(clusters, d)
+        p = 1.0  # of one person's rows nothing is known
+        if se > 0:
+            p = float(stats.t.sf(d / se, freedom))
+        elif se == 0:
+            p = _of_one_choice(clusters, d)
         found.append(
             Slice(
                 levels=levels,

@@ -1,6 +1,7 @@
 """Labels of faces: from file names, or from a table beside the pictures. Never guessed."""
 
 import re
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,11 +97,16 @@ def read_label_file(path: Path) -> pd.DataFrame:
         if path.suffix.lower() in (".parquet", ".pq"):
             rows = pd.read_parquet(path)
         else:
-            # a race is a text, codes and `NA` too: only what is empty is unknown
-            texts = dict.fromkeys(("image", "subject_id", "gender", "race"), str)
-            rows = pd.read_csv(
-                path, dtype=texts, index_col=False, keep_default_na=False, na_values=[""]
-            )
+            texts = dict.fromkeys(("image", "subject_id", "gender"), str)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # fields without a header
+                rows = pd.read_csv(path, dtype=texts, index_col=False)
+                if "race" in rows:  # a text, codes and `NA` too: only what is empty is unknown
+                    rows["race"] = pd.read_csv(
+                        path, dtype=str, usecols=["race"], index_col=False, keep_default_na=False
+                    )["race"]
+    except pd.errors.ParserWarning as error:
+        raise InputError(f"{path}: its rows have more fields than its header") from error
     except (OSError, ValueError, UnicodeError) as error:
         first = str(error).strip().split("\n")[0]
         raise InputError(f"cannot read the label file {path}: {first}") from error
@@ -125,10 +131,11 @@ def label_of_row(age: object, gender: object, race: object) -> Label | str:
     """Label in one row of a label file, or the reason why there is none."""
     if pd.isna(age):  # type: ignore[call-overload]
         return "age is empty"
+    text = str(age)
     try:
-        years = float(str(age))
+        years = float(text.replace("_", "x"))  # Python reads 3_0 as 30; who knows what was meant
     except ValueError:
-        return f"age {str(age)[:20]!r} is not a number"
+        return f"age {text[:20]!r} is not a number"
     if not 0 <= years <= MAX_AGE:  # also false for NaN
         return f"age {str(age)[:20]} is not in 0 to {MAX_AGE}"
     if pd.isna(gender) or not str(gender).strip():  # type: ignore[call-overload]

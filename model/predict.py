@@ -245,8 +245,9 @@ def threads_of(args: argparse.Namespace) -> int:
 
 def predict_command(args: argparse.Namespace, *, place: Place, progress: bool) -> Path:
     """Predict as the options of a command line say, and say on stderr which map was applied."""
-    if not args.faces.is_dir():  # a folder of faces is read, not the tables beside them
-        refuse_overwriting(args.out, [args.faces])
+    # of a folder the faces are read, not the tables beside them
+    refuse_overwriting(args.out, [] if args.faces.is_dir() else [args.faces])
+    threads = threads_of(args)
     how: dict[str, Any] = {"strict": args.strict, "progress": progress}
     recalibration = None
     if not args.no_recalibration and args.pre_processing is None:
@@ -261,7 +262,7 @@ def predict_command(args: argparse.Namespace, *, place: Place, progress: bool) -
         resume=args.resume or place.size > 1,
         place=place,
         device=getattr(args, "device", "auto"),
-        threads=threads_of(args),
+        threads=threads,
         progress=progress,
     )
     if recalibration is not None and place.first:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,12 @@ COLUMNS = (
 AGES = ("age_pred", "age_low", "age_high", "age_std")
 DIGITS = {"age_pred": 3, "age_low": 3, "age_high": 3, "gender_score": 6}
 _OWN = {*MADE, *COLUMNS}  # any other column comes from the labels and is a feature
+
+
+def carried_columns(columns: Iterable[str]) -> list[str]:
+    """Of the columns of a face table those that stand in its predictions too, as features."""
+    own = [name for name in columns if name not in _OWN or name == "race"]
+    return [*own, *(name for name in CONDITIONS if name not in own)]
 
 
 def prediction_rows(faces: pd.DataFrame, figures: Figures) -> pd.DataFrame:

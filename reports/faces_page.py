@@ -49,10 +49,13 @@ def errors_page(view: View) -> None:
 
 
 def _shown(value: object) -> str:
-    """A value of a column of any kind; of a number four digits."""
-    if isinstance(value, float) and math.isfinite(value):
-        return f"{value:.4g}".replace("-", MINUS)
-    return str(value)
+    """A value of a column of any kind; whole numbers whole, of others four digits or a tenth."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return str(value)
+    if value == math.floor(value):
+        return str(int(value)).replace("-", MINUS)
+    small = 1e-4 < abs(value) < 1000
+    return (f"{value:.4g}" if small else f"{value:.1f}").replace("-", MINUS)
 
 
 def _sort(view: View) -> str:

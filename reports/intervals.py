@@ -200,6 +200,7 @@ def _winkler(rows: pd.DataFrame, feature: str) -> Drawn:
 def _squared_z(rows: pd.DataFrame, feature: str) -> Drawn:
     """Mean squared (true - read) / stated deviation, and the CRPS at the right."""
     rows = rows[rows.z2.notna()]
+    rows = rows.assign(n=rows.std_n)  # the faces of this figure
     title = f"Stated deviation: {_NONE}"
     if len(own := _compared(rows[rows.feature == feature])):
         far = own.iloc[int((own.z2 - 1).abs().argmax())]

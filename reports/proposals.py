@@ -259,11 +259,13 @@ def _title(records: list[dict[str, Any]], metric: str) -> str:
     if not changed:
         ends = [in_unit(end(r["after"] for r in records), unit) for end in (min, max)]
         return f"{label} with the intervals proposed: {ends[0]} to {ends[1]}{years}"
-    mended = [r for r in changed if _mends(r, metric)]
-    if not mended and (metric in TRADED or metric not in METRICS):
-        mended = changed  # no way of it is better: it is told what becomes of it
+    judged = [r for r in changed if pd.notna(r["low"])] or changed
+    mended = [r for r in judged if _mends(r, metric)]
+    if not mended and metric in TRADED:
+        mended = changed  # more of it is not better: it is told what becomes of it
     if not mended:
-        return f"{label}: no correction is established to mend it"
+        tested = "established" if pd.notna(judged[0]["low"]) else "seen"
+        return f"{label}: no correction is {tested} to mend it"
     largest = max(mended, key=lambda r: abs(r["change"]))
     who = "" if largest["group"] == lookup.OVERALL else f"{group_words(largest['group'])}, "
     signed = metric in METRICS and METRICS[metric].better == "zero"
@@ -272,9 +274,8 @@ def _title(records: list[dict[str, Any]], metric: str) -> str:
 
 
 def _mends(row: dict[str, Any], metric: str) -> bool:
-    """Whether the change's interval lies wholly on the better side of none."""
-    low, high = row["low"], row["high"]
-    if pd.isna(low) or pd.isna(high) or low <= 0 <= high:
+    """Whether the change, and its interval where it has one, lies on the better side of none."""
+    if row["low"] <= 0 <= row["high"]:
         return False
     better = METRICS[metric].better if metric in METRICS else "zero"
     if better == "zero":

@@ -180,18 +180,20 @@ def text(words: str, *, longest: int = 40) -> str:
 
 def told_apart(names: Sequence[str], longest: int) -> list[str]:
     """Names of at most `longest` characters: of long ones, the words that differ."""
-    if max(map(len, names), default=0) <= longest:
-        return list(names)
-    words = [name.split(" ") for name in names]
-    least = min(map(len, words)) - 1  # a word of each is left
-    first = next((i for i in range(least) if len({w[i] for w in words}) > 1), least)
-    least -= first
-    last = next((i for i in range(least) if len({w[-1 - i] for w in words}) > 1), least)
-    if len(names) == 1:
-        first = last = 0
-    kept = [" ".join(w[first : len(w) - last]) for w in words]
-    own = ["…" * (first > 0) + name + "…" * (last > 0) for name in kept]
-    return [shortened(name, longest) for name in own]
+    words = [name.split(" ") for name in names if len(name) > longest]
+    first = last = 0
+    if len(words) > 1:
+        least = min(map(len, words)) - 1  # a word of each is left
+        first = next((i for i in range(least) if len({w[i] for w in words}) > 1), least)
+        least -= first
+        last = next((i for i in range(least) if len({w[-1 - i] for w in words}) > 1), least)
+
+    def own(name: str) -> str:
+        kept = name.split(" ")
+        kept = kept[first : len(kept) - last]
+        return "…" * (first > 0) + " ".join(kept) + "…" * (last > 0)
+
+    return [n if len(n) <= longest else shortened(own(n), longest) for n in names]
 
 
 def shortened(name: str, longest: int) -> str:

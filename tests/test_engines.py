@@ -162,9 +162,9 @@ def number(text):
     if text is None or text.strip(SPACES).lower() in EMPTY_WORDS:
         return None
     bare = text.strip(" \t\n\v\f\r")
-    digits = r"[0-9]+(_[0-9]+)*"
+    digits = "[0-9]+"  # 1_000 is none, though engines read it
     if re.fullmatch(rf"[+-]?({digits}\.?({digits})?|\.{digits})([eE][+-]?{digits})?", bare):
-        return float(bare.replace("_", ""))
+        return float(bare)
     found = {"-inf": -math.inf, "-infinity": -math.inf, "-nan": math.nan, "+nan": math.nan}
     return found.get(bare.lower(), math.inf)
 

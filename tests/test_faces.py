@@ -271,6 +271,26 @@ def test_genders_coded_one_and_two_are_refused(tmp_path):
         read_faces(label_file(tmp_path, rows))
 
 
+def test_only_a_race_may_be_called_na(tmp_path):
+    rows = [
+        row | {"subject_id": "NA", "light": value} for row, value in zip(ROWS, "1N2", strict=True)
+    ]
+    path = label_file(tmp_path, rows)
+    path.write_text(path.read_text().replace(",N,", ",NA,"))
+    faces = read_faces(path).faces
+    assert faces["light"].tolist()[::2] == [1.0, 2.0]
+    assert pd.isna(faces["light"][1])
+    assert faces["subject_id"].nunique() == 3, "nobody is called NA"
+
+
+def test_rows_with_more_fields_than_the_header_are_refused(tmp_path):
+    path = label_file(tmp_path, ROWS)
+    head, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([head, *(f"{line},more" for line in lines)]) + "\n")
+    with pytest.raises(InputError, match="more fields than its header"):
+        read_faces(path)
+
+
 def test_rows_that_end_in_a_comma_are_read_as_their_header_says(tmp_path):
     path = label_file(tmp_path, ROWS)
     head, *lines = path.read_text().splitlines()

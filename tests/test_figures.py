@@ -459,7 +459,8 @@ def test_coverage_by_predicted_age_stands_beside_that_by_true_age_with_the_reaso
 def test_no_title_of_coverage_ranks_a_group_of_fewer_than_thirty_faces():
     rows = RESULT.coverage.copy()
     hit = (rows.feature == "race") & (rows.group == "Other")
-    rows.loc[hit, ["n", "coverage", "below", "winkler", "z2"]] = [29, 0.01, 0.9, 999.0, 99.0]
+    rows.loc[hit, ["n", "std_n", "coverage", "below"]] = [29, 29, 0.01, 0.9]
+    rows.loc[hit, ["winkler", "z2"]] = [999.0, 99.0]
     for drawn in coverage_figures(replace(RESULT, coverage=rows), feature="race"):
         assert "Other" not in drawn.title
         assert "Other" in drawn.alt
@@ -790,6 +791,7 @@ def test_long_names_show_the_words_in_which_they_differ():
     assert one.endswith("alone")
     crossed = told_apart(["Asian × b × female", "White × b × female"], 15)
     assert crossed == ["Asian…", "White…"]
+    assert told_apart([*series, "unknown"], 15) == ["…07…", "…08…", "unknown"]
 
 
 def test_groups_of_few_are_hollow_and_named_in_no_title():
@@ -823,3 +825,19 @@ def test_a_correction_that_harms_is_no_headline():
     drawn = overall_proposals(replace(RESULT, proposals=rows))
     [title] = [d.title for d in drawn if d.key.endswith("-gender_brier")]
     assert ".030 → .020" in title
+
+
+@pytest.mark.parametrize(
+    ("metric", "better", "worse"),
+    [
+        ("gender_ece", [0.1, 0.01, -0.09], [0.01, 0.1, 0.09]),
+        ("interval_gap", [0.09, 0.01, -0.08], [0.01, 0.09, 0.08]),
+    ],
+)
+def test_what_has_no_interval_or_is_better_near_zero_is_told_by_its_side(metric, better, worse):
+    rows = RESULT.proposals[RESULT.proposals.group == "overall"].head(1).assign(metric=metric)
+    for numbers, words in ((better, "→"), (worse, "no correction is seen to mend it")):
+        rows[["before", "after", "change"]] = [numbers]
+        rows[["low", "high"]] = math.nan
+        [drawn] = overall_proposals(replace(RESULT, proposals=rows))
+        assert words in drawn.title

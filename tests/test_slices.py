@@ -136,3 +136,15 @@ def test_a_slice_of_which_all_fail_is_the_weakest():
     assert p < 1e-30
     none_fails = cells_of(codes, np.zeros(2000), cells.shard)
     assert weak_slices([none_fails]) == [[]]
+
+
+def test_of_a_slice_of_one_person_nothing_is_known():
+    """One person's rows fill one shard, whose spread nobody knows."""
+    codes = np.zeros((400, 2), dtype=int)
+    codes[:60, 0] = 1
+    shard = np.concatenate([np.full(30, 1), np.full(30, 2), np.arange(340) + 3])
+    error = np.where(codes[:, 0] == 1, 9.0, 1.0) + np.random.default_rng(0).random(400)
+    cells = cells_of(codes, error, shard, sizes=(2, 1))
+    [found] = confirm(cells, [((0, 1),)])
+    assert found.difference > 5
+    assert found.p_value == 1

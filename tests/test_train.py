@@ -207,7 +207,13 @@ def test_a_run_refuses_what_it_cannot_do_before_it_writes_or_trains(
     folder = tmp_path / "job"
     shutil.copytree(finished, folder / "run")
     (folder / "check").mkdir()
-    for options, words in (([], "holds a training"), (["--by", "rcae"], "did you mean 'race'")):
+    for options, words in (
+        ([], "holds a training"),
+        (["--by", "rcae"], "did you mean 'race'"),
+        (["--by", "gender"], "--by gender: the faces have no such column"),
+        (["--column", "camera=nope", "--by", "camera"], "--column camera=nope"),
+        (["--cuts", "age_group=3"], "--cuts age_group"),
+    ):
         out = folder if not options else tmp_path / "new"
         assert cli.main(["run", str(table.root), "--out", str(out), *options]) == 2
         assert words in capsys.readouterr().err
