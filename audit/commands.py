@@ -106,7 +106,10 @@ def _run(
     if not resume:  # before anything in the folder is replaced
         refuse_used(out / "run")
     with _step("check", args):
-        table = _check(source, out=out / "check", seed=train_settings.seed, args=args)
+        if resume and (out / "check" / "check.json").exists():  # of these faces, or refused below
+            table = _faces(source, args)
+        else:
+            table = _check(source, out=out / "check", seed=train_settings.seed, args=args)
     _refuse_unknown(audit_settings, table.faces.columns)
     with _step("train", args):
         train_network(
@@ -335,14 +338,19 @@ def _step(name: str, args: argparse.Namespace) -> Iterator[None]:
         print(f"{name:<9} {seconds:.1f} s", file=sys.stderr)
 
 
+def _faces(faces: Path, args: argparse.Namespace) -> "FaceTable":
+    from model.faces import read_faces
+
+    strict = bool(getattr(args, "strict", False))  # a demo has no such option
+    return read_faces(faces, progress=_shows_progress(args), strict=strict)
+
+
 def _check(faces: Path, *, out: Path, seed: int, args: argparse.Namespace) -> "FaceTable":
     from model.check import check_faces, check_words
-    from model.faces import read_faces, write_left_out
+    from model.faces import write_left_out
     from reports.check import render_check
 
-    table = read_faces(
-        faces, progress=_shows_progress(args), strict=bool(getattr(args, "strict", False))
-    )
+    table = _faces(faces, args)
     data = check_faces(table, seed=seed)
     write_text(out / "check.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
     write_left_out(table, out / "left_out.csv")

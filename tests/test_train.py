@@ -218,6 +218,11 @@ def test_a_run_refuses_what_it_cannot_do_before_it_writes_or_trains(
         assert cli.main(["run", str(table.root), "--out", str(out), *options]) == 2
         assert words in capsys.readouterr().err
     assert not any((folder / "check").iterdir())
+    (folder / "check" / "check.json").write_text("of the faces it was begun with")
+    other = tiny_faces(tmp_path / "others", 120, seed=3)
+    assert cli.main(["run", str(other.root), "--out", str(folder), "--resume"]) == 2
+    assert "faces, their labels or their split" in capsys.readouterr().err
+    assert (folder / "check" / "check.json").read_text() == "of the faces it was begun with"
     assert not (tmp_path / "new" / "run").exists()
 
 
