@@ -185,18 +185,21 @@ def own_feature(
         few = levels is not None and len(known) <= 2 * most
         count = len(known) if few else f"more than {most}"
         words_ = f"{column.name!r} has {count} levels, at most {most} are compared"
-        if asked:
-            raise InputError(f"feature {words_}; group them, or raise --max-groups")
-        return f"{words_}: it is no feature"
+        return _none(words_, "group them, or raise --max-groups", asked=asked)
     if joined := next((level for level in sorted(known) if CROSS in level), None):
         words_ = (
             f"{column.name!r} has the level {joined!r}, but {CROSS!r} joins levels of a crossing"
         )
-        if asked:
-            raise InputError(f"feature {words_}; rename it")
-        return f"{words_}: it is no feature"
+        return _none(words_, "rename it", asked=asked)
     ranked = sorted_levels(known)
     return Coded(Feature(column.name, ranked), code_sql(column, levels, ranked))
+
+
+def _none(words: str, mend: str, *, asked: bool) -> str:
+    """Why a column is no feature; InputError for one that was asked for."""
+    if asked:
+        raise InputError(f"feature {words}; {mend}")
+    return f"{words}: it is no feature"
 
 
 def _cut(source: Source, column: Column, rows: str, cuts: tuple[float, ...]) -> Coded | str:

@@ -78,6 +78,14 @@ def files_of(path: Path) -> tuple[Path, ...]:
     raise InputError(f"{path}: no such file; give the predictions table (CSV or Parquet)")
 
 
+def present_files(source: Path) -> tuple[Path, ...]:
+    """What `files_of` finds; nothing where that is an error, which who reads them tells."""
+    try:
+        return files_of(source)
+    except InputError:
+        return ()
+
+
 def refuse_overwriting(out: Path, sources: Sequence[Path]) -> None:
     """InputError for a file to write that is a folder, or is or would be among what is read.
 
@@ -86,15 +94,18 @@ def refuse_overwriting(out: Path, sources: Sequence[Path]) -> None:
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; name a file in it")
     for source in sources:
-        if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
-            raise InputError(
-                f"--out {out} lies in the folder that is read, where it would be read as more "
-                "rows; choose another folder"
-            )
-        many = not source.exists() and any(c in str(source) for c in "*?[")
-        read = files_of(source) if many else (source,)
-        if out.exists() and any(path.exists() and out.samefile(path) for path in read):
+        refuse_within(out, source, written="it")
+        if out.exists() and any(out.samefile(path) for path in present_files(source)):
             raise InputError(f"--out {out} is what is read; choose another file")
+
+
+def refuse_within(out: Path, source: Path, *, written: str) -> None:
+    """InputError where `out` lies in the folder `source`; written: what would be read there."""
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        raise InputError(
+            f"--out {out} lies in the folder that is read, where {written} would be read as more "
+            "rows; choose another folder"
+        )
 
 
 def read_toml(path: Path, *, option: str) -> dict[str, Any]:

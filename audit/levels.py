@@ -60,7 +60,7 @@ def sorted_levels(levels: set[str]) -> tuple[str, ...]:
     numbers = {level: x for level in known if (x := number_of(level)) is not None}
     ranked = sorted(known)  # first by spelling, for long numbers may be one float
     if len(numbers) == len(known):
-        ranked.sort(key=lambda level: (numbers[level], _whole(level)))
+        ranked.sort(key=lambda level: (numbers[level], _whole(level) or 0))
     return (*ranked, *(levels & {UNKNOWN}))
 
 
@@ -165,13 +165,13 @@ def number_of(text: str) -> float | None:
     return x if math.isfinite(x) else None
 
 
-def _whole(text: str) -> int:
-    """A whole number that is written as one, to its last digit; 0 for any other text."""
-    return int(text) if text.lstrip("+-").isdecimal() else 0
+def _whole(text: str) -> int | None:
+    """A whole number that is written as one, to its last digit; None for any other text."""
+    return int(text) if text.lstrip("+-").isdecimal() else None
 
 
 def _shown(text: str, x: float) -> str:
     """A number as a level; whole ones by their digits, for a float holds sixteen of them."""
-    if text.lstrip("+-").isdecimal():
-        return str(_whole(text))
+    if (whole := _whole(text)) is not None:
+        return str(whole)
     return str(int(x)) if x == math.floor(x) else repr(x)

@@ -6,9 +6,8 @@ from audit.columns import quoted
 from audit.contract import Table
 from audit.errors import InputError
 from audit.levels import UNKNOWN, is_missing, number_of, read_words, sorted_levels, words_of
+from audit.words import CODED_1_2, FEMALE, MALE
 
-FEMALE = frozenset({"1", "f", "female", "woman"})
-MALE = frozenset({"0", "m", "male", "man"})
 # Beside the two, words that people mean as they stand there.
 _NEITHER = {"other", "nonbinary", "non-binary", "diverse", "x", "unsure", "none", "n/a"}
 _PARTS = {
@@ -80,9 +79,7 @@ def _gender_words(table: Table, name: str) -> dict[str | None, str]:
             "woman/man and 1/0, in any case"
         )
     if "2" in given and any(w is not None and number_of(w) == 1 for w in words):
-        raise InputError(
-            f"{name} holds 1 and 2; it reads 1 as female and 0 as male: recode the column"
-        )
+        raise InputError(f"{name} {CODED_1_2}")
     unread = [g for g in given if g not in {"female", "male"} and g.lower() not in _NEITHER]
     if unread and not {"female", "male"} <= set(given):
         found = next(g for g in given if g in {"female", "male"})

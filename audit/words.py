@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+FEMALE = frozenset({"1", "f", "female", "woman"})  # in small letters
+MALE = frozenset({"0", "m", "male", "man"})
+CODED_1_2 = "holds 1 and 2; it reads 1 as female and 0 as male: recode the column"
 CROSS = " × "  # between the features of a crossing, and between their levels
 THIN = "\u202f"  # narrow no-break space: 18 911
 MINUS = "\u2212"

@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from audit.errors import InputError
+from audit.words import CODED_1_2, FEMALE, MALE
 
 RACES = ("White", "Black", "Asian", "Indian", "Other")  # UTKFace's third field, 0 to 4
 GENDERS = {"0": "male", "1": "female"}
 GENDER_WORDS = {
-    **dict.fromkeys(("1", "1.0", "f", "female", "woman"), "female"),
-    **dict.fromkeys(("0", "0.0", "m", "male", "man"), "male"),
+    **dict.fromkeys({*FEMALE, "1.0"}, "female"),
+    **dict.fromkeys({*MALE, "0.0"}, "male"),
 }
 MAX_AGE = 120
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -121,9 +122,7 @@ def read_label_file(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} has no rows")
     codes = {str(word).strip().removesuffix(".0") for word in rows["gender"].dropna().unique()}
     if {"1", "2"} <= codes:
-        raise InputError(
-            f"{path}: gender holds 1 and 2; it reads 1 as female and 0 as male: recode the column"
-        )
+        raise InputError(f"{path}: gender {CODED_1_2}")
     return rows.reset_index(drop=True)
 
 

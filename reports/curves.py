@@ -2,11 +2,12 @@
 
 import pandas as pd
 
+from audit.groups import FEW_BELOW
 from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import count, in_unit, interval, percent, years
 from reports import lookup
-from reports.marks import FEW, LINES, filled
+from reports.marks import LINES, filled
 from reports.plot import Figure, Trace, scatter
 from reports.theme import LIGHT, SIGNED_AXIS, Drawn, axis_of, legend_above, styled, text
 
@@ -112,9 +113,9 @@ def _age_line(
 def _by_age_title(table: pd.DataFrame, metric: str) -> str:
     """The true age group furthest off (the predicted one, where true ages are not split)."""
     first = table[table.by == table.by.iloc[0]]
-    first = first[first.value.notna() & (first.n >= FEW)]
+    first = first[first.value.notna() & (first.n >= FEW_BELOW)]
     if first.empty:
-        return f"{METRICS[metric].label} by age: no group of {FEW} faces or more"
+        return f"{METRICS[metric].label} by age: no group of {FEW_BELOW} faces or more"
     worst = first.iloc[int(first.value.abs().argmax())]
     words = lookup.figure_words(worst)
     if metric == "age_me":

@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
+from audit.groups import FEW_BELOW
 from audit.result import AuditResult
 from audit.words import count, interval, percent, years
 from reports import lookup
 from reports.curves import READ, TRUE
 from reports.forest import name_width
 from reports.marks import (
-    FEW,
     LINES,
     ROW,
     band,
@@ -99,11 +99,11 @@ def interval_coverage(
 
 def _compared(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of enough faces to be named in a title."""
-    enough: pd.DataFrame = rows[rows.n >= FEW]
+    enough: pd.DataFrame = rows[rows.n >= FEW_BELOW]
     return enough
 
 
-_NONE = f"no group of {FEW} faces or more"
+_NONE = f"no group of {FEW_BELOW} faces or more"
 
 
 def _plain_percent(share: float) -> str:

@@ -7,12 +7,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from audit.groups import FEW_BELOW
 from reports import lookup
 from reports.plot import Figure, Trace
 from reports.theme import LEGEND, LIGHT, LOOKS, SIZE, text
 
 ROW = 26  # px per group
-FEW = 30  # faces: a smaller group is drawn hollow, and no title ranks it
 # Told apart without colour too: line style and marker repeat what colour says.
 LINES = (
     {"color": LIGHT["accent"], "dash": "solid", "symbol": "circle"},
@@ -102,8 +102,8 @@ def dots(
 
 
 def filled(n: Iterable[float], symbol: str) -> str | list[str]:
-    """The symbol of every dot: hollow for groups of fewer than FEW faces, which nothing ranks."""
-    each = [symbol if faces >= FEW else f"{symbol}-open" for faces in n]
+    """The symbol of every dot: hollow for groups of few, which nothing ranks."""
+    each = [symbol if faces >= FEW_BELOW else f"{symbol}-open" for faces in n]
     return symbol if len(set(each)) == 1 and each[0] == symbol else each
 
 

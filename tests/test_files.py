@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from audit.errors import InputError, MachineError
-from audit.files import write_atomic, write_text
+from audit.files import refuse_overwriting, write_atomic, write_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,3 +77,13 @@ def test_kill_9_in_mid_write_leaves_the_old_file(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert path.read_text() == "old"
+
+
+def test_a_pattern_that_names_no_table_is_left_to_who_reads_it(tmp_path):
+    """Braces and stars name shards of faces, which no table does."""
+    (tmp_path / "a0-0.tar").touch()
+    out = tmp_path / "p.parquet"
+    out.touch()
+    refuse_overwriting(out, [tmp_path / "a{0,1}-*.tar", tmp_path / "none-*.csv"])
+    with pytest.raises(InputError, match="is what is read"):
+        refuse_overwriting(out, [tmp_path / "*.parquet"])
