@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from audit import commands, options
 from audit.errors import InputError
 from audit.exit_codes import EXPECTED, INPUT_WRONG, Terminated, exit_code
+from audit.terminal import say_plainly
 from audit.words import nearest
 
 
@@ -81,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; only a bug leaves with a traceback."""
     if argv is None:  # the process is this command's own
         argv = sys.argv[1:]
+        say_plainly()
         # Most of what is imported and read stays. Python would look through all of it for garbage
         # each time it has grown by a quarter, and at the very end: in all half a second of an
         # audit.

@@ -25,6 +25,7 @@ from audit.embeddings import embeddings_beside, write_embeddings
 from audit.errors import InputError
 from audit.exit_codes import EXPECTED, exit_code
 from audit.files import refuse_overwriting
+from audit.terminal import say_plainly
 from model.faces import FaceTable, read_faces_shared, write_left_out
 from model.material import SPLITS
 from model.pieces import read_shared, remove_pieces
@@ -272,4 +273,5 @@ def predict_command(args: argparse.Namespace, *, place: Place, progress: bool) -
 
 
 if __name__ == "__main__":
+    say_plainly()
     raise SystemExit(main())

@@ -21,6 +21,7 @@ import torch
 
 from audit.errors import InputError, MachineError
 from audit.exit_codes import EXPECTED, exit_code
+from audit.terminal import say_plainly
 from model.balance import balance_for
 from model.batches import Job, mix, normalisation
 from model.epochs import run_epochs, save
@@ -232,4 +233,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    say_plainly()
     raise SystemExit(main())
