@@ -18,6 +18,7 @@ from audit.source import Source
 Ints = NDArray[np.int64]
 
 NOTHING = "0"  # what a row adds where the table has no column for it
+ONE = "1"  # what each row adds: as many as there are
 _ROOM = 2**62  # what one packed key may count to
 _BATCH = 2**17  # rows added up at a time
 _PIECE = 2**13  # rows of a column made at a time
@@ -60,7 +61,8 @@ class Key:
 class Sums:
     """A table to add up: what the rows that fulfil `where` are counted by, and what is added.
 
-    adds: column -> SQL of a row's whole number (or NOTHING); a row where it is NULL adds nothing.
+    adds: column -> SQL of a row's whole number (or NOTHING, or ONE); a row where it is NULL adds
+    nothing.
     flags: those of them that are 1 or 0 in every row.
     """
 
@@ -144,7 +146,8 @@ class _Columns:
 
     def __init__(self, tables: Collection[Sums], made: Mapping[str, Made]) -> None:
         asked = [key.sql for table in tables for key in table.keys]
-        asked += [sql for table in tables for sql in table.adds.values() if sql != NOTHING]
+        free = (NOTHING, ONE)
+        asked += [sql for table in tables for sql in table.adds.values() if sql not in free]
         asked += [flag_sql(table.where) for table in tables if table.where != "true"]
         given = [made[sql].sql if sql in made else sql for sql in asked]
         self._names = {sql: f"v{i}" for i, sql in enumerate(dict.fromkeys(given))}
@@ -254,7 +257,7 @@ class _Totals:
         self._keys = tuple(table.keys)
         self._sums = {n: np.zeros(table.size, dtype=np.int64) for n in ("n", *table.adds)}
         # "" stands for `n`, which every row adds 1 to
-        adds = {name: sql for name, sql in table.adds.items() if sql != NOTHING}
+        adds = {name: sql for name, sql in table.adds.items() if sql not in (NOTHING, ONE)}
         counts = [("n", ""), *((n, sql) for n, sql in adds.items() if n in table.flags)]
         words = [counts[i : i + _LANES] for i in range(0, len(counts), _LANES)]
         self._words = [(w, np.zeros(table.size, dtype=np.int64)) for w in words if len(w) > 1]
@@ -283,7 +286,10 @@ class _Totals:
         self._carry()
         places = np.flatnonzero(self._sums["n"] != 0)
         out: dict[str, NDArray[Any]] = _unpacked(places, self._keys)
-        return pd.DataFrame(out | {name: sums[places] for name, sums in self._sums.items()})
+        for name in self._sums:
+            told = "n" if self._table.adds.get(name) == ONE else name
+            out[name] = self._sums[told][places]
+        return pd.DataFrame(out)
 
     def _carry(self) -> None:
         for word, total in self._words:

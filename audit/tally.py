@@ -1,7 +1,7 @@
 """One scan from rows to mergeable integer sums, on which every figure rests."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +25,7 @@ from audit.histograms import (
 )
 from audit.levels import sorted_levels
 from audit.metrics import BEYOND, BY_PREDICTED, LOGITS, RUNGS, SUMS
-from audit.packed import NOTHING, Key, Made, Sums, add_up, flag_sql, no_rows
+from audit.packed import NOTHING, ONE, Key, Made, Sums, add_up, flag_sql, no_rows
 from audit.predictions import Predictions
 from audit.shards import SHARDS, shard_of, sharded
 
@@ -119,8 +119,12 @@ def _frames(predictions: Predictions) -> dict[str, pd.DataFrame]:
     rows = predictions.rows_audited
     heads = {"cells": "", "scores": "score", "score_rungs": "score"}  # the others need ages
     known = {k: t for k, t in tables.items() if heads.get(k, "age") in ("", *predictions.heads)}
+    if "age_std" not in predictions.columns:
+        known.pop("z", None)
+    told = _always(predictions)
+    spared = {name: _spared(sums, told) for name, sums in known.items()}
     people = sharded("faces", "person")
-    found = add_up(predictions.source, known, people, count=rows, made=_MADE)
+    found = add_up(predictions.source, spared, people, count=rows, made=_MADE)
     found |= {name: no_rows(table) for name, table in tables.items() if name not in known}
     cells = _with_rungs(found["cells"], found.pop("age_rungs"), found.pop("score_rungs"))
     features = [f.name for f in predictions.features]
@@ -130,6 +134,24 @@ def _frames(predictions: Predictions) -> dict[str, pd.DataFrame]:
         "predicted": predicted,
         **as_histograms(found, features),
     }
+
+
+def _always(predictions: Predictions) -> set[str]:
+    """The conditions that hold for every row, as the check has counted."""
+    counted = {
+        "error IS NOT NULL": "age_rows",
+        "age_low IS NOT NULL": "interval_rows",
+        "f IS NOT NULL": "score_rows",
+    }
+    rows, counts = predictions.rows_audited, predictions.counts
+    return {condition for condition, name in counted.items() if counts.get(name) == rows}
+
+
+def _spared(sums: Sums, always: Collection[str]) -> Sums:
+    """The same sums, without asking each row what holds for every one."""
+    flags = {flag_sql(condition) for condition in always}
+    adds = {name: ONE if sql in flags else sql for name, sql in sums.adds.items()}
+    return replace(sums, adds=adds, where="true" if sums.where in always else sums.where)
 
 
 def _cells_and_rungs(predictions: Predictions) -> dict[str, Sums]:

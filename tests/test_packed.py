@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from audit.packed import Key, Made, Sums, add_up, no_rows
+from audit.packed import NOTHING, ONE, Key, Made, Sums, add_up, no_rows
 from audit.source import open_source
 
 ROWS = 3000
@@ -42,13 +42,14 @@ STEPS = Sums(
     flags=tuple(FLAGS),
 )
 FIFTHS = Sums((Key("fifth", "c2 / 5.0", 3, least=-1, ends=True), Key("square", "c0 * c0", 17)), {})
+FREE = Sums(KEYS[1:], {"each": ONE, "none": NOTHING}, where="c4 > 4")
 MADE = {"c0 * c0": Made("c0", np.square)}
 
 
 def added(source, count):
     """All tables; `count` decides which of them are dense."""
     rows = "(SELECT * REPLACE (CASE WHEN isnan(c4) THEN NULL ELSE c4 END AS c4) FROM raw)"
-    tables = {"all": ALL, "some": SOME, "steps": STEPS, "fifths": FIFTHS}
+    tables = {"all": ALL, "some": SOME, "steps": STEPS, "fifths": FIFTHS, "free": FREE}
     return add_up(source, tables, rows, count=count, made=MADE)
 
 
@@ -86,6 +87,13 @@ def test_the_ends_of_a_key_hold_all_beyond_and_columns_made_by_numpy_count_alike
     judge = frame.assign(fifth=fifth, square=frame.a**2, n=1).groupby(["fifth", "square"])
     judge = judge[["n"]].sum().reset_index()
     pd.testing.assert_frame_equal(tables["fifths"], judge, check_dtype=False)
+
+
+def test_what_every_row_adds_is_their_number(tables):
+    free = tables["free"]
+    assert free["n"].sum() < ROWS
+    assert (free["each"] == free["n"]).all()
+    assert (free["none"] == 0).all()
 
 
 def test_dense_and_sparse_tables_are_equal_in_type_too(source, monkeypatch):

@@ -17,7 +17,7 @@ from audit.predictions import open_predictions
 from audit.shards import SHARDS, key_of, key_sql, shard_of, sharded, subjects_in
 from audit.source import open_source
 from audit.synthetic import Plant, synthetic_predictions
-from audit.tally import SCORE_BINS, merge_tallies, score_edges, tally_predictions
+from audit.tally import SCORE_BINS, _always, merge_tallies, score_edges, tally_predictions
 
 EDGES = [0, 3, 10, 20, 30, 40, 50, 60, 70, 121]
 slow = settings(
@@ -480,3 +480,22 @@ def test_readings_far_off_do_not_overflow_their_sums():
     assert cells["age_abs"].sum() == 100 * 1_000_000
     assert cells["age_sq"].sum() == 100 * 10**12
     assert tally_of(table).errors["bin"].max() == 100_000
+
+
+@pytest.mark.parametrize(
+    ("lacking", "asked"),
+    [
+        ([], set()),
+        (["age_low"], {"age_low IS NOT NULL"}),
+        (["age_pred"], {"age_low IS NOT NULL", "error IS NOT NULL"}),
+        (["gender_score"], {"f IS NOT NULL"}),
+    ],
+)
+def test_rows_are_not_asked_for_what_all_of_them_have(lacking, asked, monkeypatch):
+    table = synthetic_predictions(500, seed=3)
+    table.loc[7, lacking] = np.nan
+    heads = {"error IS NOT NULL", "age_low IS NOT NULL", "f IS NOT NULL"}
+    with_gaps, always = tally_of(table), []
+    monkeypatch.setattr("audit.tally._always", lambda p: always.append(_always(p)) or set())
+    assert tally_of(table).fingerprint == with_gaps.fingerprint
+    assert always == [heads - asked]
