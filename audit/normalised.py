@@ -1,6 +1,6 @@
 """The audited rows as every reader of an audit finds them: `predictions.parquet`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,28 @@ _ROW_GROUP = 100_000
 
 
 def write_normalised(
-    predictions: Predictions, path: Path, errors: pd.DataFrame, *, most: int = 2_000_000
+    predictions: Predictions,
+    path: Path,
+    errors: pd.DataFrame,
+    *,
+    listed: Collection[int] = (),
+    most: int = 2_000_000,
 ) -> int:
     """Write the audited rows as Parquet with page checksums, atomically; returns how many.
 
     Columns: sample_id, subject_id, image, split, the numbers of the contract (NULL where the table
     lacks them), error (years), the CONDITIONS that are no feature as they are, then gender_true,
     gender_pred, every feature, age_group and age_group_pred as words. Rows stand in the order of
-    the table. Above `most` rows: those read furthest off (up to a tenth of `most`), and persons
-    drawn by lot for the rest.
+    the table. Above `most` rows: those read furthest off (up to a tenth of `most`), those `listed`,
+    and persons drawn by lot for the rest.
 
-    errors: the tally's table of that name, of these rows.
+    errors: the tally's table of that name, of these rows. listed: keys (`face`) of rows that a
+    report names, so that whoever looks for them finds them.
     """
     words = _words(predictions)
     plain = [f"{sql} AS {name}" for name, sql in _PLAIN.items()]
     codes = [f"{code} AS w{i}" for i, (_, code, _) in enumerate(words)]
-    rows = "faces" if predictions.rows_audited <= most else _chosen(predictions, errors, most)
+    rows = "faces" if predictions.rows_audited <= most else _chosen(predictions, errors, listed, most)
     beside = _conditions(predictions)
     given = [f"{sql} AS {name}" for name, (_, sql) in beside.items()]
     sql = f"SELECT {', '.join([*plain, *given, *codes])} FROM {rows}{_in_order(predictions)}"
@@ -117,7 +123,9 @@ def _with_words(batch: pa.RecordBatch, words: Words, schema: pa.Schema) -> pa.Ta
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _chosen(predictions: Predictions, errors: pd.DataFrame, most: int) -> str:
+def _chosen(
+    predictions: Predictions, errors: pd.DataFrame, listed: Collection[int], most: int
+) -> str:
     """What follows FROM for a table too long to write whole: bounded memory, no sort of it."""
     far = most // 10
     beyond = errors_beyond(errors)
@@ -125,4 +133,6 @@ def _chosen(predictions: Predictions, errors: pd.DataFrame, most: int) -> str:
     limit = 10 * (int(furthest.min()) - 1) + 1 if len(furthest) else 2**31
     lot = int((most - far) / predictions.rows_audited * SHARDS)
     drawn = f"coalesce(abs(error) >= {limit}, false) OR shard < {lot}"
+    if listed:
+        drawn += f" OR face IN ({', '.join(map(str, sorted({*listed})))})"
     return predictions.few(drawn, key="person")

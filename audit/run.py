@@ -54,7 +54,7 @@ from audit.tally_file import is_tally
 from audit.thresholds import threshold_table
 from audit.weakness import slice_table
 from audit.words import CROSS
-from audit.worst import worst_faces
+from audit.worst import ranked_faces
 
 UNNAMED = "unnamed model"
 HASHED_BYTES = 2**30  # larger sources are not read a second time for their checksum
@@ -120,10 +120,11 @@ def _faces(scanned: Scan, out: Path | None) -> pd.DataFrame:
             rows.unlink(missing_ok=True)
         given = None if scanned.site is None else scanned.site.faces
         return table("worst", []) if given is None else given[list(COLUMNS["worst"])]
-    worst = worst_faces(scanned.predictions, scanned.settings, scanned.tally)
+    ranked = ranked_faces(scanned.predictions, scanned.settings, scanned.tally)
     if rows is not None:
-        write_normalised(scanned.predictions, rows, scanned.tally.errors)
-    return worst
+        listed = ranked["face"].tolist()
+        write_normalised(scanned.predictions, rows, scanned.tally.errors, listed=listed)
+    return ranked[list(COLUMNS["worst"])]
 
 
 def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFrame]:

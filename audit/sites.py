@@ -107,7 +107,7 @@ def tally_site(
         facts=replace(predictions.facts, places={}),  # line numbers are of use at the site only
         settings=settings.replace(**{n: getattr(AuditSettings(), n) for n in (*_LATER, *_HERE)}),
         sites=(site,),
-        faces=ranked_faces(predictions, settings, tally) if faces else None,
+        faces=ranked_faces(predictions, settings, tally).drop(columns="face") if faces else None,
     )
 
 

@@ -24,27 +24,20 @@ _FEW = 100_000  # rows of a list that may be kept until it is sorted
 _STRIDE = 577_215_664_901_532_861  # far apart, so that seeds draw unlike lots
 
 
-def worst_faces(
+def ranked_faces(
     predictions: Predictions, settings: AuditSettings, tally: Tally, *, top: int = TOP
 ) -> pd.DataFrame:
-    """The table `worst` of a result: up to `top` faces a list, ranked from 1.
+    """The table `worst` of a result, with `best` and `face`: up to `top` faces a list, from rank 1.
 
     Lists: `age_error` (largest absolute error), `gender_wrong` (called wrongly, the surest call
     first), `sample` (SAMPLED faces drawn by lot from the seed). Ties go by sample_id, the lot by a
     mix of its key, so that neither the order of the rows nor the engine decides. `groups` joins
-    the levels of the features by ` × `. Memory is bounded: a scan keeps its best only.
-    """
-    return ranked_faces(predictions, settings, tally, top=top)[list(COLUMNS["worst"])]
-
-
-def ranked_faces(
-    predictions: Predictions, settings: AuditSettings, tally: Tally, *, top: int = TOP
-) -> pd.DataFrame:
-    """`worst_faces` with `best`: the number, as text, by which a list is ranked, least first.
+    the levels of the features by ` × `. `best` is the number, as text, by which a list is ranked,
+    least first; `face` the key of the row, as in `Predictions`.
 
     tally: of these rows; its histograms tell how bad a face must be to stay in a list. One scan
     then keeps the few rows that are, of all lists together; a list that no histogram bounds takes
-    a scan of its own.
+    a scan of its own. Memory is bounded: a scan keeps its best only.
     """
     source = predictions.source
     key = f"(face + {settings.seed} * {_STRIDE}) & {2**60 - 1}"
@@ -55,7 +48,7 @@ def ranked_faces(
     bests = ", ".join(f"CASE WHEN {one.where} THEN {one.best} END AS {one.name}" for one in few)
     where = " OR ".join(f"({one.where})" for one in few)
     source.hold("ranked", f"SELECT {columns}, {bests} FROM {predictions.few(where, key=key)}")
-    kept = ", ".join(COLUMNS["worst"][2:])
+    kept = ", ".join([*COLUMNS["worst"][2:], "face"])
     frames = []
     for one in lists:
         found = (
@@ -71,7 +64,7 @@ def ranked_faces(
             frames.append(ranked)
     best_words = [str(b) for frame in frames for b in frame["best"].tolist()]
     listed = pd.concat(frames, ignore_index=True).assign(best=best_words)
-    return listed[[*COLUMNS["worst"], "best"]]
+    return listed[[*COLUMNS["worst"], "best", "face"]]
 
 
 @dataclass(frozen=True)
@@ -143,7 +136,7 @@ def merge_faces(parts: Sequence[pd.DataFrame], *, top: int = TOP) -> pd.DataFram
 
 
 def _columns(predictions: Predictions) -> str:
-    """SQL of the columns of `worst` beside list and rank."""
+    """SQL of the columns of `worst` beside list and rank, and of `face`."""
     pairs = zip(predictions.features, predictions.codes, strict=True)
     groups = [_word(feature.levels, code) for feature, code in pairs]
     made = {
@@ -154,7 +147,7 @@ def _columns(predictions: Predictions) -> str:
         "error": "error / 100",
         "groups": f"concat_ws(' × ', {', '.join(groups)})" if groups else "NULL::VARCHAR",
     }
-    return ", ".join(f"{made.get(c, c)} AS {c}" for c in COLUMNS["worst"][2:])
+    return ", ".join(f"{made.get(c, c)} AS {c}" for c in (*COLUMNS["worst"][2:], "face"))
 
 
 def _word(levels: Sequence[str], code: str) -> str:

@@ -41,7 +41,7 @@ from audit.normalised import write_normalised
 from audit.predictions import open_predictions
 from audit.synthetic import AGES, synthetic_predictions
 from audit.tally import tally_predictions
-from audit.worst import worst_faces
+from audit.worst import ranked_faces
 
 Array = NDArray[np.float64]
 FEATURES = ("race", "gender_true", "age_group")
@@ -129,7 +129,7 @@ def scan(path: Path, out: Path, clock: Clock) -> dict[str, float]:
     with clock.step("scan: tally"):
         tally = tally_predictions(predictions, settings)
     with clock.step("scan: worst faces"):
-        worst_faces(predictions, settings, tally)
+        ranked_faces(predictions, settings, tally)
     with clock.step("scan: write predictions.parquet"):
         write_normalised(predictions, out / "scan.parquet", tally.errors)
     sums = tally.cells.drop(columns=[*FEATURES, "shard"]).sum()

@@ -11,6 +11,7 @@ from audit.predictions import FAR, open_predictions
 from audit.source import open_source
 from audit.synthetic import synthetic_predictions
 from audit.tally import tally_predictions
+from audit.worst import ranked_faces
 from model.prediction_table import write_predictions
 
 AGES = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")
@@ -608,6 +609,20 @@ def test_a_table_too_long_is_written_as_its_worst_rows_and_whole_persons(tmp_pat
     drawn = frame[frame["error"].abs() < np.sort(size)[-400]]
     whole = drawn.groupby("subject_id").size()
     assert (whole == 4).mean() > 0.8
+
+
+def test_faces_that_a_report_names_are_written_of_any_table(tmp_path):
+    table = synthetic_predictions(20_000, seed=1)
+    path = tmp_path / "t.parquet"  # rows named by their number have keys of another kind
+    table.drop(columns="sample_id").to_parquet(path)
+    for read in (opened(table), open_predictions(path, AuditSettings())):
+        asked = AuditSettings()
+        ranked = ranked_faces(read, asked, tally_predictions(read, asked))
+        n = write(read, tmp_path / "p.parquet", most=1000, listed=ranked["face"].tolist())
+        assert n < 2000
+        there = set(pd.read_parquet(tmp_path / "p.parquet")["sample_id"])
+        assert set(ranked["sample_id"]) <= there
+        assert write(read, tmp_path / "p.parquet", most=1000) < n
 
 
 def test_a_long_table_with_few_ages_is_not_written_whole(tmp_path):

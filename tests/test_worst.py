@@ -7,13 +7,13 @@ from audit.predictions import open_predictions
 from audit.result import COLUMNS
 from audit.synthetic import synthetic_predictions
 from audit.tally import tally_predictions
-from audit.worst import SAMPLED, worst_faces
+from audit.worst import SAMPLED, ranked_faces
 
 
 def worst_of(table, *, top=20, **chosen):
     asked = AuditSettings(**chosen)
     read = open_predictions(table, asked)
-    return worst_faces(read, asked, tally_predictions(read, asked), top=top)
+    return ranked_faces(read, asked, tally_predictions(read, asked), top=top)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,8 @@ def listed(worst, name):
 
 def test_the_columns_are_those_of_the_result(table):
     worst = worst_of(table)
-    assert tuple(worst.columns) == COLUMNS["worst"]
+    assert tuple(worst.columns) == (*COLUMNS["worst"], "best", "face")
+    assert (worst["face"].astype(str) == worst["sample_id"]).all()
     assert set(worst["list"]) == {"age_error", "gender_wrong", "sample"}
 
 
@@ -64,7 +65,7 @@ def test_few_rows_are_kept_of_many_wherever_they_stand(table, monkeypatch):
     mild = table.assign(size=(table["age_pred"] - table["age_true"]).abs()).sort_values("size")
     asked = AuditSettings()
     read = open_predictions(mild.drop(columns="size"), asked)
-    found = worst_faces(read, asked, tally_predictions(read, asked), top=20)
+    found = ranked_faces(read, asked, tally_predictions(read, asked), top=20)
     held = read.source.one("SELECT count(*) AS n FROM ranked")["n"]
     assert len(found) == 20 + 20 + SAMPLED <= held < 20 + 20 + 20 * SAMPLED
     pd.testing.assert_frame_equal(found, worst_of(table))
