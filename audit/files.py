@@ -1,7 +1,9 @@
 """Writes that leave the old file or the new one, never half of either, nor what is read; TOML."""
 
+import contextlib
 import errno
 import os
+import re
 import secrets
 import tomllib
 from collections.abc import Callable, Sequence
@@ -23,7 +25,7 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(beside)
-        with beside.open("rb") as handle:
+        with beside.open("r+b") as handle:  # Windows flushes none that was opened to read only
             os.fsync(handle.fileno())
         size = beside.stat().st_size
         beside.replace(path)
@@ -47,7 +49,8 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> Path:
         raise
     finally:
         if beside.exists():
-            beside.unlink()
+            with contextlib.suppress(PermissionError):  # Windows removes no file that is open
+                beside.unlink()
     return path
 
 
@@ -76,6 +79,11 @@ def files_of(path: Path) -> tuple[Path, ...]:
             return tuple(found)
         raise InputError(f"no file matches {path}")
     raise InputError(f"{path}: no such file; give the predictions table (CSV or Parquet)")
+
+
+def no_pattern(path: Path) -> str:
+    """A file's name for who takes `*`, `?` and `[` for a pattern: `p[1].csv`, not `p1.csv`."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
 def present_files(source: Path) -> tuple[Path, ...]:
@@ -108,13 +116,13 @@ def refuse_within(out: Path, source: Path, *, written: str) -> None:
         )
 
 
-def read_toml(path: Path, *, option: str) -> dict[str, Any]:
+def read_toml(path: Path | str, *, option: str) -> dict[str, Any]:
     """What a TOML file says. option: who asks, for the error where there is no such file.
 
     Raises InputError, naming the file, for one that cannot be read.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; {option} wants a TOML file") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -1,20 +1,14 @@
 """Files of JSON lines that several programs append to at once; no line is ever changed."""
 
+import errno
 import json
 import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
-
-_FAR = 2**30  # Windows locks bytes: one past any line, so that readers are never kept out
+from audit.file_lock import locked_file
 
 
 @dataclass(frozen=True)
@@ -30,11 +24,13 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
     """Append `record` as one line, under a lock, flushed to disk: whole or not at all.
 
     The folder is made. A line that a killed program left unfinished is closed first, so that it
-    spoils no other. Raises OSError where the file cannot be written.
+    spoils no other. Raises OSError where the file cannot be written, or leads elsewhere as a link.
     """
     text = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+    if path.parent.is_symlink():
+        raise OSError(errno.ELOOP, "its folder is a link", str(path.parent))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as handle, _locked(handle):
+    with locked_file(path) as handle:
         size = handle.seek(0, os.SEEK_END)
         if size:
             handle.seek(size - 1)
@@ -55,6 +51,8 @@ def read_lines(path: Path) -> list[Line]:
     """
     if not path.exists():
         return []
+    if not path.is_file():  # a pipe would be waited for
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     lines = enumerate(path.read_bytes().split(b"\n"), start=1)
     return [_line(number, raw) for number, raw in lines if raw.strip()]
 
@@ -69,19 +67,3 @@ def _line(number: int, raw: bytes) -> Line:
     if not isinstance(record, dict):
         return Line(number, None, "is not a JSON object")
     return Line(number, record)
-
-
-@contextmanager
-def _locked(handle: IO[bytes]) -> Iterator[None]:
-    """Wait until no other program appends; the lock goes with the file's end, or the program's."""
-    if sys.platform == "win32":
-        handle.seek(_FAR)
-        msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
-        try:
-            yield
-        finally:
-            handle.seek(_FAR)
-            msvcrt.locking(handle.fileno(), msvcrt.LK_UNLCK, 1)
-    else:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield  # closing the file lets go

@@ -5,12 +5,12 @@ epoch · `checkpoint.pt` where to go on · `model.safetensors` and `config.json`
 `recalibration.json` a map of its predictions, where `faceaudit recalibrate --run` left one.
 """
 
+import errno
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from audit.errors import InputError
+from audit.file_lock import locked_file
 from audit.files import write_atomic, write_text
 from model.network import build_network, load_weights, read_weights
 
@@ -42,32 +43,24 @@ def locked(folder: Path) -> Iterator[None]:
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"--out {folder}: a file stands where a folder is needed") from error
     path = folder / "train.lock"
-    with path.open("a+", encoding="utf-8") as handle:
+    with ExitStack() as held:
         try:
-            _lock(handle.fileno())
-        except OSError as error:
-            handle.seek(0)
-            holder = handle.read().strip() or "unknown"
+            handle = held.enter_context(locked_file(path, wait=False))
+        except BlockingIOError as error:
+            holder = path.read_text(encoding="utf-8").strip() or "unknown"
             raise InputError(
                 f"{folder}: another training (pid {holder}) is at work here; wait for it, stop it, "
                 "or choose another --out"
             ) from error
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EINVAL):
+                raise InputError(f"{path}: {error.strerror}; remove it") from error
+            raise
         handle.truncate(0)
-        handle.write(f"{os.getpid()}\n")
+        handle.write(f"{os.getpid()}\n".encode())
         handle.flush()
         yield
         handle.truncate(0)
-
-
-def _lock(handle: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415 - exists on Windows only
-
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl  # noqa: PLC0415 - exists everywhere else
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def refuse_used(folder: Path) -> None:

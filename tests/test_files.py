@@ -87,3 +87,16 @@ def test_a_pattern_that_names_no_table_is_left_to_who_reads_it(tmp_path):
     refuse_overwriting(out, [tmp_path / "a{0,1}-*.tar", tmp_path / "none-*.csv"])
     with pytest.raises(InputError, match="is what is read"):
         refuse_overwriting(out, [tmp_path / "*.parquet"])
+
+
+def test_what_is_flushed_to_disk_is_open_for_writing(tmp_path, monkeypatch):
+    flushed, fsync = [], os.fsync
+
+    def flush(handle):  # Windows flushes no other
+        os.write(handle, b"")
+        flushed.append(os.fstat(handle).st_size)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    write_text(tmp_path / "report.html", "all of it")
+    assert flushed == [9]

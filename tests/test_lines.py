@@ -4,11 +4,13 @@ import errno
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from audit import lines
+from audit.file_lock import locked_file
 from audit.lines import append_line, read_lines
 
 ROOT = Path(__file__).parents[1]
@@ -63,7 +65,6 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     path = tmp_path / "events.jsonl"
     append_line(path, {"n": 1})
     before = path.read_bytes()
-    opened = Path.open
 
     class Full:
         """A file whose disk fills up half way through a write."""
@@ -74,18 +75,17 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
         def __getattr__(self, name):
             return getattr(self.handle, name)
 
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *about):
-            self.handle.close()
-
         def write(self, data):
             self.handle.write(data[:3])
             self.handle.flush()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(lines.Path, "open", lambda *a, **k: Full(opened(*a, **k)))
+    @contextmanager
+    def full(path):
+        with locked_file(path) as handle:
+            yield Full(handle)
+
+    monkeypatch.setattr(lines, "locked_file", full)
     with pytest.raises(OSError, match="No space"):
         append_line(path, {"n": 2})
     monkeypatch.undo()
