@@ -1,6 +1,7 @@
 """An exported `.onnx` file, run by onnxruntime: no torch is needed, nor loaded."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,11 @@ def open_onnx(path: Path, *, threads: int | None) -> Ready:
 
 
 def onnx_session(data: bytes, *, source: Path, threads: int | None) -> Any:
-    """An onnxruntime session on the CPU for the model in `data`. InputError names `source`."""
+    """An onnxruntime session on the CPU for the model in `data`. InputError names `source`.
+
+    Weights that a model keeps in other files are not read: it could name any file below the folder
+    one works in, and its readings would tell what stands there.
+    """
     try:
         import onnxruntime  # noqa: PLC0415 - an optional package
     except ImportError as error:
@@ -44,12 +49,22 @@ def onnx_session(data: bytes, *, source: Path, threads: int | None) -> Any:
     options.log_severity_level = 4  # what it would print is in the exception
     # Threads that wait in a busy loop would take the cores from those that decode pictures.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise InputError(
-            f"{source} is cut or no ONNX model ({str(error)[:80]}); export the run folder again"
-        ) from error
+    with TemporaryDirectory() as empty:
+        options.add_session_config_entry(_WEIGHTS_BESIDE, empty)
+        try:
+            return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            if "external" in str(error).lower():
+                raise InputError(
+                    f"{source} keeps its weights in other files; save it as one file "
+                    "(onnx.save_model of onnx.load)"
+                ) from error
+            raise InputError(
+                f"{source} is cut or no ONNX model ({str(error)[:80]}); export the run folder again"
+            ) from error
+
+
+_WEIGHTS_BESIDE = "session.model_external_initializers_file_folder_path"
 
 
 def score_onnx(
