@@ -27,7 +27,7 @@ from audit.columns import (
     refuse_twins,
 )
 from audit.errors import InputError, MachineError
-from audit.files import files_of
+from audit.files import files_of, no_pattern
 
 if TYPE_CHECKING:
     from audit.engine import Engine
@@ -226,16 +226,17 @@ def _open_parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: 
     for path in files:
         if path.stat().st_size == 0:
             raise InputError(f"{path.name} is empty (0 bytes); was its writing interrupted?")
-    names = ", ".join(quoted(str(f)) for f in files)
+    exact = ", ".join(quoted(no_pattern(f)) for f in files)
     union = ", union_by_name = true" if len(files) > 1 else ""
-    scan = f"read_parquet([{names}]{union})"
+    scan = f"read_parquet([{exact}]{union})"
     at = "file_row_number"
     if len(files) > 1:
+        names = ", ".join(quoted(str(f)) for f in files)
         at = f"((list_position([{names}], filename) - 1)::BIGINT << 40) + file_row_number"
     try:
         schema = con.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
         pairs = con.execute(
-            f"SELECT key, value FROM parquet_kv_metadata({quoted(str(files[0]))})"
+            f"SELECT key, value FROM parquet_kv_metadata({quoted(no_pattern(files[0]))})"
         ).fetchall()
     except duckdb.Error as error:
         raise reading_error(error, label) from error
@@ -260,14 +261,13 @@ def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str)
         if header_of(other) != (names, delimiter):
             raise InputError(f"{other.name} and {files[0].name} differ in their header line")
     spec = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(names)))
-    listed = ", ".join(quoted(str(f)) for f in files)
+    listed = ", ".join(quoted(no_pattern(f)) for f in files)
     scan = (
         f"read_csv([{listed}], auto_detect = false, header = true, delim = {quoted(delimiter)}, "
         f"quote = '\"', escape = '\"', strict_mode = true, columns = {{{spec}}})"
     )
-    size = sum(f.stat().st_size * (8 if f.suffix == ".gz" else 1) for f in files)
     try:
-        if size <= HELD_BYTES:
+        if unpacked_bytes(files) <= HELD_BYTES:
             heard(lambda: con.execute(f"CREATE TABLE held AS SELECT * FROM {scan}"), con.interrupt)
             con.execute("CREATE VIEW raw AS SELECT *, rowid AS row_at FROM held")
         else:
@@ -305,8 +305,17 @@ def header_of(path: Path) -> tuple[list[str], str]:
     return names, delimiter
 
 
+def unpacked_bytes(files: Sequence[Path]) -> int:
+    """About how many bytes some CSV files hold, unpacked."""
+    return sum(path.stat().st_size * (8 if _is_packed(path) else 1) for path in files)
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
 def _opened(path: Path) -> BinaryIO:
-    return cast("BinaryIO", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+    return cast("BinaryIO", gzip.open(path)) if _is_packed(path) else path.open("rb")
 
 
 def _open_frame(con: duckdb.DuckDBPyConnection, frame: pd.DataFrame) -> Source:
@@ -328,10 +337,17 @@ def _array(values: "pd.Series[Any]") -> pa.Array | pa.ChunkedArray:
         values = values.astype(values.dtype.categories.dtype if len(values) else object)
     try:
         array = pa.array(values, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        text = [None if pd.isna(v) else str(v) for v in values]
-        array = pa.array(text, pa.string())
+    except (pa.ArrowException, OverflowError, UnicodeError):  # mixed, 2**70, half a character
+        text = [None if _is_missing(v) else str(v) for v in values]
+        well = [t if t is None else t.encode("utf-8", "backslashreplace").decode() for t in text]
+        array = pa.array(well, pa.string())
+    if pa.types.is_float16(array.type):  # the engine has none
+        return array.cast(pa.float32())
     return array.cast(pa.string()) if pa.types.is_null(array.type) else array
+
+
+def _is_missing(value: Any) -> bool:
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def _plain(value: Any) -> str:

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlparse
@@ -28,7 +28,7 @@ from audit.columns import columns_of_arrow, columns_of_csv
 from audit.engine import Engine
 from audit.errors import InputError
 from audit.files import files_of
-from audit.source import HELD_BYTES, Source, header_of, is_parquet
+from audit.source import HELD_BYTES, Source, header_of, is_parquet, unpacked_bytes
 
 Frame = Any  # a DataFrame of Spark's
 
@@ -63,7 +63,8 @@ def open_spark(source: Path, *, master: str | None = None, threads: int | None =
     spark = _session(master, threads)
     for key, value in _MEANING.items():
         spark.conf.set(key, value)
-    named = re.sub(r"^(\w[\w+.-]+):/(?=[^/])", r"\1://", str(source))  # as Path leaves an address
+    # as Path leaves an address
+    named = re.sub(r"^(\w[\w+.-]+):/(?=[^/])", r"\1://", source.as_posix())
     con = duckdb.connect()
     if named.startswith(TABLE):
         name = named.removeprefix(TABLE)
@@ -159,16 +160,16 @@ def _parquet(
     for path in files:
         if path.stat().st_size == 0:
             raise InputError(f"{path.name} is empty (0 bytes); was its writing interrupted?")
-    paths = [path.resolve().as_uri() for path in files]
+    paths = [_address(path) for path in files]
     reader = spark.read.option("mergeSchema", "true")
     plain = _read(lambda: reader.parquet(*paths), label)
     at = f.col("_metadata.row_index")
     if 1 < len(files) <= MOST_FILES:
-        place = {str(path.resolve()): i for i, path in enumerate(files)}
+        place = {_place(path.resolve().as_uri()): i for i, path in enumerate(files)}
         theirs = [row[0] for row in plain.select("_metadata.file_path").distinct().collect()]
         number = reduce(
             lambda case, uri: case.when(
-                f.col("_metadata.file_path") == uri, f.lit(place[unquote(urlparse(uri).path)])
+                f.col("_metadata.file_path") == uri, f.lit(place[_place(uri)])
             ),
             theirs,
             f,
@@ -185,6 +186,17 @@ def _parquet(
         files=tuple(map(str, files)),
         metadata=metadata,
     )
+
+
+def _address(path: Path) -> str:
+    """A file as Spark takes it: not percent-encoded, and what would be a pattern escaped."""
+    there = re.sub(r"([*?\[\]{}\\])", r"\\\1", path.resolve().as_posix())
+    return f"file:///{there.lstrip('/')}"
+
+
+def _place(uri: str) -> str:
+    """The path in a file's URI: engines write their beginnings differently."""
+    return unquote(urlparse(uri).path)
 
 
 def _csv(spark: Any, con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str) -> Source:
@@ -207,14 +219,15 @@ def _csv(spark: Any, con: duckdb.DuckDBPyConnection, files: Sequence[Path], labe
     row = f.monotonically_increasing_id().bitwiseAND(f.lit(_ROW_BITS))
     parts, before = [], 0
     for path in files:
-        part = reader.csv(path.resolve().as_uri()).select("*", (row + f.lit(before)).alias("at"))
+        part = _read(partial(reader.csv, _address(path)), path.name)
+        part = part.select("*", (row + f.lit(before)).alias("at"))
         parts.append(part)
         if len(files) > 1:
             before += _read(part.count, path.name)
     whole = reduce(lambda a, b: a.unionAll(b), parts)
     texts = [f.nullif(f.col(name), f.lit("")).alias(name) for name in fields]
     raw = whole.select(*texts, f.col("at").alias("row_at"))
-    if sum(f_.stat().st_size * (8 if f_.suffix == ".gz" else 1) for f_ in files) <= HELD_BYTES:
+    if unpacked_bytes(files) <= HELD_BYTES:
         raw = raw.cache()
     raw.createOrReplaceTempView("raw")
     columns, skipped = columns_of_csv(names, delimiter)

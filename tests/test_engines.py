@@ -100,6 +100,25 @@ def test_many_files_are_counted_as_one(folder, ours):
     assert tally.fingerprint == ours[0]
 
 
+@pytest.mark.parametrize("engine", ["duckdb", SPARK])
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_file_is_read_by_its_name_whatever_it_means_to_a_shell(tmp_path, engine, kind):
+    names = ["a b", "p[1]", "p*", "q{a,b}", "ü%20", "p?"]
+    decoys = ["p1", "pp", "qa", "ü "]  # what those names would match, or say
+    for i, name in enumerate([*names, *decoys]):
+        ids = range(100 * i, 100 * i + 30)
+        rows = pd.DataFrame({"sample_id": ids, "age_true": 30, "age_pred": 30 + i})
+        rows.to_parquet(tmp_path / f"{name}.parquet")
+        rows.to_csv(tmp_path / f"{name}.csv", index=False)
+    reader = here_or_skip(engine) if engine == SPARK else engine
+    for i, name in enumerate(names):
+        tally = scan(tmp_path / f"{name}.{kind}", AuditSettings(), engine=reader).tally
+        assert (tally.rows_read, tally.cells["age_err"].sum()) == (30, 3000 * i)
+    if kind == "parquet":
+        several = scan(tmp_path, AuditSettings(), engine=reader)
+        assert several.tally.rows_read == 300
+
+
 def test_parts_counted_by_three_engines_add_up_to_the_whole(folder, tmp_path):
     settings = SETTINGS.replace(by=("race", "gender_true"), columns={"lit": "light"})
     engines = ["duckdb", here_or_skip(SPARK), here_or_skip(DATAFUSION)]
