@@ -5,6 +5,7 @@ import atexit
 import gc
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.metadata import version
@@ -95,7 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         stopped = Terminated
         raise Terminated
 
-    before, command = signal.signal(signal.SIGTERM, terminate), None
+    command, main_thread = None, threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, terminate) if main_thread else None
     try:
         args = parse(argv)
         command = args.command
@@ -111,7 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked = str(failure) == "Query interrupted"
         return exit_code(stopped() if asked else failure, command)
     finally:  # a program that calls `main` keeps its own way with signals
-        signal.signal(signal.SIGTERM, before)
+        if main_thread:  # no other hears of signals
+            signal.signal(signal.SIGTERM, before)
     return code
 
 

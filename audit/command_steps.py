@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from audit.config import AuditSettings
 from audit.errors import InputError
 from audit.files import present_files, refuse_within, write_text
+from audit.terminal import lines, one_line
 from audit.words import count, nearest
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def checked_faces(faces: Path, *, out: Path, seed: int, args: argparse.Namespace
     write_text(out / "check.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
     write_left_out(table, out / "left_out.csv")
     write_text(out / "check.html", render_check(data, root=table.root))
-    print(check_words(data))
+    print(lines(check_words(data)))
     return table
 
 
@@ -161,7 +162,7 @@ def print_result(result: "AuditResult") -> None:
             between = interval(row["low"], row["high"], metric.unit)
             print(f"{metric.label:<38} {value + unit:>12} {between}")
     for sentence in result.findings.sentence:
-        print(f"- {sentence}")
+        print(f"- {one_line(sentence)}")
 
 
 def read_history(path: Path) -> "pd.DataFrame":

@@ -29,6 +29,7 @@ from audit.config import AuditSettings
 from audit.errors import InputError
 from audit.files import write_text
 from audit.options import audit_settings
+from audit.terminal import lines, one_line
 from audit.words import count
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ def tally(args: argparse.Namespace) -> int:
         args.predictions, settings, min_cell=args.min_cell, faces=args.faces, engine=engine
     )
     write_tally(site, args.out)
-    print(site_words(site))
+    print(one_line(site_words(site)))
     print(args.out)
     return 0
 
@@ -238,7 +239,7 @@ def merge(args: argparse.Namespace) -> int:
         raise InputError(f"{twice[0]} is named twice; name each site once")
     site = merge_sites({str(path): read_tally(path) for path in args.tallies})
     write_tally(site, args.out)
-    print(site_words(site))
+    print(one_line(site_words(site)))
     print(args.out)
     return 0
 
@@ -265,7 +266,8 @@ def recalibrate(args: argparse.Namespace) -> int:
         per=args.per,
         run_id=run_id,
     )
-    print(recalibration_words(made, by=(*(settings.by or ()), *filter(None, [args.per]))))
+    words = recalibration_words(made, by=(*(settings.by or ()), *filter(None, [args.per])))
+    print(lines(words))
     if args.run is not None:
         print(f"carried by {write_recalibration(args.run / FILE, made.recalibration)}")
     print(made.path)
@@ -303,7 +305,7 @@ def stress(args: argparse.Namespace) -> int:
         progress=progress,
     )
     about = {**found.about, "split": args.split, "steps": corruption_words()}
-    print(f"read      {found.words}")
+    print(lines(f"read      {found.words}"))
     result = run_stress(found.readings, settings=settings, about=about)
     found.write(args.out / "stress.parquet")
     result.save(args.out)
@@ -313,7 +315,7 @@ def stress(args: argparse.Namespace) -> int:
     if (args.out / "result.json").exists():  # its report gets a section on worse pictures
         write_page(AuditResult.load(args.out), args.out, images=None, thumbnails=0)
     for line in result.told:
-        print(f"- {line}")
+        print(f"- {one_line(line)}")
     print(page)
     return 0
 

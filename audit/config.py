@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -71,7 +72,11 @@ class AuditSettings:
     given: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what no audit could be run with."""
+        """Bring every field to its type; refuse what no audit could be run with."""
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.name in _FIELDS and not (value is None and one.default is None):
+                object.__setattr__(self, one.name, _typed(one.name, value))
         _check_names("by", self.by or ())
         _check_names("control", self.control)
         _need(self.by is None or len(self.by) > 0, "by names no feature; leave it out for all")
@@ -129,7 +134,7 @@ class AuditSettings:
         return {name: value for name, value in plain.items() if name not in own}
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path | str) -> Self:
         """Settings from a TOML file whose keys are the fields of this class.
 
         `cuts`, `columns` and `margins` are tables. Raises InputError, naming file and key, for a
@@ -166,8 +171,11 @@ _KINDS: Mapping[str, tuple[type, str]] = {
 }
 
 
+_BROAD: Mapping[type, type] = {int: Integral, float: Real}  # numpy's are numbers too
+
+
 def _typed(name: str, value: Any) -> Any:
-    """A TOML value as the type of field `name`; InputError when it is of another kind."""
+    """A value as the type of field `name`; InputError when it is of another kind."""
     _known(name, _FIELDS, "there is no setting", None)
     if name in _WORDS:
         words = [value] if isinstance(value, str) else value
@@ -175,7 +183,7 @@ def _typed(name: str, value: Any) -> Any:
     if name == "age_groups":
         return _list(name, value, int, "a list of whole numbers")
     if name in _MAPS:
-        _need(isinstance(value, dict), f"{name} must be a table, as in [{name}]")
+        _need(isinstance(value, Mapping), f"{name} must be a table, as in [{name}]")
         if name == "cuts":
             return {k: _list(f"cuts.{k}", v, float, "a list of numbers") for k, v in value.items()}
         kind, words = (str, "text") if name == "columns" else (float, "a number")
@@ -184,7 +192,7 @@ def _typed(name: str, value: Any) -> Any:
 
 
 def _one(name: str, value: Any, kind: type, words: str) -> Any:
-    fits = isinstance(value, (int, float) if kind is float else kind)
+    fits = isinstance(value, _BROAD.get(kind, kind))
     if kind is not bool:
         fits = fits and not isinstance(value, bool)
     _need(fits, f"{name} is {value!r}, not {words}")
@@ -192,7 +200,8 @@ def _one(name: str, value: Any, kind: type, words: str) -> Any:
 
 
 def _list(name: str, value: Any, kind: type, words: str) -> tuple[Any, ...]:
-    _need(isinstance(value, list), f"{name} is {value!r}, not {words}")
+    many = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+    _need(many, f"{name} is {value!r}, not {words}")
     return tuple(_one(name, item, kind, words) for item in value)
 
 

@@ -76,8 +76,9 @@ def write_recalibration(path: Path, recalibration: Recalibration) -> Path:
     return write_text(path, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_recalibration(path: Path) -> Recalibration:
+def read_recalibration(path: Path | str) -> Recalibration:
     """What `write_recalibration` wrote. InputError for a cut, altered or foreign file."""
+    path = Path(path)
     again = "make it again with `faceaudit recalibrate`"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

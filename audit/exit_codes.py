@@ -9,6 +9,7 @@ import os
 import sys
 
 from audit.errors import InputError, MachineError
+from audit.terminal import one_line
 
 EXTRAS = {
     "torch": "model",
@@ -72,5 +73,5 @@ def exit_code(failure: BaseException, command: str | None = None) -> int:
 
 def _fail(error: object, code: int) -> int:
     line = " ".join(str(error).split())  # one line, whatever a file name holds
-    print(f"faceaudit: {line}", file=sys.stderr)
+    print(f"faceaudit: {one_line(line)}", file=sys.stderr)
     return code

@@ -39,7 +39,9 @@ def write_normalised(
     words = _words(predictions)
     plain = [f"{sql} AS {name}" for name, sql in _PLAIN.items()]
     codes = [f"{code} AS w{i}" for i, (_, code, _) in enumerate(words)]
-    rows = "faces" if predictions.rows_audited <= most else _chosen(predictions, errors, listed, most)
+    rows = (
+        "faces" if predictions.rows_audited <= most else _chosen(predictions, errors, listed, most)
+    )
     beside = _conditions(predictions)
     given = [f"{sql} AS {name}" for name, (_, sql) in beside.items()]
     sql = f"SELECT {', '.join([*plain, *given, *codes])} FROM {rows}{_in_order(predictions)}"

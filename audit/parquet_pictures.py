@@ -50,7 +50,9 @@ class ParquetPictures:
 
     def _group(self, group: int) -> "pa.ChunkedArray":
         def make() -> tuple[pa.ChunkedArray, int]:
-            with pq.ParquetFile(self.path) as file:
+            # A value that a file holds once and names in many rows is held once here too, so that
+            # the bytes a row group declares bound the memory that it takes.
+            with pq.ParquetFile(self.path, read_dictionary=[self.column]) as file:
                 column = file.read_row_group(group, columns=[self.column]).column(0)
             if pa.types.is_struct(column.type):
                 column = pa.chunked_array([chunk.field("bytes") for chunk in column.chunks])

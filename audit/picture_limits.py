@@ -1,8 +1,27 @@
-"""How many pixels a picture may have: one limit, for the faces learned and those shown."""
+"""What a picture may be, and where it may lie: the same for the faces learned and those shown."""
 
 import os
+from pathlib import Path
+
+from PIL import (  # the readers register themselves; left to themselves, they race in threads
+    BmpImagePlugin,
+    GifImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    WebPImagePlugin,
+)
 
 from audit.errors import InputError
+
+_READERS = (  # no format that runs code or needs a helper program
+    JpegImagePlugin.JpegImageFile,  # reads MPO, the two-picture JPEG of phones, too
+    PngImagePlugin.PngImageFile,
+    WebPImagePlugin.WebPImageFile,
+    GifImagePlugin.GifImageFile,
+    BmpImagePlugin.BmpImageFile,
+)
+FORMATS = tuple(reader.format for reader in _READERS)
+MAX_BYTES = 256 * 2**20
 
 VARIABLE = "FACEAUDIT_MAX_PIXELS"
 _USUAL = 64_000_000  # by the header, before anything is decoded; Pillow itself warns at 89 million
@@ -16,3 +35,17 @@ def pixel_limit() -> int:
     if not said.isdecimal() or int(said) < 1:
         raise InputError(f"{VARIABLE}={os.environ[VARIABLE]}: not a number of pixels")
     return int(said)
+
+
+def may_be_searched(folder: Path) -> bool:
+    """Whether a folder of pictures is used that a file names, which somebody else may have written.
+
+    Not a share of another machine, which would learn who looks; nor what holds all that a user
+    has: their home, or a folder above it. Who means such a folder names it with --images.
+    """
+    if str(folder).startswith(("\\\\", "//")):
+        return False
+    try:
+        return not Path.home().resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # no home, a loop of links, a NUL in the name
+        return False

@@ -52,7 +52,7 @@ class Recalibrated:
 def recalibrate(
     source: Path | str | pd.DataFrame,
     *,
-    out: Path,
+    out: Path | str,
     settings: AuditSettings | None = None,
     choice: Mapping[str, str] | None = None,
     per: str | None = None,
@@ -68,6 +68,7 @@ def recalibrate(
     Raises InputError as `open_predictions` does, for a method that the table or its people cannot
     bear, and where they bear none.
     """
+    out = Path(out)
     settings = _with_feature(settings or AuditSettings(), per)
     predictions = open_predictions(Path(source) if isinstance(source, str) else source, settings)
     if run_id is not None:

@@ -15,6 +15,10 @@ from audit.errors import InputError
 from audit.files import write_text
 
 SCHEMA = 1
+# Of `info`, what every renderer reads.
+INFO = tuple(
+    "rows_read rows_audited rows_left_out subjects model settings features margins run".split()
+)
 
 # The columns of every table, in the order they are written. A record may not lack one.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -75,7 +79,7 @@ _WHOLE = frozenset(
 _DIGITS = 10  # significant digits kept: what engines and thread counts agree on
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class AuditResult:
     """`info` and flat tables, as `docs/result.md` describes them.
 
@@ -101,6 +105,12 @@ class AuditResult:
     histograms: pd.DataFrame
     history: pd.DataFrame
 
+    def __repr__(self) -> str:
+        """What was audited and what it holds, in one line."""
+        rows = f"{self.info.get('rows_audited', 0):,} rows of {self.info.get('model')!r}"
+        tables = ", ".join(f"{name} {len(getattr(self, name))}" for name in COLUMNS)
+        return f"<AuditResult: {rows}; {tables}>"
+
     def to_json(self) -> str:
         """`result.json`: numbers or null, never NaN; the same bytes for the same result."""
         info = json.dumps(plain_values(self.info), ensure_ascii=False, allow_nan=False, indent=1)
@@ -120,9 +130,9 @@ class AuditResult:
             places.setdefault((feature, metric), []).append(place)
         return places
 
-    def save(self, folder: Path) -> Path:
+    def save(self, folder: Path | str) -> Path:
         """Write `folder/result.json` atomically and return its path."""
-        return write_text(folder / "result.json", self.to_json())
+        return write_text(Path(folder) / "result.json", self.to_json())
 
     @classmethod
     def from_json(cls, text: str) -> "AuditResult":
@@ -133,6 +143,8 @@ class AuditResult:
             raise InputError(
                 f"result.json is not whole (line {error.lineno}): run the audit again"
             ) from error
+        except RecursionError as error:
+            raise InputError("result.json is nested too deeply: run the audit again") from error
         if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
             found = raw.get("schema") if isinstance(raw, dict) else None
             raise InputError(
@@ -140,13 +152,22 @@ class AuditResult:
                 "run the audit again"
             )
         missing = [name for name in ("info", *COLUMNS) if name not in raw]
+        info = raw.get("info")
+        if isinstance(info, dict):
+            missing += [f"info.{name}" for name in INFO if name not in info]
         if missing:
             raise InputError(f"result.json lacks {', '.join(missing)}: run the audit again")
-        return cls(raw["info"], **{name: table(name, raw[name]) for name in COLUMNS})
+        try:
+            return cls(raw["info"], **{name: table(name, raw[name]) for name in COLUMNS})
+        except (TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"result.json holds something else than tables ({error}): run the audit again"
+            ) from error
 
     @classmethod
-    def load(cls, folder: Path) -> "AuditResult":
+    def load(cls, folder: Path | str) -> "AuditResult":
         """The result of an audit folder (or of a `result.json`). Raises InputError if none."""
+        folder = Path(folder)
         path = folder if folder.name == "result.json" else folder / "result.json"
         if not path.is_file():
             raise InputError(

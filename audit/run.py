@@ -66,8 +66,8 @@ def run_audit(
     *,
     settings: AuditSettings | None = None,
     history: pd.DataFrame | None = None,
-    images: Path | None = None,
-    out: Path | None = None,
+    images: Path | str | None = None,
+    out: Path | str | None = None,
     engine: str = DUCKDB,
 ) -> AuditResult:
     """Audit a predictions table (docs/predictions.md) and, with `out`, write what renderers need.
@@ -83,6 +83,7 @@ def run_audit(
     Raises InputError for a table that cannot be audited, and with `settings.strict` for rows that
     would be left out; MachineError when the disk is full.
     """
+    out, images = (None if path is None else Path(path) for path in (out, images))
     scanned = source if isinstance(source, Scan) else scan(source, settings, engine=engine)
     settings, tally, facts = scanned.settings, scanned.tally, scanned.facts
     with ThreadPoolExecutor(1) as beside:
@@ -337,7 +338,8 @@ def _this_run(scanned: Scan, *, images: Path | None) -> dict[str, Any]:
         "threads": scanned.settings.threads or os.cpu_count(),
         "paths": {
             "source": None if path is None else str(path),
-            "images": None if images is None else str(images),
+            # as every system reads it: an audit may be looked at on another
+            "images": None if images is None else images.as_posix(),
             **({"marks": str(marks)} if marks else {}),
         },
         "source_sha256": _file_hash(path),

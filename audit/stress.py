@@ -93,7 +93,7 @@ class StressResult:
     def load(cls, folder: Path) -> "StressResult | None":
         """What `save` wrote in this folder, None where nothing is. Raises InputError if damaged."""
         path = folder / FILE
-        if not path.exists():
+        if not path.is_file():  # a pipe would be waited for
             return None
         again = "run `faceaudit stress` again, or delete the file"
         try:

@@ -1,4 +1,4 @@
-"""Signs that a terminal, a pipe or a log cannot take are said in plainer ones.
+"""What a terminal is told: signs that it cannot take in plainer ones, and no orders of a table's.
 
 Windows hands a pipe its old code page (cp1252: no `−`, no `→`), a bare container plain ASCII, and a
 file name may hold bytes that are no text at all: none of them may cost the figures that were asked
@@ -7,6 +7,7 @@ for.
 
 import codecs
 import io
+import re
 import sys
 import unicodedata
 
@@ -14,6 +15,25 @@ _PLAINER = {
     "−": "-", "–": "-", "×": "x", "·": "-", "→": "->", "←": "<-", "≥": ">=", "≤": "<=",
     "“": '"', "”": '"', "’": "'", "…": "...", "±": "+/-", "°": " degrees", "σ": "sigma",
 }  # fmt: skip
+
+
+# Control characters (ESC hides what follows, BEL ends the window's name) and those that turn the
+# direction of reading.
+_ORDERS = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+
+
+def lines(text: str) -> str:
+    """Words that may hold a table's own, without what a terminal would obey."""
+    return re.sub(f"[{_ORDERS}]", _told, text)
+
+
+def one_line(text: str) -> str:
+    """The same in one line, whatever a level or a file's name holds."""
+    return re.sub(f"[\n{_ORDERS}]", _told, text)
+
+
+def _told(order: re.Match[str]) -> str:
+    return order[0].encode("unicode_escape").decode()
 
 
 def say_plainly() -> None:

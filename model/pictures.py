@@ -20,42 +20,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import (  # the readers register themselves; left to themselves, they race in threads
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    UnidentifiedImageError,
-    WebPImagePlugin,
-)
+from PIL import Image, UnidentifiedImageError
 
 from audit.errors import InputError
+from audit.file_lock import locked_file
 from audit.files import write_atomic
 from audit.held import Held, held
-from audit.picture_limit import VARIABLE, pixel_limit
+from audit.picture_limits import FORMATS, MAX_BYTES, VARIABLE, pixel_limit
 from model.threads import in_threads, tracked
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 Pixels = npt.NDArray[np.uint8]
 
 DECODE_RULE = "pillow rgb, exif upright, fit into square on grey 128, bicubic; 1"
-READERS = (  # no format that runs code or needs a helper program
-    JpegImagePlugin.JpegImageFile,  # reads MPO, the two-picture JPEG of phones, too
-    PngImagePlugin.PngImageFile,
-    WebPImagePlugin.WebPImageFile,
-    GifImagePlugin.GifImageFile,
-    BmpImagePlugin.BmpImageFile,
-)
-FORMATS = tuple(reader.format for reader in READERS)
 MAX_PIXELS = pixel_limit()
 if Image.MAX_IMAGE_PIXELS and MAX_PIXELS > Image.MAX_IMAGE_PIXELS:  # asked for more than Pillow's
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
-MAX_BYTES = 256 * 2**20
 MIN_SIDE = 8  # pixels; below, no face can be seen
 GROUND = (128, 128, 128)
 FIT, CROP, SQUASH = RESIZES = ("fit", "crop", "squash")  # ours; what other people's models ask for
@@ -278,11 +257,19 @@ def open_cache(
 
     def build(beside: Path) -> None:
         paths = [str(root / image) for image in images]
-        _build_cache(beside, paths, hashes, shape, progress=progress, max_pixels=max_pixels)
+        # raised here, where no map holds the file any more: Windows removes none that is held
+        if faults := _build_cache(
+            beside, paths, hashes, shape, progress=progress, max_pixels=max_pixels
+        ):
+            raise InputError(
+                f"{len(faults):,} of {len(paths):,} pictures cannot be decoded, first "
+                f"{faults[0]!r}; scan the faces again"
+            )
 
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder / ".pictures.lock"):
+        # the ranks of a training, and a prediction beside it, build one cache
+        with locked_file(folder / ".pictures.lock"):
             for left in folder.glob(".pictures-*.part"):
                 left.unlink(missing_ok=True)
             if not path.exists():
@@ -305,7 +292,8 @@ def _build_cache(
     *,
     progress: bool,
     max_pixels: int,
-) -> None:
+) -> list[str]:
+    """Fill the cache; what is wrong with which pictures."""
     cache = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=shape)
     if hasattr(os, "posix_fallocate"):  # a full disk must say so here, not kill us with SIGBUS
         with beside.open("r+b") as handle:
@@ -329,18 +317,5 @@ def _build_cache(
     shown = tracked(parts, total=len(paths), label="pictures decoded:", show=progress, step=32)
     with pillow_silent():
         faults = [fault for part in shown for fault in part]
-    if faults:
-        raise InputError(
-            f"{len(faults):,} of {len(paths):,} pictures cannot be decoded, first {faults[0]!r}; "
-            "scan the faces again"
-        )
     cache.flush()
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock file: the ranks of a training, and a prediction beside it, build one cache."""
-    with path.open("a") as handle:
-        if fcntl is not None:  # else both build, and the last one moves its file into place
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    return faults

@@ -70,7 +70,8 @@ def fingerprints(
             try:
                 found.append(fingerprint(path, max_pixels=max_pixels))
             except PictureError as error:
-                found.append(error)
+                # anew: its traceback would hold the bytes of every broken picture
+                found.append(PictureError(error.status, str(error)))
         return found
 
     parts = in_threads(work, paths, batch=64)

@@ -145,3 +145,8 @@ def label_of(feature: str) -> str:
     }
     parts = (names.get(part, part.replace("_", " ")) for part in feature.split(CROSS))
     return CROSS.join(parts)
+
+
+def widget_label(feature: str) -> str:
+    """`label_of` for a widget."""
+    return ranges.plain_label(label_of(feature))

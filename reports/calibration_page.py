@@ -11,7 +11,7 @@ from audit.result import AuditResult
 from audit.words import count, interval, percent
 from reports import lookup
 from reports.age_limits import age_sweep, read_at
-from reports.asking import label_of
+from reports.asking import label_of, widget_label
 from reports.charts import download, draw_section, in_theme, section
 from reports.faces_page import empty
 from reports.filters import asked_of, keep_in_url, write_url
@@ -102,7 +102,7 @@ def _choose(result: AuditResult) -> tuple[str, list[str] | None]:
             "By",
             named,
             key=_BY,
-            format_func=label_of,
+            format_func=widget_label,
             required=True,
             on_change=_forget_groups,
             persist_state="session",

@@ -279,7 +279,7 @@ def _widget(one: Filter, *, width: Any, label: Any = "collapsed") -> None:
         ranges.slider(one.label, one.key, one.ends, on_change=first_page)
         return
     st.multiselect(
-        one.label,
+        ranges.plain_label(one.label),
         one.levels,
         key=one.key,
         format_func=one.word,

@@ -10,7 +10,7 @@ import streamlit as st
 from audit.rows import rows_of
 from audit.words import count
 from reports import lookup
-from reports.asking import label_of
+from reports.asking import widget_label
 from reports.calibration_page import calibration_page
 from reports.charts import (
     draw_section,
@@ -186,7 +186,7 @@ def _by(named: Sequence[str], *, page: str) -> str:
     if st.session_state.get(key) not in named:
         st.session_state[key] = named[0]
     st.segmented_control(
-        "By", named, key=key, format_func=label_of, required=True, persist_state="session"
+        "By", named, key=key, format_func=widget_label, required=True, persist_state="session"
     )
     return str(st.session_state[key])
 

@@ -86,7 +86,7 @@ def _triangle(a: tuple[float, float], b: tuple[float, float], c: tuple[float, fl
 
 
 def plain_label(words: str) -> str:
-    """Words for a button, whose label Streamlit reads as Markdown: every sign stays a sign."""
+    """Words for a label, which Streamlit reads as Markdown: every sign of a table stays a sign."""
     return re.sub(r"([\\`*_{}\[\]()#+.!|<>~$:-])", r"\\\1", words)
 
 
@@ -105,7 +105,7 @@ def slider(label: str, key: str, ends: Span, *, on_change: Callable[[], None]) -
         st.session_state[key] = None if tuple(chosen) == (low, high) else Span(*chosen)
         on_change()
 
-    st.slider(label, low, high, key=handle, step=step, on_change=take)
+    st.slider(plain_label(label), low, high, key=handle, step=step, on_change=take)
 
 
 def _step(ends: Span) -> float:

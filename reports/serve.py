@@ -2,7 +2,8 @@
 
 Two walls stand against a hostile web page that points its own name at 127.0.0.1 (DNS rebinding):
 `server.allowedHosts`, which guards Streamlit's WebSocket, and a middleware that refuses every
-other request whose Host is not ours, which Streamlit alone would answer.
+other request whose Host is not ours, which Streamlit alone would answer. A third keeps the page
+from fetching anything of elsewhere, whatever a table's words or a config.toml would have it fetch.
 """
 
 import importlib
@@ -95,6 +96,7 @@ def settings(port: int) -> dict[str, Any]:
         "logger.hideWelcomeMessage": True,
         "logger.level": "error",
         "runner.magicEnabled": False,
+        "theme.fontFaces": [],
         **_LOOK,
     }
 
@@ -145,10 +147,34 @@ def serve(
 
     walls = [
         Middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS), www_redirect=False),
+        Middleware(FetchNothing, port=port),
         Middleware(LookAtTheRoot),
     ]
     App(script, middleware=walls, lifespan=started).run(config=settings(port))
     return 0
+
+
+class FetchNothing:
+    """Tells the browser, with every answer, to fetch pictures, fonts and data from here alone."""
+
+    def __init__(self, app: Any, *, port: int) -> None:
+        self.app = app
+        sockets = " ".join(f"ws://{host}:{port}" for host in HOSTS)  # older browsers: not `self`
+        policy = (
+            "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; "
+            f"connect-src 'self' {sockets}; frame-src 'none'; object-src 'none'"
+        )
+        self._header = (b"content-security-policy", policy.encode())
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Hand on every question, and each answer with the policy."""
+
+        async def answer(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], self._header]}
+            await send(message)
+
+        await self.app(scope, receive, answer if scope["type"] == "http" else send)
 
 
 class LookAtTheRoot:

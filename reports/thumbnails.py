@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from audit.errors import InputError, MachineError
 from audit.files import write_atomic
 from audit.held import held
-from audit.picture_limit import pixel_limit
+from audit.picture_limits import FORMATS, MAX_BYTES, may_be_searched, pixel_limit
 from audit.result import AuditResult
 
 CARD_SIDE = 208  # pixels: a card's picture on a screen of double density, to the next 16
@@ -31,13 +31,14 @@ def images_folder(result: AuditResult, folder: Path) -> Path | None:
     """The folder that picture paths are relative to, as the audit in `folder` noted it.
 
     A relative one leads from there; older audits noted it from where they were run.
-    None where it is not known or not there.
+    None where it is not known, not there, or wider than a file may say (`may_be_searched`).
     """
     named = (result.info.get("run", {}).get("paths") or {}).get("images")
     if not named:
         return None
     path = Path(str(named))
-    return next((place for place in (folder / path, path) if place.is_dir()), None)
+    places = [place for place in (folder / path, path) if may_be_searched(place)]
+    return next((place for place in places if place.is_dir()), None)
 
 
 def picture_path(images: Path, image: str) -> Path | None:
@@ -107,7 +108,10 @@ def _encode(path: Path, side: int) -> bytes | None:
     """The picture upright, in RGB, within `side` pixels, as JPEG without metadata."""
     try:
         inside = held(path)
-        with Image.open(io.BytesIO(inside.read()) if inside else path) as opened:
+        if inside and (inside.size or 0) > MAX_BYTES:
+            return None
+        source = io.BytesIO(inside.read()) if inside else path
+        with Image.open(source, formats=FORMATS) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 return None
             opened.draft("RGB", (side, side))  # JPEG: decodes at a fraction of the size

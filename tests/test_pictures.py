@@ -20,7 +20,7 @@ from PIL import Image, ImageFile, ImageOps
 from tiny_faces import picture, save_face
 
 from audit.errors import InputError, MachineError
-from audit.picture_limit import VARIABLE, pixel_limit
+from audit.picture_limits import VARIABLE, pixel_limit
 from model import pictures
 from model.pictures import (
     GROUND,
