@@ -31,6 +31,7 @@ CONDITIONS = (
     "picture_copy",
 )
 IMAGES_KEY = "faceaudit.images"  # in the metadata of a Parquet: the folder of its pictures
+PART = "recalibration_part"  # column of a corrected table: who taught the maps, who judged them
 TALLY_KEY = "faceaudit.tally"  # in the metadata of a Parquet: it holds counts, not rows
 CONDITION_WORDS = ("picture_skin_tone", "picture_copy")  # the others are numbers
 EXACT_ROWS = 5_000_000  # up to here ids and persons are counted exactly without being asked to

@@ -5,13 +5,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audit.contract import CONTRACT
+from audit.contract import CONTRACT, PART
 from audit.corrections import METADATA, Recalibration, apply_recalibration
 from audit.files import write_atomic
 from audit.predictions import Predictions
 from audit.shards import SHARDS, sharded
 
-PART = "recalibration_part"
 CHANGED = ("gender_score", "gender_pred", "age_pred", "age_low", "age_high")
 _ROWS = 100_000
 

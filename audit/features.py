@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from audit.columns import INFINITE_WORDS, Column
-from audit.contract import CONDITIONS, CONTRACT, Table
+from audit.contract import CONDITIONS, CONTRACT, PART, Table
 from audit.errors import InputError
 from audit.levels import (
     UNKNOWN,
@@ -62,8 +62,8 @@ def choose_features(table: Table, rows: str) -> tuple[list[Coded], list[str]]:
     """The features asked for, or those the table offers; and notes on columns that are none.
 
     With `by`: exactly those and `control`. Else the table's own columns of 2 to `max_groups`
-    levels in table order, but for CONDITIONS and WEIGHTS that no option names, then gender_true,
-    age_group.
+    levels in table order, but for CONDITIONS, WEIGHTS and PART that no option names, then
+    gender_true, age_group.
     `rows` is what follows FROM, on `typed`.
     """
     settings, own, made = table.settings, table.own, _made_features(table)
@@ -76,8 +76,10 @@ def choose_features(table: Table, rows: str) -> tuple[list[Coded], list[str]]:
     offered = [n for n in names if n not in {*asked, *settings.cuts}]
     seen = [n for n in offered if n in CONDITIONS]
     weights = [n for n in offered if n.lower() in WEIGHTS]
-    names = tuple(n for n in names if n not in {*seen, *weights})
+    names = tuple(n for n in names if n not in {*seen, *weights} and (n != PART or n in asked))
     coded, notes = [], [] if not seen else [_unasked_words(seen)]
+    if PART in own:
+        notes.append(_TAUGHT)
     notes += [f"{n!r} is no feature, and no weight: every row counts once." for n in weights]
     for name in dict.fromkeys(names):
         if name in made:
@@ -105,6 +107,13 @@ def choose_features(table: Table, rows: str) -> tuple[list[Coded], list[str]]:
         else:
             notes.append(f"{name!r} holds one level only: it is no feature.")
     return coded, notes
+
+
+_TAUGHT = (
+    "These readings were corrected (`faceaudit recalibrate`), and look better than they are for "
+    f"the people whose {PART} is `fit`, who taught the maps: `--column split={PART} --split judge` "
+    "audits the others."
+)
 
 
 def _twins(feature: Feature) -> list[str]:

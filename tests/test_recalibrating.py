@@ -82,6 +82,15 @@ def test_an_audit_of_the_other_people_finds_what_was_promised(made):
             assert found[*group, metric] == pytest.approx(promised[*group, metric], abs=near)
 
 
+def test_who_taught_the_maps_is_no_group_and_is_told(made):
+    told = run_audit(made.table, settings=AuditSettings(depth=1)).info
+    assert "recalibration_part" not in [feature["name"] for feature in told["features"]]
+    [note] = [note for note in told["notes"] if "recalibration_part" in note]
+    assert "--column split=recalibration_part --split judge" in note
+    apart = AuditSettings(columns={"split": "recalibration_part"}, split="judge", depth=1)
+    assert "recalibration_part" not in " ".join(run_audit(made.table, settings=apart).info["notes"])
+
+
 def test_rows_that_took_no_part_are_corrected_and_have_none(tmp_path):
     table = faces(6000).assign(split=np.where(np.arange(6000) % 3, "valid", "test"))
     made = recalibrate(table, out=tmp_path, settings=AuditSettings(split="valid"))
