@@ -1,6 +1,6 @@
 """Every comparison of an audit put to the test: p-values, intervals, spread, verdicts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,13 +40,14 @@ DRAWS = 1000
 class Asked:
     """A feature to be tested: its groups, fairlearn's answer, and its crossing with age groups.
 
-    by_age: groups of the feature crossed with `age_group` as its last part; None where ages are
-    part of the feature or unknown. control, control_group: the faces all these are within.
+    by_age: gathers the groups of the feature crossed with `age_group` as its last part, which are
+    large and needed once; None where ages are part of the feature or unknown. control,
+    control_group: the faces all these are within.
     """
 
     groups: Groups
     found: Disaggregated
-    by_age: Groups | None = None
+    by_age: Callable[[], Groups | None]
     control: str | None = None
     control_group: str | None = None
 
@@ -90,11 +91,7 @@ def weigh_disparities(
     p-values of other claims that the correction counts.
     """
     margins = {key: settings.margin(key) for key in METRICS}
-    questions = [
-        _question(one, record)
-        for one in asked
-        for record in disparity_table(one.groups, one.found, margins=margins)
-    ]
+    questions = [question for one in asked for question in _questions(one, margins)]
     jobs = [(i, name, r) for i, q in enumerate(questions) for name, r in _jobs(q).items()]
     answers: list[dict[str, Replicates]] = [{} for _ in questions]
     resampled = replicate([record for _, _, record in jobs], seed=settings.seed)
@@ -146,7 +143,13 @@ def _judged(
     return records
 
 
-def _question(asked: Asked, record: Mapping[str, Any]) -> _Question:
+def _questions(asked: Asked, margins: Mapping[str, float]) -> list[_Question]:
+    records = disparity_table(asked.groups, asked.found, margins=margins)
+    by_age = asked.by_age() if records else None
+    return [_question(asked, record, by_age) for record in records]
+
+
+def _question(asked: Asked, record: Mapping[str, Any], by_age: Groups | None) -> _Question:
     groups, metric = asked.groups, METRICS[record["metric"]]
     compared = asked.found.state[metric.key].to_numpy() == "ok"
     enough = int(compared.sum()) >= 2
@@ -156,7 +159,7 @@ def _question(asked: Asked, record: Mapping[str, Any]) -> _Question:
     few = np.zeros(len(compared), dtype=bool)
     if ratios is not None and ratios.kind == "share":
         few = compared & rare(*(a.sum(axis=1) / design for a in (ratios.top, ratios.bottom)))
-    by_age = asked.by_age if counts else None
+    by_age = by_age if counts else None
     return _Question(
         groups=groups,
         metric=metric,

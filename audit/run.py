@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFr
             records["subgroups"] += mine
             records["coverage"] += coverage_table(mine, groups, crps(groups, lean, parts))
             if parts:
-                asked.append(Asked(groups, found, _by_age(lean, parts)))
+                asked.append(Asked(groups, found, partial(_by_age, lean, parts)))
         for control in settings.control:
             asked += _within(lean, control, features, keys, depth=settings.depth)
         calibrated = [weigh_calibration(scored[p], seed=settings.seed) for p in chance]
@@ -190,7 +191,7 @@ def _within(
         for parts in crossings(others, depth=depth)[1:]:
             groups = gather(part, parts)
             found = disaggregate(groups, metrics_of([*groups.parts, control], keys))
-            asked.append(Asked(groups, found, _by_age(part, parts), control, level))
+            asked.append(Asked(groups, found, partial(_by_age, part, parts), control, level))
     return asked
 
 

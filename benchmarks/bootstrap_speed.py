@@ -169,10 +169,13 @@ def steps_of(predictions: Predictions, settings: AuditSettings) -> list[tuple[st
             for parts in crossings(tally.features, depth=2)[1:]
         ]
 
+    def given(groups: Groups | None) -> Callable[[], Groups | None]:
+        return lambda: groups
+
     def disaggregated() -> list[Asked]:
         keys = audited_metrics(gather(lean, ()))
         return [
-            Asked(groups, disaggregate(groups, metrics_of(groups.parts, keys)), by_age)
+            Asked(groups, disaggregate(groups, metrics_of(groups.parts, keys)), given(by_age))
             for groups, by_age in pairs
         ]
 

@@ -22,7 +22,7 @@ def asked_of(tally, parts):
     groups = gather(tally, parts)
     keys = audited_metrics(gather(tally, ()))
     by_age = None if AGE in parts else gather(tally, (*parts, AGE))
-    return Asked(groups, disaggregate(groups, metrics_of(groups.parts, keys)), by_age)
+    return Asked(groups, disaggregate(groups, metrics_of(groups.parts, keys)), lambda: by_age)
 
 
 def weighed(faces, *crossings, people_given=False, **settings):
