@@ -25,7 +25,7 @@ from audit.proposals import Proposal, propose
 from audit.result import plain_records, table
 from audit.shards import SHARDS
 from audit.tally import Tally, tally_predictions
-from audit.words import count
+from audit.words import count, counted_rows
 
 _INTERVAL = ("coverage", "width", "gap")
 HALF_RULE = (
@@ -97,7 +97,7 @@ def recalibrate(
     corrected = write_corrected(predictions, recalibration, out / "predictions.parquet")
     path = write_recalibration(out / FILE, recalibration)
     left_out = [
-        f"Left out: {count(n)} rows, {why}."
+        f"Left out: {counted_rows(n)}, {why}."
         for why, n in tally.rows_left_out.items()
         if not why.startswith("age_true")  # a note of its own tells where these stand
     ]

@@ -43,7 +43,7 @@ def rest_of(cohort: Cohort) -> Cohort:
 
 @dataclass(frozen=True)
 class FaceRows:
-    """The rows of an audit folder: the file, its columns, and how many faces it holds.
+    """The rows of an audit folder: the file, its columns that hold anything, how many faces.
 
     numbers: smallest and largest value of every column of numbers that has one. words: the levels
     of every other column that has 1 to MOST_LEVELS of them, sorted.
@@ -109,8 +109,13 @@ def open_rows(folder: Path) -> FaceRows:
     verify_pages(path)
     kinds = _ask(path, "DESCRIBE SELECT * FROM faces")
     types = dict(zip(kinds["column_name"], kinds["column_type"].astype(str), strict=True))
-    total = int(_ask(path, "SELECT count(*) AS n FROM faces")["n"].iloc[0])
-    return FaceRows(path, tuple(types), total, _numbers(path, types), _words(path, types))
+    counted = ", ".join(f"count({quoted_name(name)})" for name in types)
+    total, *held = _ask(path, f"SELECT count(*), {counted} FROM faces").iloc[0].tolist()
+    # the ages of a table of genders alone are columns of nothing: nobody asks for them
+    types = {
+        n: kind for (n, kind), rows in zip(types.items(), held, strict=True) if rows or not total
+    }
+    return FaceRows(path, tuple(types), int(total), _numbers(path, types), _words(path, types))
 
 
 def _numbers(path: Path, types: Mapping[str, str]) -> dict[str, Span]:

@@ -21,6 +21,11 @@ def count(n: float) -> str:
     return f"{int(n):,}".replace(",", THIN)
 
 
+def counted_rows(n: float) -> str:
+    """1 -> `1 row`, 1200 -> `1 200 rows`."""
+    return f"{count(n)} row{'s' * (int(n) != 1)}"
+
+
 def years(x: float, *, signed: bool = False) -> str:
     """4.123 -> `4.1`; signed: `+4.1`, with a true minus sign."""
     if x is None or math.isnan(x):

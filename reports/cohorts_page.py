@@ -54,11 +54,16 @@ def cohorts_page(view: View) -> None:
 
 
 def _take_over(first: Sequence[str], second: Sequence[str]) -> None:
-    """Set the two choices to what the URL asks for; what is not there gives way to the usual."""
+    """Set the two choices to what the URL asks for; what is not there gives way, and is told."""
     asked = asked_of(PAGE) or {}
     for key, param, names in ((FIRST, "first", first), (SECOND, "second", second)):
         if param in asked:
-            st.session_state[key] = asked[param][-1]
+            st.session_state[key] = wanted = asked[param][-1]
+            if wanted not in names:
+                note(
+                    f"There is no {param} cohort “{escape(wanted)}” here: it was forgotten, or "
+                    "named in another audit. Another is shown."
+                )
         if st.session_state.get(key) not in names:
             st.session_state[key] = names[0]
 

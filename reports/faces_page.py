@@ -20,6 +20,7 @@ from reports.view import View
 
 PAGE_SIZE = 24
 _GALLERY = "errors_gallery"
+_ALMOST = 0.999
 _FACTS = {  # columns with words of their own; the rest of a row stands under its own names
     "sample_id": "Sample",
     "subject_id": "Person",
@@ -235,7 +236,10 @@ def _face_words(row: Mapping[str, Any], place: FacePlace) -> str:
         )
         facts.append(("Age interval", words))
     if not math.isnan(place.larger_than):
-        facts.append(("Error", f"larger than that of {percent(place.larger_than)} of all faces"))
+        share = percent(place.larger_than)
+        if place.larger_than > _ALMOST:  # of all, it would be larger than itself
+            share = f"more than {percent(_ALMOST)}"
+        facts.append(("Error", f"larger than that of {share} of all faces"))
     if row.get("gender_true") is not None:
         facts.append(("Gender on the label", str(row["gender_true"])))
     if row.get("gender_pred") is not None:

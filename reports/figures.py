@@ -97,9 +97,11 @@ def crossings(result: AuditResult) -> list[Drawn]:
 
 
 def disparities(result: AuditResult) -> list[Drawn]:
-    """Every comparison as a table: tested and established first, then by size in margins."""
+    """Every comparison as a table: tested and established first, then by size in margins.
+
+    Those without two groups of enough people stand there too, last: none vanishes.
+    """
     rows = result.disparities
-    rows = rows[rows.difference.notna()]
     if rows.empty:
         return []
     order = rows.assign(

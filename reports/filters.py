@@ -21,6 +21,7 @@ HIDE = "hide pictures"
 _SEEN, _AT, _WANTED = "url as last written", "page as last drawn", "page asked for"
 _ASKED, _KEPT = "asked of a page", "kept for a page"
 COHORTS = "cohort"  # on every page: the cohorts that are kept nowhere else, one value each
+_UNKNOWN = "asked for and not there"  # what a link names that this audit has not
 _AREA_KEY = "filter outline"  # where the session keeps the outline
 
 
@@ -37,6 +38,13 @@ def read_url(filters: tuple[Filter, ...], rows: FaceRows | None, *, page: str) -
     st.session_state[_AT] = page
     if seen is not None and (url == seen or (not url and at != page)):
         return
+    unknown = [
+        f"{one.label} “{word}”"
+        for one in filters
+        for word in url.get(one.param, [])
+        if one.ends is None and word not in one.levels
+    ]
+    st.session_state[_UNKNOWN] = unknown
     for one in filters:
         st.session_state[one.key] = one.read(url.get(one.param, []))
     st.session_state[_AREA_KEY] = _read_area(filters, url.get(AREA, []))
@@ -172,7 +180,7 @@ def narrow(
     """
     for one in filters:
         st.session_state[one.key] = None if one.ends else []
-    st.session_state[_AREA_KEY] = None
+    st.session_state[_AREA_KEY], st.session_state[_UNKNOWN] = None, []
     add(filters, asked, source=source)
 
 
@@ -213,6 +221,7 @@ def show(filters: tuple[Filter, ...], where: Where, *, source: str) -> None:
 def first_page() -> None:
     """Start the gallery again: what it lists has changed."""
     st.session_state["page"], st.session_state["face"] = 1, ""
+    st.session_state[_UNKNOWN] = []
 
 
 def clear(filters: tuple[Filter, ...]) -> None:
@@ -248,6 +257,9 @@ def filter_bar(
     st.html(
         f'<p class="remain" role="status">{remaining_words(filters, where, remaining, rows)}</p>'
     )
+    if unknown := st.session_state.get(_UNKNOWN):
+        words = escape("; ".join(unknown))
+        st.html(f'<p class="note" role="status">The link asks for what is not here: {words}.</p>')
     _chips(filters, where)
     return remaining
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
-from audit.words import count, in_unit, interval, p_value
+from audit.words import count, counted_rows, in_unit, interval, p_value
 from reports import lookup
 
 TILES = ("age_mae", "gender_accuracy", "interval_coverage")
@@ -176,7 +176,7 @@ def _left_out(result: AuditResult) -> list[str]:
     reasons = {k: n for k, n in info["rows_left_out"].items() if n}
     read, audited = count(info["rows_read"]), count(info["rows_audited"])
     lines = [f"{read} rows were read, {audited} audited."]
-    lines += [f"Left out: {count(n)} rows, {reason}." for reason, n in reasons.items()]
+    lines += [f"Left out: {counted_rows(n)}, {reason}." for reason, n in reasons.items()]
     if not reasons:
         lines = [f"All {read} rows that were read were audited."]
     seen = {line.rstrip(".") for line in lines}

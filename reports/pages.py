@@ -7,10 +7,11 @@ from typing import Any
 
 import streamlit as st
 
+from audit.groups import SUPPRESSED_BELOW
 from audit.rows import rows_of
 from audit.words import count
 from reports import lookup
-from reports.asking import widget_label
+from reports.asking import label_of, widget_label
 from reports.calibration_page import calibration_page
 from reports.charts import (
     draw_section,
@@ -110,8 +111,17 @@ def subgroups_page(view: View) -> None:
         )
         return
     feature = _by(named, page="subgroups")
-    for key in ("age", "subgroups", "crossings", "spread"):
-        draw_section(view, key, [d for d in figures(view, key) if _is_of(d, feature)])
+    shown = {
+        key: [d for d in figures(view, key) if _is_of(d, feature)]
+        for key in ("age", "subgroups", "crossings", "spread")
+    }
+    if not any(shown.values()):
+        empty(
+            f"No group of {label_of(feature)} has {SUPPRESSED_BELOW} people.",
+            "Nothing is said of so few; how many there are stands on Data.",
+        )
+    for key, drawn in shown.items():
+        draw_section(view, key, drawn)
     draw_section(view, "disparities")
 
 
@@ -128,7 +138,10 @@ def slices_page(view: View) -> None:
 
 def _slice(view: View, row: dict[str, Any], *, place: int) -> None:
     """A confirmed group with its figure beside everyone else's, and a way to its faces."""
-    words = f"{contrast_words(row)}; {count(row['n'])} faces"
+    words = (
+        f"{contrast_words(row)}; {count(row['n_confirm'])} faces of the half that tests, "
+        f"{count(row['n'])} in all"
+    )
     with st.container(key=f"slice_{place}", horizontal=True, vertical_alignment="center"):
         st.html(
             f'<p class="finding">{escape(str(row["group"]))}</p>'

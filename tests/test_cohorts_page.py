@@ -98,6 +98,8 @@ def test_the_choice_lives_in_the_url(audit, visit):
     again = visit(folder, first="gone", second=HOSTILE)
     assert not again.exception
     assert again.selectbox(key="second cohort").value == "everyone else"
+    assert "no first cohort “gone” here" in words(again)
+    assert "no second cohort “" in words(again)
 
 
 def test_the_figures_are_those_of_the_comparison(audit, visit):

@@ -26,7 +26,7 @@ from audit.merging import merge_sites
 from audit.result import AuditResult
 from audit.rows import draw_points, open_rows, quantiles
 from audit.sites import tally_site
-from audit.synthetic import synthetic_predictions
+from audit.synthetic import Plant, synthetic_predictions
 from audit.tally_file import write_tally
 from audit.where import Area, Span
 from audit.words import count
@@ -418,6 +418,53 @@ def test_the_slices_page_stands_where_there_are_slices_and_leads_to_their_faces(
     assert not app.dataframe
 
 
+WEAK = Plant({"race": "Black", "gender_true": "female"}, age_scale=2)
+
+
+def test_of_a_slice_the_faces_are_told_whose_figure_it_is(tmp_path, visit):
+    folder = tmp_path / "audit"
+    audit_of(folder, synthetic_predictions(4000, seed=3, planted=[WEAK]))
+    [row, *_] = [r for r in AuditResult.load(folder).slices.to_dict("records") if r["confirmed"]]
+    told = f"{count(row['n_confirm'])} faces of the half that tests, {count(row['n'])} in all"
+    assert told in words(visit(folder, page="slices"))
+
+
+def audit_of(folder, table, **settings):
+    """A true audit, as the command leaves it."""
+    return run_audit(table, settings=AuditSettings(**settings), out=folder)
+
+
+def test_a_table_of_genders_alone_is_asked_nothing_about_ages(tmp_path, visit):
+    table = synthetic_predictions(400, seed=1)
+    audit_of(tmp_path, table[["sample_id", "race", "gender_true", "gender_score"]])
+    rows = open_rows(tmp_path)
+    assert not {"error", "age_pred", "age_group_pred"} & {*rows.columns}
+    app = visit(tmp_path, page="errors")
+    assert not app.exception
+    assert cards_of(app)
+    assert "predicted age" not in words(app)
+
+
+def test_a_feature_of_tiny_groups_says_why_nothing_is_drawn(tmp_path, visit):
+    audit_of(tmp_path, synthetic_predictions(12, seed=1), by=("race",))
+    app = visit(tmp_path, page="subgroups")
+    assert not app.exception
+    assert "No group of race has 10 people." in words(app)
+
+
+def test_comparisons_are_counted_alike_wherever_they_are_told(tmp_path, visit):
+    table = synthetic_predictions(900, seed=1, planted=[WEAK])
+    table["site"] = np.where(np.arange(900) < 880, "large", "small")  # no two groups of 30
+    result = audit_of(tmp_path, table, by=("race", "gender_true", "site"))
+    verdicts = result.disparities.verdict
+    assert result.disparities.difference.isna().any()
+    undecided = int((verdicts == "insufficient evidence").sum())
+    assert f"{undecided} cannot be decided" in words(visit(tmp_path))
+    shown = words(visit(tmp_path, page="subgroups"))
+    assert f"{len(verdicts)} comparisons: " in shown
+    assert f"{undecided} insufficient evidence" in shown
+
+
 def test_a_finding_without_a_figure_is_a_sentence_all_the_same(tmp_path, visit):
     folder = tmp_path / "audit"
     write_audit_folder(folder, n=100, pictures=0)
@@ -445,10 +492,13 @@ def test_the_url_sets_the_filter_and_the_bar_says_how_many_remain(audit, visit):
     assert app.multiselect(key="filter race").value == ["Black", "Asian"]
 
 
-def test_what_the_url_asks_for_in_vain_is_ignored(audit, visit):
-    app = visit(audit[0], page="errors", race="Martian", sort="best", hair="red")
+def test_what_the_url_asks_for_in_vain_is_told_until_something_else_is_asked(audit, visit):
+    app = visit(audit[0], page="errors", race=["Martian", "<b>"], sort="best", hair="red")
     assert not app.exception
     assert "All 600 faces" in words(app)
+    assert "asks for what is not here: race “Martian”; race “&lt;b&gt;”." in words(app)
+    app.multiselect(key="filter race").select("Black").run()
+    assert "not here" not in words(app)
 
 
 def test_choosing_a_level_narrows_writes_the_url_and_clear_takes_it_back(audit, visit):
@@ -845,6 +895,27 @@ def test_a_lasso_is_thinned_until_it_fits_and_a_box_is_two_spans():
     wanted = {"gender_score": Span(1, 3), "error": Span(0.5, 2)}
     assert selected(MAPS["scores"], box) == wanted
     assert selected(MAPS["ages"], {"points": []}) == {}
+
+
+def test_a_column_s_name_is_no_markdown_on_any_page(tmp_path, visit):
+    name = "![x](http://elsewhere/x.png)"
+    table = synthetic_predictions(400, seed=1).rename(columns={"race": name})
+    table["![y](http://elsewhere/y.png)"] = np.arange(400) % 17 + 0.5  # a slider
+    audit_of(tmp_path, table.assign(site=np.arange(400) % 2), depth=1)
+    for page in ("errors", "subgroups", "calibration"):
+        app = visit(tmp_path, page=page)
+        assert not app.exception
+        kinds = (app.multiselect, app.slider, app.get("button_group"), app.button)
+        labels = [words for kind in kinds for one in kind for words in labels_of(one)]
+        told = [label for label in labels if "elsewhere" in label]
+        assert told
+        assert all(r"\!\[" in label for label in told)
+
+
+def labels_of(widget):
+    """What Streamlit reads as Markdown: a widget's label, the names of its buttons."""
+    options = getattr(widget.proto, "options", ())
+    return [widget.proto.label, *(one.content for one in options if hasattr(one, "content"))]
 
 
 def test_chips_say_names_from_the_data_as_text():
