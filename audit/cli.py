@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from difflib import get_close_matches
-from importlib.metadata import version
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -16,7 +15,7 @@ from audit import commands, options
 from audit.errors import InputError
 from audit.exit_codes import EXPECTED, INPUT_WRONG, Terminated, exit_code
 from audit.terminal import say_plainly
-from audit.words import nearest
+from audit.words import nearest, own_version
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,7 +42,7 @@ def build_parser() -> Parser:
         epilog="Start with: faceaudit demo",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"faceaudit {version('faceaudit')}")
+    parser.add_argument("--version", action="version", version=f"faceaudit {own_version()}")
     add = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for name in options.ARGUMENTS:
         function = getattr(commands, name)

@@ -5,6 +5,7 @@ As in `audit.commands`, `model` and `reports` are imported inside.
 
 import argparse
 import json
+import math
 import shutil
 import sys
 import time
@@ -107,11 +108,27 @@ def audit_table(
         for module in ("audit.run", "reports.html"):
             beside.submit(import_module, module)
         scanned = scan(predictions, settings, engine=engine)
-    from audit.run import run_audit
+    from audit.run import audited_features, run_audit
     from audit.small_work import small_work
 
+    if settings.by is None:
+        say_if_many(len(audited_features(scanned.tally, settings)), depth=settings.depth)
     with small_work():
         return run_audit(scanned, out=out, images=images, history=history)
+
+
+def say_if_many(features: int, *, depth: int) -> None:
+    """Say on stderr that a table's own columns, all crossed, will take their time."""
+    crossed = sum(math.comb(features, size) for size in range(2, depth + 1))
+    if crossed > _MANY:
+        print(
+            f"{features} features and {count(crossed)} crossings are compared, a few a second: "
+            "--by names those that matter, --depth 1 crosses none",
+            file=sys.stderr,
+        )
+
+
+_MANY = 100  # crossings: half a minute on two cores
 
 
 def write_page(result: "AuditResult", out: Path, *, images: Path | None, thumbnails: int) -> Path:

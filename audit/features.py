@@ -225,7 +225,7 @@ def _cut(source: Source, column: Column, rows: str, cuts: tuple[float, ...]) -> 
 def _is_numeric(
     source: Source, column: Column, rows: str, levels: Mapping[Any, str] | None
 ) -> bool:
-    if column.kind != "text":
+    if column.kind in {"whole", "number", "single"}:
         return True
     if levels is not None:
         known = set(levels.values()) - {UNKNOWN}

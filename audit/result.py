@@ -107,7 +107,7 @@ class AuditResult:
 
     def __repr__(self) -> str:
         """What was audited and what it holds, in one line."""
-        rows = f"{self.info.get('rows_audited', 0):,} rows of {self.info.get('model')!r}"
+        rows = f"{self.info['rows_audited']} rows of {self.info['model']!r}"
         tables = ", ".join(f"{name} {len(getattr(self, name))}" for name in COLUMNS)
         return f"<AuditResult: {rows}; {tables}>"
 

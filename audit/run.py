@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ from audit.tally import Tally
 from audit.tally_file import is_tally
 from audit.thresholds import threshold_table
 from audit.weakness import slice_table
-from audit.words import CROSS
+from audit.words import CROSS, own_version
 from audit.worst import ranked_faces
 
 UNNAMED = "unnamed model"
@@ -345,7 +345,7 @@ def _this_run(scanned: Scan, *, images: Path | None) -> dict[str, Any]:
         },
         "source_sha256": _file_hash(path),
         "packages": {name: version(name) for name in PACKAGES},
-        "tool_version": _tool_version(),
+        "tool_version": own_version(),
     }
 
 
@@ -361,10 +361,3 @@ def _file_hash(path: Path | None) -> str | None:
         return None
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _tool_version() -> str:
-    try:
-        return version("faceaudit")
-    except PackageNotFoundError:
-        return "not installed"

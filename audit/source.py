@@ -153,6 +153,8 @@ def heard(work: Callable[[], _Found], stop: Callable[[], None]) -> _Found:
     with ThreadPoolExecutor(1) as beside:
         found = beside.submit(work)
         try:
+            while not wait([found], timeout=0.1).done:  # Windows hears no signal in a longer wait
+                pass
             return found.result()
         except KeyboardInterrupt:
             while not wait([found], timeout=0.1).done:  # a query not begun yet hears nothing

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
 
 FEMALE = frozenset({"1", "f", "female", "woman"})  # in small letters
 MALE = frozenset({"0", "m", "male", "man"})
@@ -19,6 +20,14 @@ def _sign(text: str) -> str:
 def count(n: float) -> str:
     """18911 -> `18 911` with thin spaces."""
     return f"{int(n):,}".replace(",", THIN)
+
+
+def own_version() -> str:
+    """Of faceaudit; a checkout that is not installed has none."""
+    try:
+        return version("faceaudit")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def counted_rows(n: float) -> str:

@@ -6,7 +6,7 @@ beside its unpacked pictures is passed over.
 
 import re
 from itertools import product
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pandas as pd
@@ -116,6 +116,14 @@ def _read_folder(root: Path) -> Labelled:
     return Labelled(root, rows, left_out, passed_over)
 
 
+def _leads_out(image: str) -> bool:
+    """Whether a path leaves the folder it is relative to, on any system: a table may travel."""
+    for path in (PurePosixPath(image), PureWindowsPath(image)):
+        if path.root or path.drive or ".." in path.parts:
+            return True
+    return False
+
+
 def _read_label_rows(path: Path) -> Labelled:
     rows = read_label_file(path)
     race = rows["race"] if "race" in rows else [None] * len(rows)
@@ -128,7 +136,7 @@ def _read_label_rows(path: Path) -> Labelled:
         label = label_of_row(age, gender, of_race)
         if not image or image == ".":
             left_out.append(("", "label", place + "image is empty"))
-        elif image.startswith("/") or ".." in image.split("/") or Path(image).is_absolute():
+        elif _leads_out(image):
             left_out.append((image, "label", place + "path leads out of the file's folder"))
         elif isinstance(label, str):
             left_out.append((image, "label", place + label))

@@ -1,7 +1,6 @@
 """The end of a training: the reading chosen on validation, the test part measured once."""
 
 import hashlib
-import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -29,7 +28,7 @@ def finish(
     mean: Tensor,
     std: Tensor,
 ) -> None:
-    """Write `model.safetensors` and `config.json`, and remove the cache of pictures."""
+    """Write `model.safetensors` and `config.json`."""
     network = build_network(settings.network, size=settings.size, width=settings.width)
     network.load_state_dict(state.best)
     network = network.eval().to(mean.device).to(memory_format=torch.channels_last)
@@ -88,7 +87,6 @@ def finish(
         "run_id": _run_id(state.best),
     }
     save_model(out, state.best, config)
-    shutil.rmtree(out / "cache", ignore_errors=True)
 
 
 def _run_id(weights: dict[str, Tensor]) -> str:

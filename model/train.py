@@ -11,6 +11,7 @@ the test part is measured once, at the end.
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -60,28 +61,42 @@ def train(
     KeyboardInterrupt after Ctrl-C, once everything is saved.
     """
     with world(settings.device) as place, locked(out) if place.first else nullcontext():
-        dumped = _open_folder(out, settings=settings, place=place, resume=resume)
-        settings = _shared_settings(settings, place)
-        pace = _pace(dumped, settings, place)
-        torch.set_num_threads(pace[1])
-        if place.first and progress and settings.threads is None:
-            _say_if_busy(threads=pace[1])
-        begun = dumped["faces"] if dumped else None
-        material = _prepare(table, begun, out=out, settings=settings, place=place, show=progress)
-        mean, std = normalisation(settings, device=place.device)
-        balance = balance_for(
-            material.faces, age=material.age, train=material.rows["train"], settings=settings
-        )
-        job = Job(material, settings, place, out, mean, std, balance)
-        try:
-            state = _state(job, dumped, pace=pace)
-            del dumped
-            run_epochs(job, state, progress=Progress(settings.epochs, job.steps, show=progress))
-            if place.first:
-                finish(job.material, state, settings=settings, out=out, mean=mean, std=std)
-        except RuntimeError as error:
-            raise _out_of_memory(error, settings) or error from None
+        _train(table, settings, place, out=out, resume=resume, progress=progress)
+        if place.first:  # nothing holds the pictures any more: Windows removes no file that is held
+            shutil.rmtree(out / "cache", ignore_errors=True)
     return out
+
+
+def _train(
+    table: FaceTable,
+    settings: TrainSettings,
+    place: World,
+    *,
+    out: Path,
+    resume: bool,
+    progress: bool,
+) -> None:
+    dumped = _open_folder(out, settings=settings, place=place, resume=resume)
+    settings = _shared_settings(settings, place)
+    pace = _pace(dumped, settings, place)
+    torch.set_num_threads(pace[1])
+    if place.first and progress and settings.threads is None:
+        _say_if_busy(threads=pace[1])
+    begun = dumped["faces"] if dumped else None
+    material = _prepare(table, begun, out=out, settings=settings, place=place, show=progress)
+    mean, std = normalisation(settings, device=place.device)
+    balance = balance_for(
+        material.faces, age=material.age, train=material.rows["train"], settings=settings
+    )
+    job = Job(material, settings, place, out, mean, std, balance)
+    try:
+        state = _state(job, dumped, pace=pace)
+        del dumped
+        run_epochs(job, state, progress=Progress(settings.epochs, job.steps, show=progress))
+        if place.first:
+            finish(job.material, state, settings=settings, out=out, mean=mean, std=std)
+    except RuntimeError as error:
+        raise _out_of_memory(error, settings) or error from None
 
 
 # Before the first step -----------------------------------------------------------------------

@@ -91,9 +91,11 @@ def marks_section(view: View) -> None:
         )
         return
     file = escape(shlex.quote(str(kept.file_of(view.folder, FILE))))
+    source = view.result.info["run"].get("paths", {}).get("source")
+    source = escape(shlex.quote(str(source))) if source else "PREDICTIONS"
     st.html(
         f'<p class="how wide">{count(len(marks))} marked. '
-        f"<code>faceaudit audit PREDICTIONS --without-marked {file}</code> audits again without "
+        f"<code>faceaudit audit {source} --without-marked {file}</code> audits again without "
         "them: they still count here.</p>"
     )
     _not_kept()

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from urllib.parse import unquote, urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -59,6 +61,7 @@ def home(tmp_path_factory):
     (folder / ".streamlit" / "config.toml").write_text(
         '[server]\naddress = "0.0.0.0"\nallowedHosts = ["*"]\nenableCORS = false\n'
         'enableXsrfProtection = false\ncorsAllowedOrigins = ["http://evil.example"]\n'
+        '[[theme.fontFaces]]\nfamily = "x"\nurl = "http://evil.example/font.woff2"\n'
         '[browser]\ngatherUsageStats = true\n[client]\nshowErrorDetails = "full"\n',
         encoding="utf-8",
     )
@@ -112,6 +115,16 @@ def ask(url, *, host, path="/", headers=()):
             connection.putheader(name, value)
         connection.endheaders()
         return connection.getresponse().status
+
+
+def test_the_browser_is_told_to_fetch_from_here_alone(url):
+    with urlopen(url, timeout=SECONDS) as answer:
+        policy = answer.headers["content-security-policy"]
+    for kind in ("img", "font", "media", "connect"):
+        sources = re.search(rf"{kind}-src ([^;]*)", policy)[1].split()
+        port = urlsplit(url).port
+        ours = {f"ws://127.0.0.1:{port}", f"ws://localhost:{port}"}
+        assert set(sources) <= {"'self'", "data:", "blob:"} | ours
 
 
 SOCKET = (

@@ -4,11 +4,12 @@ import errno
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from audit import cli, commands, options
+from audit import cli, command_steps, commands, options
 from audit.errors import MachineError
 
 COMMANDS = list(options.ARGUMENTS)
@@ -26,6 +27,22 @@ def test_help_of_each_command_shows_an_example(command, capsys):
         cli.main([command, "--help"])
     assert left.value.code == 0
     assert f"faceaudit {command}" in capsys.readouterr().out.split("example:")[1]
+
+
+def test_a_program_may_call_it_from_a_thread_of_its_own(tmp_path, capsys):
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(cli.main, ["report", str(tmp_path)]).result() == 2
+    assert "no result.json" in capsys.readouterr().err
+
+
+def test_many_features_are_told_to_take_their_time(capsys):
+    command_steps.say_if_many(10, depth=2)
+    assert capsys.readouterr().err == ""
+    command_steps.say_if_many(15, depth=2)
+    out, err = said(capsys)
+    assert not out
+    assert "15 features and 105 crossings" in err
+    assert "--depth 1" in err
 
 
 def test_no_command_shows_the_help_and_fails(capsys):

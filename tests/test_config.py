@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from audit.config import AuditSettings
@@ -126,3 +127,28 @@ def test_every_metric_has_a_margin():
 def test_replace_refuses_an_unknown_field():
     with pytest.raises(InputError, match="did you mean 'depth'"):
         AuditSettings().replace(dept=1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("depth", "2", "depth is '2', not a whole number"),
+        ("threshold", None, "threshold is None, not a number"),
+        ("margins", None, r"margins must be a table"),
+        ("margins", {"age_mae": "1"}, "margins.age_mae is '1', not a number"),
+        ("cuts", {"race": 1}, "cuts.race is 1, not a list of numbers"),
+        ("seed", 1.5, "seed is 1.5, not a whole number"),
+        ("max_groups", 2.5, "max_groups is 2.5, not a whole number"),
+        ("strict", 1, "strict is 1, not true or false"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused_from_python_too(field, value, words):
+    with pytest.raises(InputError, match=words):
+        AuditSettings(**{field: value})
+
+
+def test_a_single_name_is_one_feature_and_numbers_of_numpy_are_numbers():
+    settings = AuditSettings(by="race", control=["site"], seed=np.int64(3), alpha=np.float64(0.1))
+    assert (settings.by, settings.control, settings.seed) == (("race",), ("site",), 3)
+    assert AuditSettings(cuts={"ita": np.array([1, 2])}).cuts == {"ita": (1.0, 2.0)}
+    assert AuditSettings(margins={"age_mae": 2}).as_json()["margins"] == {"age_mae": 2.0}

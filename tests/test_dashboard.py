@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+import tarfile
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,7 @@ import streamlit.config
 from audit_folder import write_audit_folder
 from dashboard_app import visit_dashboard, words
 from example_result import example_faces, example_result
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from audit import AuditSettings, run_audit
 from audit.errors import InputError
@@ -174,6 +175,15 @@ def test_broken_and_huge_pictures_are_no_pictures(images, monkeypatch):
     (images / "text.jpg").write_text("not a picture")
     names = ["cut.jpg", "empty.jpg", "text.jpg"]
     assert make_thumbnails(images, names, cache=None) == [None] * 3
+    (images / "script.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("was run"))
+    assert make_thumbnails(images, ["script.jpg"], cache=None) == [None]
+    with tarfile.open(images / "faces.tar", "w") as tar:
+        tar.add(images / "a.jpg", "a.jpg")
+    assert make_thumbnails(images, ["faces.tar/a.jpg"], cache=None)[0]
+    thumbnails._kept.cache_clear()
+    monkeypatch.setattr(thumbnails, "MAX_BYTES", 100)  # told by the tar, before it is unpacked
+    assert make_thumbnails(images, ["faces.tar/a.jpg"], cache=None) == [None]
     monkeypatch.setattr(thumbnails, "MOST_PIXELS", 100)
     thumbnails._kept.cache_clear()
     assert make_thumbnails(images, ["a.jpg"], cache=None) == [None]

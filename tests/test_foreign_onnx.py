@@ -521,3 +521,15 @@ def test_every_key_and_every_word_of_a_description_is_in_the_docs(section):
         assert f"`{field.name}`" in PAGE, field.name
     for word in (*LAYOUTS, *COLOURS, *RESIZES, *AGE_KINDS, *GENDER_KINDS, *STD_KINDS):
         assert f"`{word}`" in PAGE, word
+
+
+def test_a_model_reads_no_other_file_however_it_names_it(table, tmp_path, monkeypatch):
+    made = onnx.load(red_age(tmp_path / "m.onnx"))
+    monkeypatch.chdir(tmp_path)
+    onnx.save_model(
+        made, "apart.onnx", save_as_external_data=True, location="secret.bin", size_threshold=0
+    )
+    assert Path("secret.bin").stat().st_size > 0
+    toml = describe(tmp_path / "m.toml", f"[input]\nsize = {SIDE}\n{HEADS}")
+    with pytest.raises(InputError, match="keeps its weights in other files; save it as one file"):
+        open_model(Path("apart.onnx"), pre_processing=toml)

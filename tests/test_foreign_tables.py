@@ -288,3 +288,29 @@ def test_settings_at_their_ends_give_a_report(option, table, tmp_path):
     out = tmp_path / "out"
     assert cli.main(["audit", str(tmp_path / "t.parquet"), "--out", str(out), *option]) == 0
     assert (out / "report.html").exists()
+
+
+def test_half_floats_and_columns_that_no_engine_knows_do_not_stop_an_audit(table):
+    plain = run_audit(table, settings=AuditSettings(by=("race",)))
+    odd = table.assign(
+        half=np.float16(1.5),
+        z=np.ones(len(table)) * 1j,
+        huge=[2**70] * len(table),
+        cut=pd.Series(["\ud800"] * len(table), dtype=object),
+        lists=[[1]] * len(table),
+    )
+    found = run_audit(odd, settings=AuditSettings(by=("race",)))
+    pd.testing.assert_frame_equal(found.subgroups, plain.subgroups)
+    halves = table.assign(age_true=table["age_true"].astype("float16"))
+    found = run_audit(halves, settings=AuditSettings(by=("race",)))
+    pd.testing.assert_frame_equal(found.subgroups, plain.subgroups)
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_a_column_of_many_dates_says_that_it_has_too_many_levels(table, zone):
+    days = pd.date_range("2024-01-01", periods=len(table), tz=zone)
+    with pytest.raises(InputError, match="'when' has more than 50 levels"):
+        run_audit(table.assign(when=days), settings=AuditSettings(by=("when",)))
+    few = days[np.arange(len(table)) % 2]
+    result = run_audit(table.assign(when=few), settings=AuditSettings(by=("when",)))
+    assert len(result.info["features"][0]["levels"]) == 2

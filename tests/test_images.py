@@ -99,3 +99,17 @@ def test_a_relative_folder_is_noted_from_the_audit_where_there_is_one(tmp_path):
     assert seen_from(None, Path("faces")) == Path("faces")
     assert seen_from(Path("out/a"), Path("faces")) == Path("../../faces")
     assert seen_from(Path("out"), tmp_path) == tmp_path
+
+
+@pytest.mark.parametrize("wide", ["/", "~", "~/..", "//server/share", r"\\server\share"])
+def test_a_file_may_not_name_all_that_a_user_has(wide, faces, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = wide.replace("~", str(tmp_path))
+    held = rows().assign(image=[f"faces/{i}.jpg" for i in range(N)])
+    table = pa.Table.from_pandas(held).replace_schema_metadata({IMAGES_KEY: folder})
+    (tmp_path / "theirs").mkdir()
+    pq.write_table(table, tmp_path / "theirs" / "p.parquet")
+    result = run_audit(tmp_path / "theirs" / "p.parquet", out=tmp_path / "out")
+    assert result.info["run"]["paths"]["images"] == str(tmp_path / "theirs")
+    result.info["run"]["paths"]["images"] = folder
+    assert images_folder(result, tmp_path / "out") is None

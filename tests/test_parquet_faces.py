@@ -18,6 +18,7 @@ from audit.parquet_pictures import parquet_pictures
 from audit.recent import Recent
 from model.faces import read_faces
 from model.predict import predict
+from model.scan import fingerprints
 from model.train import train
 from reports.thumbnails import thumbnails
 
@@ -194,3 +195,21 @@ def test_training_and_predictions_are_those_of_the_folder(folder, tmp_path):
     pd.testing.assert_frame_equal(
         rows["parquet"].drop(columns=other), rows["folder"].drop(columns=other)
     )
+
+
+def test_a_picture_named_by_many_rows_is_held_once(tmp_path):
+    one, rows = b"\xff\xd8" + b"\0" * 2**20, 64
+    image = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), [one])
+    table = pa.table({"image": image, "age": [30] * rows, "gender": [0] * rows})
+    path = tmp_path / "f.parquet"
+    pq.write_table(table, path, dictionary_pagesize_limit=2**30, store_schema=False)
+    pictures = parquet_pictures(path)
+    assert pictures.read(0) == pictures.read(rows - 1) == one
+    assert pictures._group(0).nbytes < 2 * len(one)
+
+
+def test_a_picture_that_cannot_be_used_is_not_kept_for_its_reason(tmp_path):
+    path = write_parquet(tmp_path / "f.parquet", [("x", b"no picture")] * 3)
+    for error in fingerprints([str(path / row_name(row)) for row in range(3)]):
+        assert error.status == "decode_error"
+        assert error.__traceback__ is error.__context__ is error.__cause__ is None

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from audit.errors import InputError
-from audit.result import COLUMNS, AuditResult, table
+from audit.result import COLUMNS, INFO, AuditResult, table
 
 RECORD = {
     "feature": "race", "group": "Black", "metric": "age_mae", "value": 1 / 3, "low": 0.1,
@@ -17,7 +17,8 @@ RECORD = {
 
 def a_result(**tables):
     empty = {name: table(name, []) for name in COLUMNS}
-    info = {"rows_read": np.int64(12), "x": float("inf"), "run": {"created": "today"}}
+    info = dict.fromkeys(INFO) | {"rows_read": np.int64(12), "run": {"created": "today"}}
+    info["x"] = float("inf")
     return AuditResult(info, **(empty | tables))
 
 
@@ -95,3 +96,34 @@ def test_a_foreign_or_cut_file_is_refused_with_what_to_do(text, words, tmp_path)
 def test_a_folder_without_a_result_says_how_to_make_one(tmp_path):
     with pytest.raises(InputError, match="faceaudit audit"):
         AuditResult.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda raw: raw["info"].pop("model"), "lacks info.model"),
+        (lambda raw: raw.update(subgroups=7), "something else than tables"),
+        (lambda raw: raw.update(worst=[1, 2]), "something else than tables"),
+    ],
+)
+def test_a_result_of_another_shape_is_refused_in_one_line(change, words):
+    raw = json.loads(a_result().to_json())
+    change(raw)
+    with pytest.raises(InputError, match=words):
+        AuditResult.from_json(json.dumps(raw))
+
+
+def test_a_result_nested_without_end_is_refused():
+    with pytest.raises(InputError, match="nested too deeply"):
+        AuditResult.from_json("[" * 200_000)
+
+
+def test_a_notebook_shows_a_result_in_a_line_and_may_compare_it(tmp_path):
+    result = a_result(subgroups=table("subgroups", [RECORD]))
+    assert len(repr(result)) < 400
+    assert "subgroups 1" in repr(result)
+    assert result in [result]
+    assert result not in [a_result()]
+    assert len({result, result}) == 1
+    assert result.save(str(tmp_path)).is_file()
+    assert len(AuditResult.load(str(tmp_path)).subgroups) == 1

@@ -1,6 +1,7 @@
 """Stress: a planted harm is named, an equal loss is not, and nothing is said without its faces."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -202,3 +203,6 @@ def test_what_is_read_back_is_what_was_written(harmed, tmp_path):
     assert again.to_json() == harmed.to_json()
     assert render_stress(again, examples={}) == render_stress(harmed, examples={})
     assert StressResult.load(tmp_path / "elsewhere") is None
+    (tmp_path / "stress.json").unlink()
+    os.mkfifo(tmp_path / "stress.json")  # nobody waits for a pipe
+    assert StressResult.load(tmp_path) is None

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import audit.terminal  # registers the handler
-from audit.synthetic import synthetic_predictions
+from audit.synthetic import Plant, synthetic_predictions
+from audit.terminal import lines, one_line
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,3 +66,23 @@ def test_a_refusal_names_files_of_any_script(before, after, tmp_path):
     assert done.returncode == 2
     assert b"?-" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_what_a_table_says_is_no_order_to_the_terminal():
+    hostile = "Black\x1b]0;T\x07\u202e\nfaceaudit: all good\r"
+    assert one_line(hostile) == r"Black\x1b]0;T\x07\u202e\nfaceaudit: all good\r"
+    assert lines("a\tb\nc\x1b[8m") == "a\tb\nc\\x1b[8m"
+    assert one_line("María 人 \u200d 93.3\u202f%") == "María 人 \u200d 93.3\u202f%"
+
+
+def test_a_level_with_escapes_is_shown_as_text(tmp_path):
+    table = synthetic_predictions(3000, seed=1, planted=[Plant({"race": "Black"}, age_scale=3)])
+    table["race"] = table["race"].astype(str).replace("Black", "Black\x1b[8m\u202e")
+    table.to_csv(tmp_path / "p.csv", index=False)
+    done = run(
+        "utf-8", "-m", "audit", "audit", str(tmp_path / "p.csv"), "--out", str(tmp_path / "o")
+    )
+    assert done.returncode == 0
+    said = done.stdout.decode() + done.stderr.decode()
+    assert r"Black\x1b[8m\u202e" in said
+    assert "\x1b" not in said
