@@ -362,7 +362,9 @@ def about_scores(
     for row in scores:
         if row["feature"] == OVERALL and pd.notna(row["ece"]):
             p = row["l2_p_adjusted"]
-            chance = ", more than chance" if pd.notna(p) and p < alpha else ""
+            chance = ", within chance" if row["ece"] <= row["ece_null"] else ""
+            if pd.notna(p) and p < alpha:
+                chance = ", more than chance"
             sentence = (
                 f"Stated P(female) is off by {score(row['ece'])} on average over all faces"
                 f"{chance}; with as many faces, 95 of 100 perfect scores would show at most "

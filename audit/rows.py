@@ -5,7 +5,6 @@ the row groups it needs, so that a million faces cost what the page of 24 costs.
 """
 
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,9 +15,9 @@ import duckdb
 import pandas as pd
 
 from audit.checksums import verify_pages
-from audit.columns import quoted
 from audit.errors import InputError
 from audit.files import no_pattern
+from audit.source import connect
 from audit.where import DERIVED, Span, Where, column_sql, condition_of, quoted_name
 
 MOST_LEVELS = 50  # of a column of words that one can narrow by
@@ -307,8 +306,6 @@ def _ask(path: Path, query: str, values: Sequence[Any] = ()) -> pd.DataFrame:
 def _opened(path: Path, modified: int, size: int) -> duckdb.DuckDBPyConnection:
     """A database whose view `faces` is the file; kept, for opening one costs as a query does."""
     del modified, size
-    connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": False})
-    connection.execute("SET enable_progress_bar = false")
-    connection.execute(f"SET temp_directory = {quoted(tempfile.gettempdir())}")
+    connection = connect()
     connection.read_parquet(no_pattern(path)).create_view("faces")
     return connection

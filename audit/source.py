@@ -195,9 +195,7 @@ def open_source(source: Path | pd.DataFrame, *, threads: int | None = None) -> S
     A path may be a CSV (`.csv`, `.tsv`, also `.gz`), a Parquet file, a glob, or a folder of
     Parquet. Raises InputError for a missing, empty, cut or mixed source, naming file and place.
     """
-    con = duckdb.connect(config={"autoinstall_known_extensions": False})
-    con.execute("SET enable_progress_bar = false")
-    con.execute(f"SET temp_directory = {quoted(tempfile.gettempdir())}")
+    con = connect()
     # who reads batches works on one while the engine fills the next
     con.execute("SET streaming_buffer_size = '64MB'")
     if threads:
@@ -211,6 +209,14 @@ def open_source(source: Path | pd.DataFrame, *, threads: int | None = None) -> S
     if any(is_parquet(f) for f in files):
         raise InputError(f"{source} mixes CSV and Parquet files; give one kind")
     return _open_csv(con, files, label)
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A DuckDB of this process: it fetches no extension and leaves nothing where one works."""
+    con = duckdb.connect(config={"autoinstall_known_extensions": False})
+    con.execute("SET enable_progress_bar = false")
+    con.execute(f"SET temp_directory = {quoted(tempfile.gettempdir())}")
+    return con
 
 
 def is_parquet(path: Path) -> bool:

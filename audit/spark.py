@@ -28,7 +28,7 @@ from audit.columns import columns_of_arrow, columns_of_csv
 from audit.engine import Engine
 from audit.errors import InputError
 from audit.files import files_of
-from audit.source import HELD_BYTES, Source, header_of, is_parquet, unpacked_bytes
+from audit.source import HELD_BYTES, Source, connect, header_of, is_parquet, unpacked_bytes
 
 Frame = Any  # a DataFrame of Spark's
 
@@ -65,7 +65,7 @@ def open_spark(source: Path, *, master: str | None = None, threads: int | None =
         spark.conf.set(key, value)
     # as Path leaves an address
     named = re.sub(r"^(\w[\w+.-]+):/(?=[^/])", r"\1://", source.as_posix())
-    con = duckdb.connect()
+    con = connect()
     if named.startswith(TABLE):
         name = named.removeprefix(TABLE)
         return _laid(spark, con, _read(lambda: spark.table(name), name), label=name)

@@ -9,14 +9,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import ibis
 import pyarrow as pa
 
 from audit.columns import columns_of_arrow
 from audit.engine import Engine
 from audit.errors import InputError
-from audit.source import Source
+from audit.source import Source, connect
 
 TABLE = "table:"
 
@@ -27,7 +26,7 @@ def open_warehouse(source: Path, *, url: str) -> Source:
     source: the table's name, with or without `table:`, and its schema and catalogue before it; or
     a Parquet file that exists, which the backend reads. Raises InputError where there is none.
     """
-    con = duckdb.connect()
+    con = connect()
     backend = _connected(url)
     name = str(source).removeprefix(TABLE)
     table = _table(backend, source, name, url)

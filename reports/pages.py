@@ -198,10 +198,16 @@ def _by(named: Sequence[str], *, page: str) -> str:
         return named[0]
     if st.session_state.get(key) not in named:
         st.session_state[key] = named[0]
-    st.segmented_control(
-        "By", named, key=key, format_func=widget_label, required=True, persist_state="session"
-    )
+    if len(named) > _BUTTONS:
+        st.selectbox("By", named, key=key, format_func=label_of, persist_state="session")
+    else:
+        st.segmented_control(
+            "By", named, key=key, format_func=widget_label, required=True, persist_state="session"
+        )
     return str(st.session_state[key])
+
+
+_BUTTONS = 20  # more stand between the reader and the first figure
 
 
 def _crossings(view: View) -> list[str]:
