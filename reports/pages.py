@@ -138,10 +138,8 @@ def slices_page(view: View) -> None:
 
 def _slice(view: View, row: dict[str, Any], *, place: int) -> None:
     """A confirmed group with its figure beside everyone else's, and a way to its faces."""
-    words = (
-        f"{contrast_words(row)}; {count(row['n_confirm'])} faces of the half that tests, "
-        f"{count(row['n'])} in all"
-    )
+    tested = f"tested on {count(row['n_confirm'])} of its {count(row['n'])} faces"
+    words = f"{contrast_words(row)}; {tested}"
     with st.container(key=f"slice_{place}", horizontal=True, vertical_alignment="center"):
         st.html(
             f'<p class="finding">{escape(str(row["group"]))}</p>'

@@ -435,7 +435,7 @@ def test_of_a_slice_the_faces_are_told_whose_figure_it_is(tmp_path, visit):
     folder = tmp_path / "audit"
     audit_of(folder, synthetic_predictions(4000, seed=3, planted=[WEAK]))
     [row, *_] = [r for r in AuditResult.load(folder).slices.to_dict("records") if r["confirmed"]]
-    told = f"{count(row['n_confirm'])} faces of the half that tests, {count(row['n'])} in all"
+    told = f"tested on {count(row['n_confirm'])} of its {count(row['n'])} faces"
     assert told in words(visit(folder, page="slices"))
 
 
