@@ -85,7 +85,7 @@ def test_an_audit_given_up_gives_up_its_faces_and_leaves_nothing_half_written(
 
 
 def test_a_fault_in_writing_the_faces_is_the_audits_fault(table, tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise MachineError("no space left")
 
     monkeypatch.setattr("audit.run.write_normalised", full)
