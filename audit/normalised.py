@@ -136,5 +136,14 @@ def _chosen(
     lot = int((most - far) / predictions.rows_audited * SHARDS)
     drawn = f"coalesce(abs(error) >= {limit}, false) OR shard < {lot}"
     if listed:
-        drawn += f" OR face IN ({', '.join(map(str, sorted({*listed})))})"
+        drawn += f" OR face IN ({_those(predictions, listed)})"
     return predictions.few(drawn, key="person")
+
+
+def _those(predictions: Predictions, listed: Collection[int]) -> str:
+    """What stands behind IN for these keys: DuckDB joins a table in a twentieth of the time."""
+    keys = ", ".join(map(str, sorted({*listed})))
+    if predictions.source.engine is not None:
+        return keys
+    predictions.source.hold("listed", f"SELECT unnest([{keys}]) AS face")
+    return "SELECT face FROM listed"
