@@ -99,6 +99,7 @@ def audit_table(
     images: Path | None,
     history: "pd.DataFrame | None",
     engine: str = "duckdb",
+    quiet: bool = False,
 ) -> "AuditResult":
     """One audit of a predictions table, written to `out`."""
     from audit.scan import scan
@@ -111,7 +112,7 @@ def audit_table(
     from audit.run import audited_features, run_audit
     from audit.small_work import small_work
 
-    if settings.by is None:
+    if settings.by is None and not quiet:
         say_if_many(len(audited_features(scanned.tally, settings)), depth=settings.depth)
     with small_work():
         return run_audit(scanned, out=out, images=images, history=history)

@@ -133,7 +133,12 @@ def _run(
         )
     with step("audit", args):
         result = audit_table(
-            predictions, audit_settings, out=out, images=table.root, history=history
+            predictions,
+            audit_settings,
+            out=out,
+            images=table.root,
+            history=history,
+            quiet=args.quiet,
         )
     with step("report", args):
         report = write_page(result, out, images=table.root, thumbnails=thumbnails)
@@ -195,6 +200,7 @@ def audit(args: argparse.Namespace) -> int:
         images=args.images,
         history=history,
         engine=engine_named(args.engine, args.master),
+        quiet=args.quiet,
     )
     report_path = write_page(result, args.out, images=args.images, thumbnails=args.thumbnails)
     print_result(result)

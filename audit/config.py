@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from numbers import Integral, Real
@@ -188,6 +189,7 @@ def _typed(name: str, value: Any) -> Any:
             return {k: _list(f"cuts.{k}", v, float, "a list of numbers") for k, v in value.items()}
         kind, words = (str, "text") if name == "columns" else (float, "a number")
         return {k: _one(f"{name}.{k}", v, kind, words) for k, v in value.items()}
+    value = os.fspath(value) if isinstance(value, os.PathLike) else value
     return _one(name, value, *_KINDS[name])
 
 
@@ -196,11 +198,15 @@ def _one(name: str, value: Any, kind: type, words: str) -> Any:
     if kind is not bool:
         fits = fits and not isinstance(value, bool)
     _need(fits, f"{name} is {value!r}, not {words}")
-    return kind(value)
+    try:
+        return kind(value)
+    except OverflowError as error:
+        raise InputError(f"{name} is too large a number") from error
 
 
 def _list(name: str, value: Any, kind: type, words: str) -> tuple[Any, ...]:
-    many = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+    # a set has no order, and the order of features is that of their crossings
+    many = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping, Set))
     _need(many, f"{name} is {value!r}, not {words}")
     return tuple(_one(name, item, kind, words) for item in value)
 

@@ -78,7 +78,8 @@ def choose_features(table: Table, rows: str) -> tuple[list[Coded], list[str]]:
     weights = [n for n in offered if n.lower() in WEIGHTS]
     names = tuple(n for n in names if n not in {*seen, *weights} and (n != PART or n in asked))
     coded, notes = [], [] if not seen else [_unasked_words(seen)]
-    if PART in own:
+    parted = settings.columns.get("split") == PART and settings.split != "judge"
+    if PART in own or parted:
         notes.append(_TAUGHT)
     notes += [f"{n!r} is no feature, and no weight: every row counts once." for n in weights]
     for name in dict.fromkeys(names):

@@ -58,6 +58,8 @@ if sys.platform == "win32":
             try:
                 msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
             except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EDEADLK):  # a disk without locks
+                    raise
                 if not wait:
                     raise BlockingIOError(error.errno, "another program has it") from error
                 time.sleep(_PAUSE)

@@ -4,20 +4,20 @@ import os
 from pathlib import Path
 
 from audit.contract import IMAGES_KEY
-from audit.picture_limits import may_be_searched
+from audit.picture_limits import holds_all, is_remote
 from audit.predictions import Predictions
 
 
 def images_of(predictions: Predictions) -> Path | None:
     """Where the pictures of a table lie if nobody says; None where it names none or is no file.
 
-    As `predict` stored it with a Parquet, while that folder is there and may be searched; else the
-    table's own folder.
+    As `predict` stored it with a Parquet, while that folder is there, here, and not all that a user
+    has; else the table's own folder.
     """
     if "image" not in predictions.columns or not predictions.source.files:
         return None
     stored = predictions.metadata.get(IMAGES_KEY)
-    if stored and may_be_searched(Path(stored)) and Path(stored).is_dir():
+    if stored and not (is_remote(stored) or holds_all(Path(stored))) and Path(stored).is_dir():
         return Path(stored)
     return Path(predictions.source.files[0]).parent
 

@@ -37,15 +37,17 @@ def pixel_limit() -> int:
     return int(said)
 
 
-def may_be_searched(folder: Path) -> bool:
-    """Whether a folder of pictures is used that a file names, which somebody else may have written.
+def is_remote(folder: str) -> bool:
+    """Whether a folder that a file names lies on another machine, which would learn who looks."""
+    return folder.startswith(("\\\\", "//")) and not folder.startswith("\\\\?\\")
 
-    Not a share of another machine, which would learn who looks; nor what holds all that a user
-    has: their home, or a folder above it. Who means such a folder names it with --images.
+
+def holds_all(folder: Path) -> bool:
+    """Whether a folder is a user's home, or one above it: all that they have.
+
+    A file that names its folder of pictures may be somebody else's: such a one is not searched.
     """
-    if str(folder).startswith(("\\\\", "//")):
-        return False
     try:
-        return not Path.home().resolve().is_relative_to(folder.resolve())
+        return Path.home().resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError, ValueError):  # no home, a loop of links, a NUL in the name
-        return False
+        return True

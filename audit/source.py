@@ -234,17 +234,19 @@ def _open_parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: 
     for path in files:
         if path.stat().st_size == 0:
             raise InputError(f"{path.name} is empty (0 bytes); was its writing interrupted?")
-    exact = ", ".join(quoted(no_pattern(f)) for f in files)
+    # whole and plain: where a name holds a sign of patterns, DuckDB tells the shortest way to it
+    whole = [f.resolve() for f in files]
+    exact = ", ".join(quoted(no_pattern(f)) for f in whole)
     union = ", union_by_name = true" if len(files) > 1 else ""
     scan = f"read_parquet([{exact}]{union})"
     at = "file_row_number"
     if len(files) > 1:
-        names = ", ".join(quoted(str(f)) for f in files)
+        names = ", ".join(quoted(str(f)) for f in whole)
         at = f"((list_position([{names}], filename) - 1)::BIGINT << 40) + file_row_number"
     try:
         schema = con.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
         pairs = con.execute(
-            f"SELECT key, value FROM parquet_kv_metadata({quoted(no_pattern(files[0]))})"
+            f"SELECT key, value FROM parquet_kv_metadata({quoted(no_pattern(whole[0]))})"
         ).fetchall()
     except duckdb.Error as error:
         raise reading_error(error, label) from error
@@ -269,7 +271,7 @@ def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str)
         if header_of(other) != (names, delimiter):
             raise InputError(f"{other.name} and {files[0].name} differ in their header line")
     spec = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(names)))
-    listed = ", ".join(quoted(no_pattern(f)) for f in files)
+    listed = ", ".join(quoted(no_pattern(f.resolve())) for f in files)
     scan = (
         f"read_csv([{listed}], auto_detect = false, header = true, delim = {quoted(delimiter)}, "
         f"quote = '\"', escape = '\"', strict_mode = true, columns = {{{spec}}})"

@@ -14,6 +14,7 @@ import unicodedata
 _PLAINER = {
     "−": "-", "–": "-", "×": "x", "·": "-", "→": "->", "←": "<-", "≥": ">=", "≤": "<=",
     "“": '"', "”": '"', "’": "'", "…": "...", "±": "+/-", "°": " degrees", "σ": "sigma",
+    "²": "^2", "½": " 1/2",
 }  # fmt: skip
 
 
@@ -43,18 +44,26 @@ def say_plainly() -> None:
             stream.reconfigure(errors="plainer")
 
 
-def plainer(error: UnicodeError) -> tuple[str, int]:
-    """What stands for the characters that could not be encoded (an error handler of `codecs`)."""
+def plainer(error: UnicodeError) -> tuple[bytes, int]:
+    """What stands for the characters that could not be encoded (an error handler of `codecs`).
+
+    A byte of a file's name that is no text stays that byte, so that a path is still the path.
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(map(_plain, error.object[error.start : error.end])), error.end
+    return b"".join(map(_plain, error.object[error.start : error.end])), error.end
 
 
-def _plain(sign: str) -> str:
+def _plain(sign: str) -> bytes:
+    if "\udc80" <= sign <= "\udcff":
+        return bytes([ord(sign) - 0xDC00])
     if sign in _PLAINER:
-        return _PLAINER[sign]
-    letters = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
-    return letters or "?"  # é is e, a sign of another script is told to be there
+        return _PLAINER[sign].encode()
+    # é is e, a thin space a space; x³ is no x3, and what has no letters is told to be there
+    apart = unicodedata.normalize("NFKD", sign)
+    plain = apart[0].isascii() and all(map(unicodedata.combining, apart[1:]))
+    plain = plain and not apart[0].isdigit()
+    return apart[0].encode() if plain else b"?"
 
 
 codecs.register_error("plainer", plainer)

@@ -55,7 +55,9 @@ def locked(folder: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EINVAL):
                 raise InputError(f"{path}: {error.strerror}; remove it") from error
-            raise
+            raise InputError(
+                f"{path} cannot be locked ({error.strerror}); choose an --out on another disk"
+            ) from error
         handle.truncate(0)
         handle.write(f"{os.getpid()}\n".encode())
         handle.flush()

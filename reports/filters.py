@@ -44,6 +44,9 @@ def read_url(filters: tuple[Filter, ...], rows: FaceRows | None, *, page: str) -
         for word in url.get(one.param, [])
         if one.ends is None and word not in one.levels
     ]
+    known = {*(one.param for one in filters), AREA, *OWN, "pictures", COHORTS}
+    known |= {name for names in CHOICES.values() for name in names}
+    unknown += [f"{name} “{words[-1]}”" for name, words in url.items() if name not in known]
     st.session_state[_UNKNOWN] = unknown
     for one in filters:
         st.session_state[one.key] = one.read(url.get(one.param, []))
@@ -239,7 +242,7 @@ def filter_bar(
 
     `beside` draws what stands at the bar's end.
     """
-    where = chosen(filters)
+    where, unknown = chosen(filters), st.session_state.get(_UNKNOWN)
     more = filters[SHOWN:]
     hidden = sum(one.column in where for one in more)
     with st.container(key="filter_bar", horizontal=True, vertical_alignment="center", gap="small"):
@@ -250,14 +253,20 @@ def filter_bar(
             with st.popover(label, key="more_filters"):
                 for one in more:
                     _widget(one, width="stretch", label="visible")
-        st.button("Clear", on_click=clear, args=(filters,), disabled=not where, key="clear_filters")
+        st.button(
+            "Clear",
+            on_click=clear,
+            args=(filters,),
+            disabled=not (where or unknown),
+            key="clear_filters",
+        )
         if beside is not None:
             beside()
     remaining = count_rows(rows, where=where) if where else rows.total
     st.html(
         f'<p class="remain" role="status">{remaining_words(filters, where, remaining, rows)}</p>'
     )
-    if unknown := st.session_state.get(_UNKNOWN):
+    if unknown:
         words = escape("; ".join(unknown))
         st.html(f'<p class="note" role="status">The link asks for what is not here: {words}.</p>')
     _chips(filters, where)

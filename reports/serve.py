@@ -155,14 +155,18 @@ def serve(
 
 
 class FetchNothing:
-    """Tells the browser, with every answer, to fetch pictures, fonts and data from here alone."""
+    """Tells the browser, with every answer, to fetch anything but scripts from here alone.
+
+    Scripts are Streamlit's, which writes some into its page.
+    """
 
     def __init__(self, app: Any, *, port: int) -> None:
         self.app = app
         sockets = " ".join(f"ws://{host}:{port}" for host in HOSTS)  # older browsers: not `self`
         policy = (
             "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; "
-            f"connect-src 'self' {sockets}; frame-src 'none'; object-src 'none'"
+            f"style-src 'self' 'unsafe-inline'; connect-src 'self' {sockets}; "
+            "form-action 'self'; frame-src 'none'; object-src 'none'"
         )
         self._header = (b"content-security-policy", policy.encode())
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from audit.errors import InputError, MachineError
 from audit.files import write_atomic
 from audit.held import held
-from audit.picture_limits import FORMATS, MAX_BYTES, may_be_searched, pixel_limit
+from audit.picture_limits import FORMATS, MAX_BYTES, holds_all, is_remote, pixel_limit
 from audit.result import AuditResult
 
 CARD_SIDE = 208  # pixels: a card's picture on a screen of double density, to the next 16
@@ -31,13 +31,14 @@ def images_folder(result: AuditResult, folder: Path) -> Path | None:
     """The folder that picture paths are relative to, as the audit in `folder` noted it.
 
     A relative one leads from there; older audits noted it from where they were run.
-    None where it is not known, not there, or wider than a file may say (`may_be_searched`).
+    None where it is not known or not there; and where it holds all that a user has (`holds_all`),
+    unless the audit lies in it, as it does where one works in one's home.
     """
     named = (result.info.get("run", {}).get("paths") or {}).get("images")
-    if not named:
+    if not named or is_remote(str(named)):
         return None
-    path = Path(str(named))
-    places = [place for place in (folder / path, path) if may_be_searched(place)]
+    path, home = Path(str(named)), (folder.resolve(), folder.resolve().parent)
+    places = [p for p in (folder / path, path) if not holds_all(p) or p.resolve() in home]
     return next((place for place in places if place.is_dir()), None)
 
 

@@ -1,6 +1,7 @@
 """Settings: what can be said, and what is refused with words that help."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,6 +141,8 @@ def test_replace_refuses_an_unknown_field():
         ("seed", 1.5, "seed is 1.5, not a whole number"),
         ("max_groups", 2.5, "max_groups is 2.5, not a whole number"),
         ("strict", 1, "strict is 1, not true or false"),
+        ("by", {"race", "site"}, "not a list of names"),
+        ("alpha", 10**400, "alpha is too large a number"),
     ],
 )
 def test_a_setting_of_another_type_is_refused_from_python_too(field, value, words):
@@ -152,3 +155,4 @@ def test_a_single_name_is_one_feature_and_numbers_of_numpy_are_numbers():
     assert (settings.by, settings.control, settings.seed) == (("race",), ("site",), 3)
     assert AuditSettings(cuts={"ita": np.array([1, 2])}).cuts == {"ita": (1.0, 2.0)}
     assert AuditSettings(margins={"age_mae": 2}).as_json()["margins"] == {"age_mae": 2.0}
+    assert AuditSettings(without_marked=Path("a") / "b").without_marked == str(Path("a/b"))

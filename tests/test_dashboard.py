@@ -506,7 +506,7 @@ def test_what_the_url_asks_for_in_vain_is_told_until_something_else_is_asked(aud
     app = visit(audit[0], page="errors", race=["Martian", "<b>"], sort="best", hair="red")
     assert not app.exception
     assert "All 600 faces" in words(app)
-    assert "asks for what is not here: race “Martian”; race “&lt;b&gt;”." in words(app)
+    assert "asks for what is not here: race “Martian”; race “&lt;b&gt;”; hair “red”." in words(app)
     app.multiselect(key="filter race").select("Black").run()
     assert "not here" not in words(app)
 

@@ -117,6 +117,14 @@ def test_a_file_is_read_by_its_name_whatever_it_means_to_a_shell(tmp_path, engin
     if kind == "parquet":
         several = scan(tmp_path, AuditSettings(), engine=reader)
         assert several.tally.rows_read == 300
+    if kind == "parquet" and engine == "duckdb":  # row numbers, whatever the way to the files
+        (tmp_path / "x [1]").mkdir()
+        (tmp_path / "a").mkdir()
+        for name in ("1", "2"):
+            rows.drop(columns="sample_id").to_parquet(tmp_path / "x [1]" / f"{name}.parquet")
+        numbered = open_predictions(tmp_path / "a" / ".." / "x [1]", AuditSettings())
+        ids = numbered.source.frame("SELECT DISTINCT sample_id FROM faces")["sample_id"]
+        assert len(ids) == 60
 
 
 def test_parts_counted_by_three_engines_add_up_to_the_whole(folder, tmp_path):

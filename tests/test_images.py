@@ -101,15 +101,37 @@ def test_a_relative_folder_is_noted_from_the_audit_where_there_is_one(tmp_path):
     assert seen_from(Path("out"), tmp_path) == tmp_path
 
 
-@pytest.mark.parametrize("wide", ["/", "~", "~/..", "//server/share", r"\\server\share"])
+@pytest.mark.parametrize("wide", ["/", "~", "~/.."])
 def test_a_file_may_not_name_all_that_a_user_has(wide, faces, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
     folder = wide.replace("~", str(tmp_path))
     held = rows().assign(image=[f"faces/{i}.jpg" for i in range(N)])
     table = pa.Table.from_pandas(held).replace_schema_metadata({IMAGES_KEY: folder})
-    (tmp_path / "theirs").mkdir()
-    pq.write_table(table, tmp_path / "theirs" / "p.parquet")
-    result = run_audit(tmp_path / "theirs" / "p.parquet", out=tmp_path / "out")
-    assert result.info["run"]["paths"]["images"] == str(tmp_path / "theirs")
+    theirs = tmp_path / "theirs" / "p.parquet"
+    theirs.parent.mkdir()
+    pq.write_table(table, theirs)
+    out = tmp_path / "theirs" / "out"
+    result = run_audit(theirs, out=out)
+    assert result.info["run"]["paths"]["images"] == str(theirs.parent)
     result.info["run"]["paths"]["images"] = folder
-    assert images_folder(result, tmp_path / "out") is None
+    assert images_folder(result, out) is None
+
+
+def test_who_works_in_their_home_sees_the_pictures_that_lie_there(faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.chdir(tmp_path)
+    rows().assign(image=[f"faces/{i}.jpg" for i in range(N)]).to_csv("p.csv", index=False)
+    run_audit("p.csv", out="out")
+    assert images_folder(AuditResult.load("out"), Path("out")).resolve() == tmp_path
+
+
+@pytest.mark.parametrize("share", ["//server/share", r"\\server\share"])
+def test_another_machine_is_not_asked_for_pictures(share, tmp_path, monkeypatch):
+    table = pa.Table.from_pandas(rows()).replace_schema_metadata({IMAGES_KEY: share})
+    pq.write_table(table, tmp_path / "p.parquet")
+    asked, is_dir = [], Path.is_dir
+    monkeypatch.setattr(Path, "is_dir", lambda path: asked.append(str(path)) or is_dir(path))
+    result = run_audit(tmp_path / "p.parquet")
+    result.info["run"]["paths"]["images"] = share
+    assert images_folder(result, tmp_path) is None
+    assert not [path for path in asked if "server" in path]

@@ -102,7 +102,11 @@ def test_a_folder_without_a_result_says_how_to_make_one(tmp_path):
     ("change", "words"),
     [
         (lambda raw: raw["info"].pop("model"), "lacks info.model"),
-        (lambda raw: raw.update(subgroups=7), "something else than tables"),
+        (lambda raw: raw.update(info=[]), "another info than an audit"),
+        (lambda raw: raw.update(info=None), "another info than an audit"),
+        (lambda raw: raw["info"].update(run=None), "another info than an audit"),
+        (lambda raw: raw.update(subgroups=7), "another subgroups than an audit"),
+        (lambda raw: raw.update(slices={"a": 1}), "another slices than an audit"),
         (lambda raw: raw.update(worst=[1, 2]), "something else than tables"),
     ],
 )

@@ -203,6 +203,9 @@ def test_what_is_read_back_is_what_was_written(harmed, tmp_path):
     assert again.to_json() == harmed.to_json()
     assert render_stress(again, examples={}) == render_stress(harmed, examples={})
     assert StressResult.load(tmp_path / "elsewhere") is None
-    (tmp_path / "stress.json").unlink()
-    os.mkfifo(tmp_path / "stress.json")  # nobody waits for a pipe
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in this system's folders")
+def test_nobody_waits_for_a_pipe_in_the_place_of_the_result(tmp_path):
+    os.mkfifo(tmp_path / "stress.json")
     assert StressResult.load(tmp_path) is None

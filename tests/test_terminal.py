@@ -30,12 +30,17 @@ def run(encoding, *args):
         ("age −0.3 [−0.5, −0.1] · race × age", "age -0.3 [-0.5, -0.1] - race x age"),
         ("María, Jürgen", "Maria, Jurgen"),
         ("人 left out", "? left out"),
-        ("a\udcff.jpg", "a?.jpg"),
+        ("L2² 2½ x³", "L2^2 2 1/2 x?"),
         ("93.3\u202f%", "93.3 %"),
     ],
 )
 def test_signs_are_said_in_plainer_ones(text, shown):
     assert text.encode("ascii", "plainer").decode() == shown
+
+
+def test_a_byte_that_is_no_text_stays_that_byte():
+    assert "a\udcff−.jpg".encode("utf-8", "plainer") == b"a\xff\xe2\x88\x92.jpg"
+    assert "a\udcff−.jpg".encode("ascii", "plainer") == b"a\xff-.jpg"
 
 
 def test_only_encoding_is_mended():
