@@ -4,6 +4,7 @@ A figure is a question one can point at: a click on a group's dot or cell opens 
 """
 
 import base64
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -31,7 +32,7 @@ from reports.opening import Finding
 from reports.pointing import Pointed, can_open, levels_of, pointed_at
 from reports.ranges import span_words
 from reports.tables import as_csv, file_name, in_words, metric_words, unbroken
-from reports.theme import CONFIG, PALETTE, Drawn, dark
+from reports.theme import CONFIG, PALETTE, WIDTH_STEP, Drawn, dark
 from reports.view import View
 
 _ACROSS = {"full": 1, "half": 2, "third": 3}  # figures side by side
@@ -141,15 +142,18 @@ def _figure(view: View, drawn: Drawn) -> None:
 def chart(drawn: Drawn, *, key: str, config: Mapping[str, Any] = CONFIG, **selecting: Any) -> None:
     """Draw a figure in its own colours, with its alt text; `selecting`: what a click does."""
     assert drawn.figure is not None
-    st.plotly_chart(
-        drawn.figure.checked,
-        theme=None,
-        config=dict(config),
-        alt=drawn.alt,
-        height=drawn.height,
-        key=key,
-        **selecting,
-    )
+    # as in the report: where the screen is narrower than that, it is scrolled, not squeezed
+    least = math.ceil(drawn.min_width / WIDTH_STEP) * WIDTH_STEP
+    with st.container(key=f"least_{least}_{key}" if least else None):
+        st.plotly_chart(
+            drawn.figure.checked,
+            theme=None,
+            config=dict(config),
+            alt=drawn.alt,
+            height=drawn.height,
+            key=key,
+            **selecting,
+        )
 
 
 def _table(drawn: Drawn, *, height: int | str) -> None:

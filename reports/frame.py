@@ -11,7 +11,7 @@ from audit.result import AuditResult
 from audit.words import count
 from reports.filters import HIDE
 from reports.opening import date
-from reports.theme import PALETTE
+from reports.theme import PALETTE, WIDTH_STEP
 from reports.view import View
 
 SIDEBAR = 240  # px
@@ -35,7 +35,17 @@ def set_up(folder: Path) -> None:
         page_title=f"{name} · faceaudit", layout="wide", initial_sidebar_state=SIDEBAR
     )
     css = files("reports").joinpath("dashboard.css").read_text(encoding="utf-8")
-    st.html(f"<style>{tokens()}{css}</style>")
+    st.html(f"<style>{tokens()}{css}{_leasts()}</style>")
+
+
+def _leasts() -> str:
+    """The least widths of figures: in a narrower window each scrolls by itself (`charts.chart`)."""
+    figures = ".stElementContainer, .stPlotlyChart"
+    return "".join(
+        f'[class*="st-key-least_{least}_"] {{ overflow-x: auto; }}\n'
+        f'[class*="st-key-least_{least}_"] :is({figures}) {{ min-width: {least}px; }}\n'
+        for least in range(WIDTH_STEP, 2001, WIDTH_STEP)
+    )
 
 
 def tokens() -> str:

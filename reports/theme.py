@@ -44,6 +44,9 @@ CONFIG: Mapping[str, Any] = {"displayModeBar": False, "responsive": True}
 Span = Literal["full", "half", "third"]
 
 
+WIDTH_STEP = 80  # px between the least widths that a page of the dashboard knows
+
+
 @dataclass(frozen=True)
 class Drawn:
     """A figure with its words and the table behind it.

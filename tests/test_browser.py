@@ -523,3 +523,21 @@ def test_the_report_opens_without_asking_anyone(tmp_path, browser):
     )
     assert requests_of(browser) == [page.as_uri()]
     assert console_errors(browser) == []
+
+
+def test_wide_figures_scroll_by_themselves_on_a_phone(url):
+    with open_browser(width=375, height=900) as phone:
+        phone.get(f"{url}/subgroups")
+        settle(phone)
+        crossing = "//button[contains(., 'race × labelled gender')]"
+        phone.find_element(By.XPATH, crossing).click()
+        settle(phone)
+        wide = phone.find_elements(By.CSS_SELECTOR, "[class*='st-key-least_']")
+        assert wide
+        for box in wide:
+            least = int(re.search(r"st-key-least_(\d+)", box.get_attribute("class"))[1])
+            drawn = box.find_element(By.CSS_SELECTOR, ".main-svg").size["width"]
+            assert drawn >= least
+            assert box.size["width"] <= 375
+        main = "return document.querySelector('.stMain').scrollWidth"
+        assert phone.execute_script(main) <= 375
