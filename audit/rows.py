@@ -258,9 +258,10 @@ def find_row(
 
 
 def faces_of(rows: FaceRows, cohort: Cohort) -> pd.DataFrame:
-    """All faces of a cohort with all their columns, by sample_id."""
+    """All faces of a cohort with all their columns that hold anything, by sample_id."""
     held = f"{'NOT ' if cohort.inverted else ''}coalesce({{0}}, false)"
-    return ask(rows, f"SELECT * FROM faces WHERE {held} ORDER BY sample_id", cohort.where)
+    found = ask(rows, f"SELECT * FROM faces WHERE {held} ORDER BY sample_id", cohort.where)
+    return found[list(rows.columns)]
 
 
 def ask(rows: FaceRows, query: str, *wheres: Where) -> pd.DataFrame:
