@@ -72,6 +72,11 @@ class Sums:
     flags: Collection[str] = ()
 
     @property
+    def worked_out(self) -> dict[str, str]:
+        """Of `adds` those that a row's own columns decide."""
+        return {name: sql for name, sql in self.adds.items() if sql not in (NOTHING, ONE)}
+
+    @property
     def size(self) -> int:
         """How many keys there may be."""
         return prod(key.size for key in self.keys)
@@ -146,8 +151,7 @@ class _Columns:
 
     def __init__(self, tables: Collection[Sums], made: Mapping[str, Made]) -> None:
         asked = [key.sql for table in tables for key in table.keys]
-        free = (NOTHING, ONE)
-        asked += [sql for table in tables for sql in table.adds.values() if sql not in free]
+        asked += [sql for table in tables for sql in table.worked_out.values()]
         asked += [flag_sql(table.where) for table in tables if table.where != "true"]
         given = [made[sql].sql if sql in made else sql for sql in asked]
         self._names = {sql: f"v{i}" for i, sql in enumerate(dict.fromkeys(given))}
@@ -257,7 +261,7 @@ class _Totals:
         self._keys = tuple(table.keys)
         self._sums = {n: np.zeros(table.size, dtype=np.int64) for n in ("n", *table.adds)}
         # "" stands for `n`, which every row adds 1 to
-        adds = {name: sql for name, sql in table.adds.items() if sql not in (NOTHING, ONE)}
+        adds = table.worked_out
         counts = [("n", ""), *((n, sql) for n, sql in adds.items() if n in table.flags)]
         words = [counts[i : i + _LANES] for i in range(0, len(counts), _LANES)]
         self._words = [(w, np.zeros(table.size, dtype=np.int64)) for w in words if len(w) > 1]

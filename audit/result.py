@@ -152,17 +152,19 @@ class AuditResult:
                 "run the audit again"
             )
         missing = [name for name in ("info", *COLUMNS) if name not in raw]
-        info = raw.get("info", {})
+        info = raw.get("info")
         if isinstance(info, dict):
-            missing += [f"info.{name}" for name in INFO if "info" in raw and name not in info]
+            missing += [f"info.{name}" for name in INFO if name not in info]
         if missing:
             raise InputError(f"result.json lacks {', '.join(missing)}: run the audit again")
         other = [name for name in COLUMNS if not isinstance(raw[name], list)]
-        if not (isinstance(info, dict) and isinstance(info["run"], dict)) or other:
-            what = ", ".join(other) or "info"
+        if not (isinstance(info, dict) and isinstance(info["run"], dict)):
+            other.append("info")
+        if other:
+            what = ", ".join(other)
             raise InputError(f"result.json has another {what} than an audit: run the audit again")
         try:
-            return cls(info, **{name: table(name, raw[name]) for name in COLUMNS})
+            return cls(raw["info"], **{name: table(name, raw[name]) for name in COLUMNS})
         except (TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 f"result.json holds something else than tables ({error}): run the audit again"

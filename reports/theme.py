@@ -41,10 +41,8 @@ FONT = (
 SIZE = 13  # px
 CONFIG: Mapping[str, Any] = {"displayModeBar": False, "responsive": True}
 
-Span = Literal["full", "half", "third"]
-
-
 WIDTH_STEP = 80  # px between the least widths that a page of the dashboard knows
+Span = Literal["full", "half", "third"]
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,14 @@ def images_folder(result: AuditResult, folder: Path) -> Path | None:
 
     A relative one leads from there; older audits noted it from where they were run.
     None where it is not known or not there; and where it holds all that a user has (`holds_all`),
-    unless the audit lies in it, as it does where one works in one's home.
+    unless the audit lies in it or is it, as where one works in one's home.
     """
     named = (result.info.get("run", {}).get("paths") or {}).get("images")
     if not named or is_remote(str(named)):
         return None
-    path, home = Path(str(named)), (folder.resolve(), folder.resolve().parent)
-    places = [p for p in (folder / path, path) if not holds_all(p) or p.resolve() in home]
+    path, here = Path(str(named)), folder.resolve()
+    near = (here, here.parent)
+    places = [p for p in (folder / path, path) if not holds_all(p) or p.resolve() in near]
     return next((place for place in places if place.is_dir()), None)
 
 
