@@ -531,13 +531,20 @@ def test_wide_figures_scroll_by_themselves_on_a_phone(url):
         settle(phone)
         crossing = "//button[contains(., 'race × labelled gender')]"
         phone.find_element(By.XPATH, crossing).click()
-        settle(phone)
-        wide = phone.find_elements(By.CSS_SELECTOR, "[class*='st-key-least_']")
-        assert wide
-        for box in wide:
-            least = int(re.search(r"st-key-least_(\d+)", box.get_attribute("class"))[1])
-            drawn = box.find_element(By.CSS_SELECTOR, ".main-svg").size["width"]
-            assert drawn >= least
+
+        def least_and_drawn():
+            found = phone.find_elements(By.CSS_SELECTOR, "[class*='st-key-least_']")
+            return found and all(drawn >= least for least, drawn in map(widths, found))
+
+        # The page is at rest until the click reaches the server: asked until it has answered.
+        wait_until(least_and_drawn, what="figures as wide as they want to be")
+        for box in phone.find_elements(By.CSS_SELECTOR, "[class*='st-key-least_']"):
             assert box.size["width"] <= 375
         main = "return document.querySelector('.stMain').scrollWidth"
         assert phone.execute_script(main) <= 375
+
+
+def widths(box):
+    """In pixels: the least a figure that scrolls may have, and what it is drawn with."""
+    least = int(re.search(r"st-key-least_(\d+)", box.get_attribute("class"))[1])
+    return least, box.find_element(By.CSS_SELECTOR, ".main-svg").size["width"]
