@@ -31,7 +31,7 @@ from reports.forest import alt_words, part_words, small_forest
 from reports.opening import Finding
 from reports.pointing import Pointed, can_open, levels_of, pointed_at
 from reports.ranges import span_words
-from reports.tables import as_csv, file_name, in_words, metric_words, unbroken
+from reports.tables import as_csv, as_grid, file_name, metric_words, unbroken
 from reports.theme import CONFIG, PALETTE, WIDTH_STEP, Drawn, dark
 from reports.view import View
 
@@ -157,13 +157,15 @@ def chart(drawn: Drawn, *, key: str, config: Mapping[str, Any] = CONFIG, **selec
 
 
 def _table(drawn: Drawn, *, height: int | str) -> None:
-    st.dataframe(
-        _words(drawn.key, drawn.table),
-        hide_index=True,
-        height=height,  # type: ignore[arg-type]
-        alt=drawn.alt,
-    )
+    grid(_grid(drawn.key, drawn.table), height=height, alt=drawn.alt)
     download(drawn.table if drawn.data is None else drawn.data, name=drawn.key)
+
+
+def grid(table: pd.DataFrame, *, height: int | str, alt: str | None = None) -> None:
+    """What `as_grid` made, as a grid: sorted by its numbers, which stand there in words."""
+    shown = table.style.format(str)
+    height_or_word: Any = height
+    st.dataframe(shown, hide_index=True, height=height_or_word, placeholder="", alt=alt)
 
 
 def download(table: pd.DataFrame, *, name: str) -> None:
@@ -180,9 +182,9 @@ def download(table: pd.DataFrame, *, name: str) -> None:
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def _words(key: str, table: pd.DataFrame) -> pd.DataFrame:
+def _grid(key: str, table: pd.DataFrame) -> pd.DataFrame:
     del key
-    return in_words(table)
+    return as_grid(table)
 
 
 _FOREST_STYLE = """

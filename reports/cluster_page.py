@@ -12,10 +12,10 @@ from audit.rows import FaceRows, figures_of, rows_of
 from audit.words import count, p_value
 from reports import lookup
 from reports.asking import Filter
-from reports.charts import download
+from reports.charts import download, grid
 from reports.faces_page import draw_faces
 from reports.filters import ask_for, narrow
-from reports.tables import contrast_words, unbroken, with_code
+from reports.tables import as_grid, contrast_words, unbroken, with_code
 from reports.view import View
 
 COLUMN = "lookalikes"  # the filter's name in the URL: no table has such a column
@@ -66,7 +66,7 @@ def draw_clusters(view: View) -> None:
         if fold.open:
             with fold:
                 table = cluster_table(clusters)
-                st.dataframe(table, hide_index=True, height="content")
+                grid(as_grid(table), height="content", alt="All clusters tested")
                 download(table, name="clusters")
 
 

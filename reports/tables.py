@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -100,6 +100,8 @@ HEADINGS: Mapping[str, str] = {
     "mean_score": "Mean P(female)",
     "complement_value": "Everyone else",
     "n_confirm": "Faces confirmed on",
+    "cluster": "Cluster",
+    "confirmed": "Confirmed",
     "rank": "Rank",
     "image": "Picture",
     "age": "Age, true → read",
@@ -161,9 +163,49 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
     A row's unit is its metric's (column `metric`); without one, probabilities are shares and
     errors are years. Columns that hold nothing but nulls, other than verdicts, are left out.
     """
-    columns: dict[str, list[str]] = {}
     table = _compared(table)
     rows = lookup.records(table)
+    columns = {_heading(c): [_cell(c, r) for r in rows] for c in _shown(table)}
+    return pd.DataFrame(columns, dtype="str")
+
+
+class Number(float):
+    """A number that is shown in words of its own: `str` gives them."""
+
+    def __new__(cls, value: float, words: str) -> "Number":
+        """The number `value`, shown as `words`."""
+        number = super().__new__(cls, value)
+        number._words = words
+        return number
+
+    _words: str
+
+    def __str__(self) -> str:
+        return self._words
+
+
+def as_grid(table: pd.DataFrame) -> pd.DataFrame:
+    """The table in words for a grid that sorts: its numbers are Numbers, other cells are text.
+
+    An interval is sorted by its lower end.
+    """
+    grid = in_words(table).astype(object)
+    table = _compared(table)
+    for column in _shown(table):
+        heading, (low, _) = _heading(column), _PAIRS.get(column, (column, column))
+        if is_number(heading) and pd.api.types.is_numeric_dtype(table[low]):
+            values = table[low].to_numpy(dtype=float, na_value=math.nan)
+            numbers = [*map(Number, values, grid[heading])]
+            grid[heading] = pd.Series(numbers, dtype=object)
+    return grid
+
+
+def _heading(column: str) -> str:
+    return HEADINGS.get(column, column.replace("_", " "))
+
+
+def _shown(table: pd.DataFrame) -> Iterator[str]:
+    """The columns that people see, an interval's two ends by its name."""
     for column in _order(table):
         low, high = _PAIRS.get(column, (column, column))
         if column in ("metric", "detectable") and "comparison" in table.columns:
@@ -172,8 +214,7 @@ def in_words(table: pd.DataFrame) -> pd.DataFrame:
             continue  # said in the title
         if column != "verdict" and table[low].isna().all() and table[high].isna().all():
             continue
-        columns[HEADINGS.get(column, column.replace("_", " "))] = [_cell(column, r) for r in rows]
-    return pd.DataFrame(columns, dtype="str")
+        yield column
 
 
 def as_csv(table: pd.DataFrame) -> bytes:
@@ -221,7 +262,7 @@ _WORDS = {
     HEADINGS[c]
     for c in (
         "comparison feature group metric status lowest_group highest_group verdict bin true image "
-        "groups help age gender correction fitted_on quantile by"
+        "groups help age gender correction fitted_on quantile by cluster confirmed"
     ).split()
 } | {"Face"}
 
@@ -304,6 +345,8 @@ def _cell(column: str, row: Mapping[str, Any]) -> str:
         return ""
     if isinstance(value, str):
         return _word(column, value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     write = _writer(column, row)
     null: Any = row.get(_CHANCE.get(column, ""))
     return write(value) if _missing(null) else f"{write(value)} ({write(null)})"

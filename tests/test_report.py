@@ -9,6 +9,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import numpy as np
+import pandas as pd
 import pytest
 from browser import open_browser, wait_until
 from example_result import example_result, renamed
@@ -21,7 +23,15 @@ from reports.faces import age_words, face_cards, face_table, gender_words
 from reports.figures import SECTIONS
 from reports.html import render_report, write_report
 from reports.opening import opening
-from reports.tables import HEADINGS, contrast_words, in_words, is_number, unbroken, with_code
+from reports.tables import (
+    HEADINGS,
+    as_grid,
+    contrast_words,
+    in_words,
+    is_number,
+    unbroken,
+    with_code,
+)
 
 RESULT = example_result()
 PATIENCE = 120.0  # seconds: figures are drawn in idle moments, and a busy machine has few
@@ -286,6 +296,28 @@ def test_a_table_in_words_has_units_joined_intervals_and_no_nulls():
     assert words["95 % interval"].iloc[0].startswith("[")
     assert words.iloc[-1].to_dict()["Value"] == ""
     assert words["Status"].iloc[-1] == "too few to show"
+
+
+def test_a_grid_sorts_what_it_shows_in_words_by_the_numbers():
+    rows = pd.DataFrame(
+        {
+            "group": ["a", "b", "c", "d"],
+            "metric": ["age_me"] * 4,
+            "value": [9.8, 10.8, -4.1, np.nan],
+            "low": [9.0, 10.0, -5.0, np.nan],
+            "high": [10.0, 11.0, -3.0, np.nan],
+            "n": pd.array([900, 1000, 80, 3], dtype="Int64"),
+            "status": ["ok", "ok", "few", "suppressed"],
+        }
+    )
+    grid = as_grid(rows)
+    shown = in_words(rows)
+    assert grid.map(str).to_dict() == shown.to_dict()
+    assert list(grid["Value"].astype(float).sort_values().index) == [2, 0, 1, 3]
+    assert list(grid["95 % interval"].astype(float).sort_values().index) == [2, 0, 1, 3]
+    assert list(grid["Faces"].astype(float)) == [900, 1000, 80, 3]
+    assert [type(cell) for cell in grid["Group"]] == [str] * 4
+    assert list(shown["Value"])[2:] == ["\u22124.1", ""]
 
 
 def test_differences_of_shares_are_points_and_verdicts_say_what_would_have_been_seen():
