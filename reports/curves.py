@@ -57,8 +57,8 @@ def error_by_age(result: AuditResult, *, metric: str) -> Drawn | None:
 
 
 def _by_age_table(result: AuditResult, metric: str) -> pd.DataFrame:
-    """Both lines as one table: by, group, metric, value, low, high, n."""
-    columns = ["by", "group", "metric", "value", "low", "high", "n"]
+    """Both lines as one table: by, group, value, low, high, n, metric."""
+    columns = ["by", "group", "value", "low", "high", "n", "metric"]
     true = lookup.subgroup_rows(result, "age_group", metric).assign(by=TRUE)
     bins = result.calibration
     bins = bins[(bins["head"] == "age") & (bins.feature == lookup.OVERALL)]

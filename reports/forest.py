@@ -22,7 +22,8 @@ SMALL_MOST = 9
 _NAME = 15  # characters that fit beside the dots of a small one
 WHOLE = {"color": LIGHT["ink"], "width": 1, "dash": "dot"}  # the line of all faces
 MOST = 24  # groups of one figure; a crossing may have more, the table has them all
-COLUMNS = ["group", "metric", "value", "low", "high", "n", "n_subjects", "shrunken", "status"]
+# the metric, which the title names, stands last
+COLUMNS = ["group", "value", "low", "high", "n", "n_subjects", "shrunken", "status", "metric"]
 
 
 def forest(result: AuditResult, *, feature: str, metric: str) -> Drawn:

@@ -16,7 +16,8 @@ from reports.theme import LIGHT, SIZE, Drawn, styled, text
 ROW = 32  # px
 SEQUENTIAL = [[0, LIGHT["paper"]], [1, LIGHT["tint"]]]
 SIGNED = [[0, LIGHT["tint-group"]], [0.5, LIGHT["paper"]], [1, LIGHT["tint"]]]
-COLUMNS = ["group", "metric", "value", "low", "high", "n", "n_subjects", "shrunken", "status"]
+# the metric, which the title names, stands last
+COLUMNS = ["group", "value", "low", "high", "n", "n_subjects", "shrunken", "status", "metric"]
 
 
 def crossing(result: AuditResult, *, feature: str, metric: str) -> Drawn:

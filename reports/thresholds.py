@@ -247,7 +247,7 @@ def _roc(
     reach = 0.4 if corner else 1.0
     table = lookup.subgroup_rows(result, feature, "gender_auc")
     whole = lookup.subgroup_rows(result, lookup.OVERALL, "gender_auc")
-    aucs = pd.concat([whole, table])[["group", "metric", "value", "low", "high", "n"]]
+    aucs = pd.concat([whole, table])[["group", "value", "low", "high", "n", "metric"]]
     if aucs.empty:
         aucs = now[["group", *_RATES]]
     return Drawn(
