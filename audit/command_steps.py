@@ -161,7 +161,7 @@ def site_words(site: "SiteTally") -> str:
     rows = site.tally.rows_read
     audited = rows - sum(site.tally.rows_left_out.values())
     sites = len(site.sites)
-    words = [f"{sites} site{'s' * (sites > 1)}: {count(rows)} rows read"]
+    words = [f"{sites} site{'s' * (sites > 1)}: {count(rows)} row{'s' * (rows != 1)} read"]
     words.append(f"{count(audited)} counted")
     words += [f"{count(n)} left out ({why})" for why, n in site.tally.rows_left_out.items()]
     return ", ".join(words)

@@ -28,6 +28,8 @@ def open_warehouse(source: Path, *, url: str) -> Source:
     """
     con = connect()
     backend = _connected(url)
+    if not hasattr(backend, "raw_sql"):  # Polars, say, whose queries are objects
+        raise InputError(f"--engine ibis:{url}: {backend.name} takes no SQL, which counts rows")
     name = str(source).removeprefix(TABLE)
     table = _table(backend, source, name, url)
     schema = table.schema().to_pyarrow()

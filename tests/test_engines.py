@@ -10,6 +10,7 @@ import unicodedata
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -408,6 +409,14 @@ def test_an_engine_that_does_not_exist_is_refused_with_a_hint(folder, capsys, gi
     said = capsys.readouterr().err
     assert words in said
     assert said.count("\n") == 1
+
+
+def test_an_engine_without_sql_is_refused_in_plain_words(folder, monkeypatch):
+    here_or_skip(DATAFUSION)
+    ibis = pytest.importorskip("ibis")
+    monkeypatch.setattr(ibis, "connect", lambda url: SimpleNamespace(name="polars"))
+    with pytest.raises(InputError, match="polars takes no SQL"):
+        open_table(folder / "t.parquet", engine="ibis:polars://")
 
 
 def test_a_master_goes_with_spark():

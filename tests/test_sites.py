@@ -438,6 +438,12 @@ def test_from_rows_to_the_report_of_all_sites(sites, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "out/report.html"
 
 
+def test_a_site_of_one_row_is_counted_and_named_so(sites, capsys):
+    pd.read_csv("s0.csv")[:1].to_csv("one.csv", index=False)
+    assert cli.main(["tally", "one.csv", "--out", "one.parquet", "--by", "race"]) == 0
+    assert capsys.readouterr().out.startswith("1 site: 1 row read, 1 counted")
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
