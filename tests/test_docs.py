@@ -1,12 +1,14 @@
 """The docs name every command, option, metric and table there is, and nothing that is not."""
 
 import argparse
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
 from audit import cli, options
+from audit.config import AuditSettings
 from audit.metrics import METRICS
 from audit.result import COLUMNS
 
@@ -49,6 +51,14 @@ def test_no_documented_option_is_missing(command):
 @pytest.mark.parametrize("command", list(options.ARGUMENTS))
 def test_the_readme_shows_every_command(command):
     assert f"faceaudit {command}" in README
+
+
+def test_the_settings_file_shown_is_one_and_holds_every_key(tmp_path):
+    shown = re.search(r"```toml\n(.*?)```", section("A settings file"), flags=re.DOTALL)
+    path = tmp_path / "settings.toml"
+    path.write_text(shown[1], encoding="utf-8")
+    settings = AuditSettings.load(path)
+    assert settings.given == {f.name for f in dataclasses.fields(settings)} - {"given"}
 
 
 def test_every_metric_is_documented():
