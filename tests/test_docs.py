@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+from example_result import example_result
 
 from audit import cli, options
 from audit.config import AuditSettings
 from audit.metrics import METRICS
-from audit.result import COLUMNS
+from audit.result import COLUMNS, AuditResult
 
 ROOT = Path(__file__).parents[1]
 COMMANDS_PAGE = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
@@ -59,6 +60,24 @@ def test_the_settings_file_shown_is_one_and_holds_every_key(tmp_path):
     path.write_text(shown[1], encoding="utf-8")
     settings = AuditSettings.load(path)
     assert settings.given == {f.name for f in dataclasses.fields(settings)} - {"given"}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [("disparity", 1), ("no disparity found", 0), ("insufficient evidence", 3), (None, 3)],
+)
+def test_the_lines_that_fail_a_build_run_as_printed(tmp_path, monkeypatch, verdict, code):
+    page = (ROOT / "docs/questions.md").read_text(encoding="utf-8")
+    lines = re.search(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    example_result().save(tmp_path / "audit")
+    monkeypatch.chdir(tmp_path)
+    result = AuditResult.load("audit")
+    asked = (result.disparities.feature == "race") & (result.disparities.metric == "age_mae")
+    result.disparities.loc[asked, "verdict"] = verdict
+    result.save("audit")
+    with pytest.raises(SystemExit) as ended:
+        exec(lines[1], {})
+    assert ended.value.code == code
 
 
 def test_every_metric_is_documented():
