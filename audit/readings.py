@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,6 +80,7 @@ def _parted(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[tuple[str, int], pd
     missing = {"sample_id", "corruption", "severity"} - set(table)
     if missing:
         raise InputError(f"a table of stressed readings lacks {', '.join(sorted(missing))}")
+    table = table.assign(sample_id=_id_words(table["sample_id"]))
     parts = {
         (name, int(severity)): rows.drop(columns=["corruption", "severity"])
         for name, of_name in table.groupby(table["corruption"].astype(str))
@@ -95,6 +97,12 @@ def _parted(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[tuple[str, int], pd
                 "every face needs one"
             )
     return clean, parts
+
+
+def _id_words(ids: "pd.Series[Any]") -> "pd.Series[str]":
+    """Ids as the audited rows have them (`audit.contract.id_text`), by which readings are found."""
+    words = ids.astype(str)
+    return words.str.removesuffix(".0") if words.str.fullmatch(r"[0-9]+[.]0").all() else words
 
 
 def _splits(

@@ -111,6 +111,15 @@ def test_rows_in_any_order_give_the_same_bytes(harmed):
     assert len(loaded["curves"]) == len(harmed.curves)
 
 
+@pytest.mark.parametrize("kind", [int, float])
+def test_faces_named_by_numbers_are_those_named_by_the_same_words(kind):
+    table = stressed_table(n=100, severities=(3,))
+    numbers = table["sample_id"].str.removeprefix("face ").astype(kind)
+    words = run_stress(table.assign(sample_id=numbers.astype(int).astype(str)))
+    assert len(words.curves)
+    assert run_stress(table.assign(sample_id=numbers)).to_json() == words.to_json()
+
+
 def test_the_correction_is_over_every_comparison_made(harmed):
     assert harmed.info["comparisons"] == 2 * 3 * 3  # corruptions × features × metrics
     p = harmed.comparisons["p_value"].min()
