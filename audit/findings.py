@@ -233,16 +233,20 @@ def verdict(told: list[dict[str, Any]], tested: list[dict[str, Any]]) -> dict[st
     """The one sentence for the first screen: the first disparity, or what would have been seen."""
     n = {word: sum(r["verdict"] == word for r in tested) for word in (DISPARITY, NONE, OPEN)}
     total = len(tested)
+    made = f"{count(total)} comparison{'s' * (total != 1)}"
     if told:
         first = told[0]
         tally = (
-            f"{count(n[DISPARITY])} of {count(total)} comparisons show a disparity, "
+            f"{count(n[DISPARITY])} of {made} show{'s' * (total == 1)} a disparity, "
             f"{count(n[NONE])} none, {count(n[OPEN])} cannot be decided with this table."
         )
         sentence = f"{first['sentence'].removesuffix('.')}; {tally}"
         return first | {"kind": "verdict", "severity": STRONG, "sentence": sentence}
-    sentence = f"No disparity found in {count(total)} comparisons"
-    if n[OPEN]:
+    sentence = f"No disparity found in {made}"
+    if n[OPEN] == total:
+        none = f"None of {made} can" if total > 1 else "The one comparison cannot"
+        sentence = f"{none} be decided with this table"
+    elif n[OPEN]:
         sentence += f", {count(n[OPEN])} of which cannot be decided with this table"
     seen = [w for key in ("age_mae", "gender_accuracy") for w in _would_have_been_seen(tested, key)]
     sentence += f"; {' and '.join(seen)} would have been seen" if seen else ""

@@ -50,8 +50,8 @@ def open_readings(table: pd.DataFrame, settings: AuditSettings) -> Readings:
     Raises InputError for a table without a clean reading, in which some face lacks a reading, or
     that breaks the contract of predictions.
     """
+    table, settings = _by_own_names(table, settings.replace(split="all"))
     clean, again = _parted(table)
-    settings = settings.replace(split="all")
     if settings.by is None:
         offered = {*map(str, clean.columns), *({"age_group"} if "age_true" in clean else set())}
         settings = settings.replace(by=tuple(n for n in DEFAULT_BY if n in offered))
@@ -73,6 +73,16 @@ def open_readings(table: pd.DataFrame, settings: AuditSettings) -> Readings:
         splits=_splits(predictions, rows),
         losses={key: loss for key, loss in losses.items() if loss is not None},
     )
+
+
+def _by_own_names(
+    table: pd.DataFrame, settings: AuditSettings
+) -> tuple[pd.DataFrame, AuditSettings]:
+    """The table with foreign columns under the contract's names, by which readings are found."""
+    given = {their: name for name, their in settings.columns.items() if their in table}
+    hidden = [name for name in given.values() if name in table and name not in given]
+    rest = {n: their for n, their in settings.columns.items() if their not in given}
+    return table.drop(columns=hidden).rename(columns=given), settings.replace(columns=rest)
 
 
 def _parted(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[tuple[str, int], pd.DataFrame]]:

@@ -7,6 +7,7 @@ from audit.findings import difference_sentence, find, group_words
 from audit.metrics import METRICS
 from audit.result import COLUMNS, table
 
+KEYS = ("age_mae", "age_rmse")
 THIN, MINUS = "\u202f", "\u2212"
 
 
@@ -81,6 +82,19 @@ def test_without_a_disparity_the_headline_says_what_would_have_been_seen():
         "differences in age error above 1.3 years and differences in gender accuracy above "
         "2.1 points would have been seen."
     )
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "words"),
+    [
+        (["insufficient evidence"], "The one comparison cannot be decided with this table; "),
+        (["insufficient evidence"] * 2, "None of 2 comparisons can be decided with this table; "),
+        (["no disparity found"], "No disparity found in 1 comparison; "),
+    ],
+)
+def test_a_headline_counts_what_was_decided(verdicts, words):
+    rows = [gap("race", key, "B", 0.3, verdict=v) for key, v in zip(KEYS, verdicts, strict=False)]
+    assert told(rows)[0]["sentence"].startswith(words)
 
 
 def test_where_nothing_was_tested_the_words_say_so():

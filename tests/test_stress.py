@@ -120,6 +120,22 @@ def test_faces_named_by_numbers_are_those_named_by_the_same_words(kind):
     assert run_stress(table.assign(sample_id=numbers)).to_json() == words.to_json()
 
 
+def test_columns_of_other_names_are_read_under_every_corruption():
+    table = stressed_table(n=100, severities=(3,))
+    theirs = table.rename(columns={"age_pred": "their_age", "sample_id": "file"})
+    settings = AuditSettings(columns={"age_pred": "their_age", "sample_id": "file"})
+    found = run_stress(theirs.assign(age_pred=0.0), settings=settings)
+    assert found.curves.equals(run_stress(table).curves)
+
+
+def test_a_column_named_in_vain_is_refused():
+    with pytest.raises(InputError, match="their_age"):
+        run_stress(
+            stressed_table(n=40, severities=(3,)),
+            settings=AuditSettings(columns={"age_pred": "their_age"}),
+        )
+
+
 def test_the_correction_is_over_every_comparison_made(harmed):
     assert harmed.info["comparisons"] == 2 * 3 * 3  # corruptions × features × metrics
     p = harmed.comparisons["p_value"].min()
