@@ -236,8 +236,9 @@ def verdict(told: list[dict[str, Any]], tested: list[dict[str, Any]]) -> dict[st
     made = f"{count(total)} comparison{'s' * (total != 1)}"
     if told:
         first = told[0]
+        shows = "shows" if n[DISPARITY] == 1 else "show"
         tally = (
-            f"{count(n[DISPARITY])} of {made} show{'s' * (total == 1)} a disparity, "
+            f"{count(n[DISPARITY])} of {made} {shows} a disparity, "
             f"{count(n[NONE])} none, {count(n[OPEN])} cannot be decided with this table."
         )
         sentence = f"{first['sentence'].removesuffix('.')}; {tally}"
@@ -407,10 +408,14 @@ def about_coverage(coverage: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]
     return []
 
 
+def _were(n: int) -> str:
+    return "was" if n == 1 else "were"
+
+
 def about_data(subgroups: pd.DataFrame, info: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What was left out, and about whom nothing can be said."""
     sentences = [
-        (n, f"{count(n)} of {count(info['rows_read'])} rows were left out: {reason}.")
+        (n, f"{count(n)} of {count(info['rows_read'])} rows {_were(n)} left out: {reason}.")
         for reason, n in info["rows_left_out"].items()
     ]
     small = subgroups[subgroups["status"].isin(["few", "suppressed"])]
@@ -418,8 +423,8 @@ def about_data(subgroups: pd.DataFrame, info: Mapping[str, Any]) -> list[dict[st
     total = len(subgroups.drop_duplicates(["feature", "group"]))
     if groups:
         words = (
-            f"{count(groups)} of {count(total)} groups have fewer than 30 people for at least one "
-            "figure: shown where 10 or more, never compared."
+            f"{count(groups)} of {count(total)} groups {'has' if groups == 1 else 'have'} fewer "
+            "than 30 people for at least one figure: shown where 10 or more, never compared."
         )
         sentences.append((groups, words))
     return [

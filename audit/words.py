@@ -35,6 +35,16 @@ def counted_rows(n: float) -> str:
     return f"{count(n)} row{'s' * (int(n) != 1)}"
 
 
+def counted_faces(n: float) -> str:
+    """1 -> `1 face`, 1200 -> `1 200 faces`."""
+    return f"{count(n)} face{'s' * (int(n) != 1)}"
+
+
+def counted_people(n: float) -> str:
+    """1 -> `1 person`, 1200 -> `1 200 people`."""
+    return f"{count(n)} {'person' if int(n) == 1 else 'people'}"
+
+
 def years(x: float, *, signed: bool = False) -> str:
     """4.123 -> `4.1`; signed: `+4.1`, with a true minus sign."""
     if x is None or math.isnan(x):

@@ -22,7 +22,7 @@ from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.rows import count_rows, quantiles, sorts_of
 from audit.where import Area, Span
-from audit.words import count
+from audit.words import counted_faces
 from reports import lookup
 from reports.asking import label_of
 from reports.figures import SECTIONS, Section
@@ -75,10 +75,10 @@ def whole_audit(result: AuditResult, remaining: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.html(
             '<p class="note">Figures show the whole audit, '
-            f"{count(result.info['rows_audited'])} faces. The filter holds for the faces on "
+            f"{counted_faces(result.info['rows_audited'])}. The filter holds for the faces on "
             "Errors.</p>"
         )
-        st.button(f"See {count(remaining)} faces", on_click=ask_for, args=("errors",), key="see")
+        st.button(f"See {counted_faces(remaining)}", on_click=ask_for, args=("errors",), key="see")
 
 
 def is_dark() -> bool:

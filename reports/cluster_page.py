@@ -9,7 +9,7 @@ import streamlit as st
 from audit.clusters import Cluster, find_clusters
 from audit.embeddings import Embeddings
 from audit.rows import FaceRows, figures_of, rows_of
-from audit.words import count, p_value
+from audit.words import count, counted_faces, p_value
 from reports import lookup
 from reports.asking import Filter
 from reports.charts import download, grid
@@ -82,7 +82,7 @@ def _summary(confirmed: int, tested: int) -> str:
 def _sheet(view: View, cluster: Cluster, place: int) -> None:
     words = (
         f"{contrast_words(vars(cluster))}, adjusted {p_value(cluster.p_adjusted)}; "
-        f"{count(cluster.n)} faces, {count(cluster.n_confirm)} of them in the half that tests"
+        f"{counted_faces(cluster.n)}, {count(cluster.n_confirm)} of them in the half that tests"
     )
     with st.container(key=f"cluster_{place}"):
         st.html(
@@ -91,7 +91,7 @@ def _sheet(view: View, cluster: Cluster, place: int) -> None:
         if view.rows is None:
             return
         st.button(
-            f"See all {count(cluster.n)} faces",
+            f"See all {counted_faces(cluster.n)}",
             key=f"see cluster {place}",
             type="tertiary",
             on_click=_open,

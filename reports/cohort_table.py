@@ -9,7 +9,7 @@ import pandas as pd
 from audit.cohorts import FOUND, Compared
 from audit.groups import FEW_BELOW
 from audit.metrics import METRICS
-from audit.words import count, in_unit, interval
+from audit.words import count, counted_faces, counted_people, in_unit, interval
 from reports import lookup
 from reports.tables import gap_words, metric_words, signed_gap, unsigned_gap
 
@@ -87,8 +87,8 @@ def notes(found: Compared, chosen_by: Sequence[str]) -> list[str]:
 
 
 def _many(faces: int, people: int) -> str:
-    words = f"{count(faces)} faces"
-    return words if faces == people else f"{words}, {count(people)} people"
+    words = counted_faces(faces)
+    return words if faces == people else f"{words}, {counted_people(people)}"
 
 
 def _row(row: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from audit.cohorts import Compared, compare
 from audit.errors import InputError
 from audit.rows import EVERYONE, Cohort, FaceRows, count_rows, faces_of, rest_of
 from audit.where import Asked
-from audit.words import count
+from audit.words import counted_faces
 from reports import cohort_names
 from reports.asking import label_of
 from reports.charts import download
@@ -181,7 +181,7 @@ def _list(view: View, rows: FaceRows, found: Named) -> None:
             st.html(
                 f'<p class="finding">{escape(cohort.name)}</p>'
                 f'<p class="how">{where_words(view.filters, cohort.where)}; '
-                f"{count(count_rows(rows, where=cohort.where))} faces</p>"
+                f"{counted_faces(count_rows(rows, where=cohort.where))}</p>"
             )
             st.button(
                 "Set as filter", key=f"show {place}", type="tertiary", on_click=_show,

@@ -12,7 +12,7 @@ import streamlit as st
 
 from audit.rows import FaceRows, count_rows, sorts_of
 from audit.where import AREA, Area, Asked, Span, Where
-from audit.words import count
+from audit.words import count, counted_faces
 from reports import ranges
 from reports.asking import CHOICES, OWN, Filter
 
@@ -317,9 +317,9 @@ def remaining_words(
 ) -> str:
     """`3 105 of 18 911 faces: race Black; gender female`, as HTML."""
     if not where:
-        return f"All {count(rows.total)} faces"
+        return f"All {counted_faces(rows.total)}"
     words = where_words(filters, where)
-    return f"<b>{count(remaining)}</b> of {count(rows.total)} faces: {words}"
+    return f"<b>{count(remaining)}</b> of {counted_faces(rows.total)}: {words}"
 
 
 def where_words(filters: tuple[Filter, ...], where: Where) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
-from audit.words import count
+from audit.words import count, counted_faces
 from reports import lookup
 from reports.plot import Figure, Trace, scatter
 from reports.theme import LIGHT, SIZE, Drawn, axis_of, note, styled, text, told_apart
@@ -83,7 +83,7 @@ def alt_words(rows: pd.DataFrame, metric: str) -> str:
     parts = []
     for row in lookup.records(rows):
         if pd.isna(row["value"]):
-            parts.append(f"{row['group']} too few to show, {count(row['n'])} faces")
+            parts.append(f"{row['group']} too few to show, {counted_faces(row['n'])}")
         else:
             parts.append(f"{row['group']} {lookup.figure_words(row, n=True)}")
     return f"{METRICS[metric].label}. " + "; ".join(parts) + "."

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from audit.result import AuditResult
-from audit.words import count
+from audit.words import counted_faces, counted_people
 from reports.filters import HIDE
 from reports.opening import date
 from reports.theme import PALETTE, WIDTH_STEP
@@ -66,9 +66,9 @@ def sidebar(view: View) -> None:
 def about(result: AuditResult, folder: Path) -> str:
     """Model, faces, people, date and folder, as HTML."""
     info = result.info
-    parts = [str(info.get("model") or "unnamed model"), f"{count(info['rows_audited'])} faces"]
+    parts = [str(info.get("model") or "unnamed model"), counted_faces(info["rows_audited"])]
     if info.get("subjects") and not info.get("subjects_assumed"):
-        parts.append(f"{count(info['subjects'])} people")
+        parts.append(counted_people(info["subjects"]))
     parts += [date(result), folder.resolve().name]
     return "<br>".join(map(escape, parts))
 

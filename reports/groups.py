@@ -5,7 +5,7 @@ import pandas as pd
 from audit.findings import group_words as told
 from audit.groups import FEW_BELOW
 from audit.result import AuditResult
-from audit.words import count, percent
+from audit.words import count, counted_faces, percent
 from reports import lookup
 from reports.forest import name_width
 from reports.marks import ROW, figure, group_words, row_axis
@@ -25,7 +25,7 @@ def _of_feature(result: AuditResult, feature: str) -> Drawn:
     names = [group_words(group) for group in held.group]
     few = [people < FEW_BELOW for people in held.n_subjects]
     hover = [
-        f"{text(name)}: {count(n)} faces, {percent(share)}" + ", too few to compare" * small
+        f"{text(name)}: {counted_faces(n)}, {percent(share)}" + ", too few to compare" * small
         for name, n, share, small in zip(names, held.n, held.share, few, strict=True)
     ]
     bars = bar(
@@ -65,4 +65,4 @@ def _title(feature: str, held: pd.DataFrame) -> str:
     if len(held) < 2:
         return f"{label}: {held.group.iloc[0]} only"
     least = held.iloc[int(held.n.argmin())]
-    return f"{label}: fewest are {told(feature, least.group)}, {count(least.n)} faces"
+    return f"{label}: fewest are {told(feature, least.group)}, {counted_faces(least.n)}"

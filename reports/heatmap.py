@@ -7,7 +7,7 @@ import pandas as pd
 from audit.findings import DISPARITY
 from audit.metrics import METRICS
 from audit.result import AuditResult
-from audit.words import count, in_unit, percent
+from audit.words import count, counted_faces, in_unit, percent
 from reports import lookup
 from reports.forest import name_width
 from reports.plot import Figure, Trace, bar, heatmap, scatter
@@ -92,7 +92,7 @@ def confusion(result: AuditResult, *, head: str) -> Drawn | None:
     for cell in cells:
         cell["words"] = count(cell["n"])
         cell["hover"] = text(
-            f"{cell['true']} read as {cell['predicted']}: {count(cell['n'])} faces"
+            f"{cell['true']} read as {cell['predicted']}: {counted_faces(cell['n'])}"
         )
     write_cells(figure, cells, quiet=[c["n"] == 0 for c in cells])
     what = "Gender, labelled against called" if head == "gender" else "Age group, true against read"
@@ -117,7 +117,7 @@ def _confusion_title(result: AuditResult, head: str, what: str, rows: pd.DataFra
     if head == "gender" or off.empty or not off.n.max():
         return what
     most = off.iloc[int(off.n.argmax())]
-    return f"{what}: most often {most['true']} read as {most.predicted}, {count(most.n)} faces"
+    return f"{what}: most often {most['true']} read as {most.predicted}, {counted_faces(most.n)}"
 
 
 def grid(across: list[str], down: list[str], *, axis: str = "") -> Figure:
@@ -252,7 +252,7 @@ def _value(cell: dict[str, Any], metric: str) -> str:
 
 def _hover(cell: dict[str, Any]) -> str:
     if pd.isna(cell["value"]):
-        return f"{text(cell['group'])}: too few to show, {count(cell['n'])} faces"
+        return f"{text(cell['group'])}: too few to show, {counted_faces(cell['n'])}"
     return f"{text(cell['group'])}: {lookup.figure_words(cell, n=True)}"
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from audit.groups import FEW_BELOW
 from audit.result import AuditResult
-from audit.words import count, interval, percent, years
+from audit.words import counted_faces, interval, percent, years
 from reports import lookup
 from reports.curves import READ, TRUE
 from reports.forest import name_width
@@ -73,7 +73,7 @@ def interval_coverage(
     stated = float(rows.level.iloc[0])
     words = [
         f"{percent(r.coverage)} {interval(r.low, r.high, 'share')}, ± {years(r.width / 2)} years, "
-        f"{count(r.n)} faces"
+        f"{counted_faces(r.n)}"
         for r in lookup.each(rows)
     ]
     title = f"Coverage: {_NONE}"
@@ -122,7 +122,7 @@ def _misses(rows: pd.DataFrame, feature: str) -> Drawn:
     for (column, sign, words), looks in zip(sides, LINES, strict=False):
         x = [sign * v for v in rows[column]]
         hover = [
-            f"{text(name)}: {percent(r[column])} are {words}, {count(r['n'])} faces"
+            f"{text(name)}: {percent(r[column])} are {words}, {counted_faces(r['n'])}"
             for name, r in zip(names, lookup.records(rows), strict=True)
         ]
         for at, y in zip(x, place, strict=True):
@@ -182,7 +182,7 @@ def _winkler(rows: pd.DataFrame, feature: str) -> Drawn:
         title = f"Winkler score: {name} highest, {years(worst.winkler)} years {ends}"
     words = [
         f"{years(r.winkler)} years {interval(r.winkler_low, r.winkler_high, 'years')}, "
-        f"{count(r.n)} faces"
+        f"{counted_faces(r.n)}"
         for r in lookup.each(rows)
     ]
     return _forest(
@@ -211,7 +211,7 @@ def _squared_z(rows: pd.DataFrame, feature: str) -> Drawn:
         )
     words = [
         f"{r.z2:.2f} [{r.z2_low:.2f}, {r.z2_high:.2f}], CRPS {years(r.crps)} years, "
-        f"{count(r.std_n)} faces"
+        f"{counted_faces(r.std_n)}"
         for r in lookup.each(rows)
     ]
     return _forest(
@@ -297,7 +297,8 @@ def coverage_by_age(result: AuditResult) -> Drawn | None:
         value, low, high = (rows[c].tolist() for c in ("coverage", "low", "high"))
         hover = [
             f"{by} {text(str(r.group))}: {percent(r.coverage)} "
-            f"{interval(r.low, r.high, 'share')}, ± {years(r.width / 2)} years, {count(r.n)} faces"
+            f"{interval(r.low, r.high, 'share')}, ± {years(r.width / 2)} years, "
+            f"{counted_faces(r.n)}"
             for r in lookup.each(rows)
         ]
         x = [order.index(str(g)) + shift for g in rows.group]
@@ -401,7 +402,7 @@ def _pit(feature: str, group: str, rows: pd.DataFrame) -> Drawn:
     return Drawn(
         key=f"pit-{feature}-{group}",
         heading=lookup.heading(feature),
-        title=f"{name}, {count(rows.n.sum())} faces: {outside} of 20 twentieths outside the band",
+        title=f"{name}, {counted_faces(rows.n.sum())}: {outside} of 20 twentieths outside the band",
         alt=f"{name}: share of true ages per twentieth of the stated distribution, band "
         f"{percent(low)} to {percent(high)}: " + ", ".join(map(percent, rows.value)) + ".",
         table=pd.DataFrame(

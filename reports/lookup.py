@@ -8,7 +8,7 @@ import pandas as pd
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
-from audit.words import THIN, count, in_unit, interval
+from audit.words import THIN, counted_faces, in_unit, interval
 
 OVERALL = "overall"
 CROSS = " × "
@@ -146,4 +146,4 @@ def figure_words(row: Any, *, n: bool = False) -> str:
     ends = ""
     if pd.notna(row["low"]) and pd.notna(row["high"]):
         ends = " " + interval(row["low"], row["high"], found.unit, signed=signed)
-    return value_words(row) + ends + (f", {count(row['n'])} faces" if n else "")
+    return value_words(row) + ends + (f", {counted_faces(row['n'])}" if n else "")

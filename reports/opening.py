@@ -9,7 +9,15 @@ import pandas as pd
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
-from audit.words import count, counted_rows, in_unit, interval, p_value
+from audit.words import (
+    count,
+    counted_faces,
+    counted_people,
+    counted_rows,
+    in_unit,
+    interval,
+    p_value,
+)
 from reports import lookup
 
 TILES = ("age_mae", "gender_accuracy", "interval_coverage")
@@ -81,9 +89,9 @@ def about(result: AuditResult) -> str:
     people = (
         "one photo per person assumed"
         if info.get("subjects_assumed")
-        else (f"{count(info['subjects'])} people")
+        else counted_people(info["subjects"])
     )
-    return " · ".join([*table, f"{count(info['rows_audited'])} faces", people, date(result)])
+    return " · ".join([*table, counted_faces(info["rows_audited"]), people, date(result)])
 
 
 def date(result: AuditResult) -> str:
@@ -119,7 +127,7 @@ def _finding(row: dict[str, Any]) -> Finding:
         place = f"{words['group']}: " if words["group"] else ""
         parts.append(lookup.figure_words(row))
     if pd.notna(row["n"]) and words["feature"]:
-        parts.append(f"{count(row['n'])} faces")
+        parts.append(counted_faces(row["n"]))
     if pd.notna(row["p_adjusted"]):
         parts.append(f"adjusted {p_value(row['p_adjusted'])}")
     elif words["feature"]:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from audit.groups import SUPPRESSED_BELOW
 from audit.rows import rows_of
-from audit.words import count
+from audit.words import count, counted_faces
 from reports import lookup
 from reports.asking import label_of, widget_label
 from reports.calibration_page import calibration_page
@@ -138,7 +138,7 @@ def slices_page(view: View) -> None:
 
 def _slice(view: View, row: dict[str, Any], *, place: int) -> None:
     """A confirmed group with its figure beside everyone else's, and a way to its faces."""
-    tested = f"tested on {count(row['n_confirm'])} of its {count(row['n'])} faces"
+    tested = f"tested on {count(row['n_confirm'])} of its {counted_faces(row['n'])}"
     words = f"{contrast_words(row)}; {tested}"
     with st.container(key=f"slice_{place}", horizontal=True, vertical_alignment="center"):
         st.html(

@@ -7,7 +7,7 @@ import pandas as pd
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
-from audit.words import MINUS, count, in_unit
+from audit.words import MINUS, counted_faces, in_unit
 from reports import lookup
 from reports.forest import name_width
 from reports.marks import ROW, figure, group_words, row_axis
@@ -241,7 +241,7 @@ def _words(row: dict[str, Any], unit: str) -> str:
 
 
 def _judged(row: dict[str, Any]) -> str:
-    return f"judged on {count(row['n_judge'])} faces"
+    return f"judged on {counted_faces(row['n_judge'])}"
 
 
 def _axis(metric: str) -> dict[str, Any]:

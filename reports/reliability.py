@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from audit.result import AuditResult
-from audit.words import count, interval, p_value, percent, score
+from audit.words import counted_faces, interval, p_value, percent, score
 from reports import lookup
 from reports.forest import name_width
 from reports.marks import ROW, band, dots, figure, group_words, line, row_axis, spread
@@ -83,13 +83,13 @@ def _one(result: AuditResult, feature: str, group: str, curve: pd.DataFrame) -> 
         f"stated {p}, observed {o} {interval(r.band_low, r.band_high, 'share')}"
         for p, o, r in zip(stated[at.index], observed[at.index], lookup.each(at), strict=True)
     ]
-    n = count(_faces(result, feature, group, bins))
+    n = counted_faces(_faces(result, feature, group, bins))
     name = group_words(group).capitalize() if group == lookup.OVERALL else group
     return Drawn(
         key=f"reliability-{feature}-{group}",
         heading=lookup.heading(feature),
-        title=f"{name}, {n} faces{_error_words(result, feature, group)}",
-        alt=f"{name}, {n} faces: share of females where P(female) was stated, and in brackets "
+        title=f"{name}, {n}{_error_words(result, feature, group)}",
+        alt=f"{name}, {n}: share of females where P(female) was stated, and in brackets "
         f"where a calibrated score would lie. {'; '.join(words)}.",
         table=bins[BINS] if len(bins) else at[["predicted", "fitted", "band_low", "band_high"]],
         data=curve,
@@ -141,7 +141,7 @@ def _bins(bins: pd.DataFrame) -> Trace:
     """Fifteen bins of equal mass as light dots with their intervals."""
     hover = [
         f"stated {percent(r.predicted)}<br>observed {percent(r.observed)} "
-        f"{interval(r.low, r.high, 'share')}<br>{count(r.n)} faces"
+        f"{interval(r.low, r.high, 'share')}<br>{counted_faces(r.n)}"
         for r in lookup.each(bins)
     ]
     looks = {"color": LIGHT["rule"], "symbol": "circle"}
@@ -283,7 +283,7 @@ def _panel(
         for v, c in zip(rows[column], chance, strict=True)
     ]
     hover = [
-        f"{text(name)}: {score(r[column])}{_chance(r[null])}, {count(r['n'])} faces"
+        f"{text(name)}: {score(r[column])}{_chance(r[null])}, {counted_faces(r['n'])}"
         for name, r in zip(names, lookup.records(rows), strict=True)
     ]
     bar = {

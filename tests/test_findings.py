@@ -195,6 +195,8 @@ def test_rows_left_out_and_small_groups_are_told():
     data = [r for r in found if r["kind"] == "data"]
     assert data[0]["sentence"] == f"7 of 1{THIN}000 rows were left out: age_true is empty."
     assert data[0]["n"] == 7
+    (row, *_) = told([], rows_left_out={"age_true is empty": 1})[1:]
+    assert row["sentence"] == f"1 of 1{THIN}000 rows was left out: age_true is empty."
 
 
 def test_no_sentence_calls_anything_biased_fair_or_safe():

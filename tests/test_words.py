@@ -11,6 +11,10 @@ from audit import words
     ("said", "expected"),
     [
         (words.count(18911), "18 911"),
+        (words.counted_faces(1), "1 face"),
+        (words.counted_faces(1200), "1 200 faces"),
+        (words.counted_people(1), "1 person"),
+        (words.counted_people(0), "0 people"),
         (words.years(4.06), "4.1"),
         (words.years(-0.04), "0.0"),
         (words.years(-1.96, signed=True), "−2.0"),
