@@ -30,6 +30,9 @@
       Object.assign(figure.layout[axis], change);
     }
     plot.dataset.width = room;
+    // A box that scrolls is a stop of the Tab key: not every browser makes it one.
+    if (figure.layout.width > room) plot.parentElement.tabIndex = 0;
+    else plot.parentElement.removeAttribute("tabindex");
     return window.Plotly.react(plot, figure.data, figure.layout, config);
   };
 

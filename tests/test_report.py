@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from browser import open_browser, wait_until
-from example_result import example_result, renamed
+from example_result import RACES, example_result, renamed
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
@@ -485,6 +485,36 @@ def test_on_a_phone_nothing_is_wider_than_the_screen_but_what_scrolls_inside_its
             ".map(e => getComputedStyle(e).fill)"
         )
         assert set(fills) == {"rgb(169, 176, 185)"}, "the dark theme's grey"
+
+
+@pytest.mark.browser
+def test_a_long_word_stays_on_the_screen_and_what_scrolls_is_reached_by_the_tab_key(tmp_path):
+    word = "Aufnahmebedingungen" * 6
+    path = write_report(renamed(RESULT, {n: f"{word}{n}" for n in (*RACES, "70+")}), tmp_path)
+    with open_browser(width=390, height=844) as browser:
+        open_report(browser, path)
+        wide = "return [...document.querySelectorAll('.tile, .facts > *')]"
+        wide += ".filter(e => e.getBoundingClientRect().right > 390).length"
+        assert browser.execute_script(wide) == 0
+        unreached = browser.execute_script(
+            "return [...document.querySelectorAll('.scroll')]"
+            ".filter(e => e.scrollWidth > e.clientWidth + 1 && e.tabIndex < 0).length"
+        )
+        assert unreached == 0
+        assert browser.execute_script("return document.querySelector('.drawing[tabindex]')")
+
+
+@pytest.mark.browser
+def test_what_a_fold_alone_holds_is_not_missing_on_paper_without_a_word(report):
+    with open_browser() as browser:
+        open_report(browser, report)
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        shown = browser.execute_script(
+            "return [...document.querySelectorAll('details.more:not([open]) > summary')]"
+            ".map(e => e.checkVisibility() && getComputedStyle(e, '::after').content)"
+        )
+        assert shown
+        assert set(shown) == {'": folded when this was printed"'}
 
 
 @pytest.mark.browser
