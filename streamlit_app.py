@@ -110,6 +110,7 @@ def main(folder: Path, run: Path | None = None) -> None:
         shown = {key: _page(key, looks) for key in PAGES if key != "slices" or sliced}
         page = st.navigation(list(shown.values()))
         at = page.url_path or "overview"
+        frame.name_page(page.title, folder)
         found = _clusters(folder, written, result, rows, held, at=at)
         filters = filters_of(result, rows) if rows else ()
         filters += tuple(filter(None, [cluster_filter(found)]))

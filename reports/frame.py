@@ -30,9 +30,8 @@ nobody about its use. "Hide pictures" in the side bar hides them on every page.<
 
 def set_up(folder: Path) -> None:
     """Page title, width and style; to be called first."""
-    name = folder.resolve().name or "audit"
     st.set_page_config(
-        page_title=f"{name} · faceaudit", layout="wide", initial_sidebar_state=SIDEBAR
+        page_title=f"{_name(folder)} · faceaudit", layout="wide", initial_sidebar_state=SIDEBAR
     )
     css = files("reports").joinpath("dashboard.css").read_text(encoding="utf-8")
     st.html(f"<style>{tokens()}{css}{_leasts()}</style>")
@@ -52,6 +51,15 @@ def tokens() -> str:
     """The report's colours by name, for whichever of light and dark the viewer has chosen."""
     pairs = "; ".join(f"--{n}: light-dark({light}, {dark})" for n, (light, dark) in PALETTE.items())
     return f".stApp {{ {pairs}; }}\n"
+
+
+def name_page(title: str, folder: Path) -> None:
+    """The window's title says which page it is: tabs and screen readers tell pages by it."""
+    st.set_page_config(page_title=f"{title} · {_name(folder)} · faceaudit")
+
+
+def _name(folder: Path) -> str:
+    return folder.resolve().name or "audit"
 
 
 def sidebar(view: View) -> None:

@@ -140,6 +140,7 @@ def test_every_page_opens_without_an_error_and_asks_this_machine_only(url, brows
     settle(browser)
     for page in PAGES:
         go(browser, page)
+        wait_until(lambda: browser.title.startswith(f"{page} · "), what="the page's title")  # noqa: B023
         assert "cannot be read" not in text_of(browser)
         assert not browser.find_elements(By.CSS_SELECTOR, "[data-testid=stException]")
     for path in ("subgroups", "errors?race=Black"):  # by their own address, too
@@ -494,6 +495,10 @@ def test_the_theme_follows_the_system(url):
         settle(chromium)
         script = "return getComputedStyle(document.querySelector('.stApp')).backgroundColor"
         assert chromium.execute_script(script) == "rgb(20, 23, 26)"
+        chromium.get(f"{url}/errors?race=Black")
+        settle(chromium)
+        color = "return getComputedStyle(document.querySelector('[data-tag] [title=Black]')).color"
+        assert chromium.execute_script(color) == "rgb(20, 23, 26)", "4.5:1 on the accent"
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
