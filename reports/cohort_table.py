@@ -75,12 +75,12 @@ def notes(found: Compared, chosen_by: Sequence[str]) -> list[str]:
     lines = [_CHOSEN.format(", ".join(chosen_by))] if chosen_by else []
     if found.shared:
         lines.append(
-            f"{count(found.shared)} faces are in both cohorts: they count in both, and the "
-            "intervals of the differences allow for it."
+            f"{counted_faces(found.shared)} in both cohorts: counted in both, which the intervals "
+            "of the differences allow for."
         )
     if 0 < found.unshared < FEW_BELOW:
         lines.append(
-            f"Only {count(found.unshared)} people are not in both: too few to tell the cohorts "
+            f"All but {counted_people(found.unshared)} are in both: too few to tell the cohorts "
             "apart."
         )
     return [*lines, _METHOD]

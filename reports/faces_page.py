@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from audit.rows import SORTS, FacePlace, count_rows, find_row, page_of_rows, sorts_of
-from audit.words import MINUS, count, percent, score, years
+from audit.words import MINUS, count, counted_faces, percent, score, years
 from reports.asking import label_of
 from reports.face_map import face_map
 from reports.filters import ask_for, clear, first_page, narrow
@@ -153,7 +153,7 @@ def _nothing(view: View, sort: str) -> None:
     if view.remaining:
         empty(
             "No face has a place in this order.",
-            f"{count(view.remaining)} faces fit the filter, none of them under "
+            f"The filter leaves {counted_faces(view.remaining)}, none under "
             f"“{SORTS[sort].label.lower()}”. Choose another order.",
         )
         return

@@ -127,7 +127,8 @@ def spoken(row: Mapping[str, Any]) -> str:
     truth, read, error = (_number(row, c) for c in ("age_true", "age_pred", "error"))
     if truth is not None and read is not None and error is not None:
         way = "too old" if error > 0 else "too young"
-        parts.append(f"aged {_age(truth)}, read {_read(read)}, {years(abs(error))} years {way}")
+        off = f"{years(abs(error))} years {way}" if abs(error) >= 0.05 else "right to a tenth"
+        parts.append(f"aged {_age(truth)}, read {_read(read)}, {off}")
     gender, wrong = gender_words(row)
     if gender:
         parts.append(f"gender {gender.replace(ARROW, 'called')}" + (", wrong" if wrong else ""))

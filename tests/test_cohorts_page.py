@@ -94,7 +94,7 @@ def test_the_choice_lives_in_the_url(audit, visit):
     assert app.selectbox(key="second cohort").value == "Black faces"
     app.selectbox(key="second cohort").select("everyone").run()
     assert app.query_params == {"first": "women", "second": "everyone"}
-    assert "faces are in both cohorts" in words(app)
+    assert "faces in both cohorts: counted in both" in words(app)
     again = visit(folder, first="gone", second=HOSTILE)
     assert not again.exception
     assert again.selectbox(key="second cohort").value == "everyone else"

@@ -95,6 +95,8 @@ def test_a_card_is_a_sentence_for_those_who_hear_it():
         "Face s1; aged 23, read 31.2, 8.2 years too old; gender female called male, wrong; "
         "P(female) .120"
     )
+    right = spoken({"sample_id": "s1", "age_true": 23.0, "age_pred": 23.0, "error": 0.0})
+    assert right == "Face s1; aged 23, read 23.0, right to a tenth"
 
 
 @pytest.mark.parametrize(("label", "wrong"), [("female", False), ("male", True), ("other", False)])
