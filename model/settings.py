@@ -322,7 +322,20 @@ def train_settings_from(args: argparse.Namespace) -> TrainSettings:
     if stored is None:
         return settings_for(given.pop("network", "compact"), quick=args.quick, **given)
     refuse_changed(stored, given, folder=folder)
+    if args.quick:
+        _refuse_long(stored, given, folder=folder)
     return stored
+
+
+def _refuse_long(stored: TrainSettings, given: Mapping[str, Any], *, folder: Path) -> None:
+    """Raise InputError when `stored` was begun by the long recipe, where `--quick` is asked for."""
+    long, quick = settings_for(stored.network), settings_for(stored.network, quick=True)
+    for name in QUICK[stored.network].keys() - given.keys():
+        if getattr(stored, name) == getattr(long, name) != getattr(quick, name):
+            raise InputError(
+                f"--resume in {folder}: --quick (was not given): leave it as it was, "
+                "or train anew in another --out"
+            )
 
 
 def read_settings(folder: Path) -> TrainSettings | None:
@@ -347,7 +360,8 @@ def refuse_changed(stored: TrainSettings, given: Mapping[str, Any], *, folder: P
     was = stored.to_dict()
     asked = {name: list(v) if isinstance(v, tuple) else v for name, v in given.items()}
     changed = [
-        f"{options.get(name, '--' + name.replace('_', '-'))} {value} (was {was[name]})"
+        f"{options.get(name, '--' + name.replace('_', '-'))} {_shown(value)} "
+        f"(was {_shown(was[name])})"
         for name, value in asked.items()
         if was[name] != value
     ]
@@ -356,3 +370,10 @@ def refuse_changed(stored: TrainSettings, given: Mapping[str, Any], *, folder: P
             f"--resume in {folder}: {'; '.join(changed)}: leave it as it was, "
             "or train anew in another --out"
         )
+
+
+def _shown(value: object) -> str:
+    """A value as it is typed."""
+    if value is None or value == []:
+        return "not given"
+    return " ".join(value) if isinstance(value, list) else str(value)

@@ -95,6 +95,26 @@ def test_resume_takes_the_settings_of_the_stopped_training(tmp_path):
         train_settings_from(parsed("--resume", "--batch", "8", out=tmp_path))
 
 
+@pytest.mark.parametrize("network", ["compact", "notebook", "resnet18"])
+def test_quick_on_resume_is_refused_where_the_long_recipe_was_begun(network, tmp_path):
+    write_settings(settings_for(network), tmp_path)
+    with pytest.raises(InputError, match=r"--quick \(was not given\)"):
+        train_settings_from(parsed("--resume", "--quick", out=tmp_path))
+    for changed in ({}, {"epochs": 3}):
+        begun = settings_for(network, quick=True, **changed)
+        write_settings(begun, tmp_path)
+        assert train_settings_from(parsed("--resume", "--quick", out=tmp_path)) == begun
+        assert train_settings_from(parsed("--resume", out=tmp_path)) == begun
+
+
+def test_changed_settings_are_named_as_they_are_typed(tmp_path):
+    write_settings(settings_for("compact"), tmp_path)
+    words = ["--resume", "--balance", "race", "age_group", "--threads", "2"]
+    said = r"--balance race age_group \(was not given\); --threads 2 \(was not given\)"
+    with pytest.raises(InputError, match=said):
+        train_settings_from(parsed(*words, out=tmp_path))
+
+
 def test_damaged_settings_are_named(tmp_path):
     (tmp_path / "settings.json").write_text('{"epochs": 3}')
     with pytest.raises(InputError, match=r"settings\.json"):
