@@ -62,9 +62,10 @@ def safe_level(n: int) -> float:
 
     Split-conformal intervals keep it on average over choices of the n faces: half the choices cover
     less, with a standard error of √(LEVEL·(1 − LEVEL)/n). So much, times _SURE, is laid on top
-    (validity conditional on the calibration set: Vovk 2012, with the normal approximation).
+    (validity conditional on the calibration set: Vovk 2012, with the normal approximation). At 1,
+    reached with fewer than 15 faces, the largest score is taken.
     """
-    return LEVEL + _SURE * math.sqrt(LEVEL * (1 - LEVEL) / n)
+    return min(1.0, LEVEL + _SURE * math.sqrt(LEVEL * (1 - LEVEL) / n))
 
 
 def choose_rule(age: Floats, age_true: Floats) -> dict[str, Any]:

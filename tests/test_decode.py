@@ -96,6 +96,7 @@ def test_nine_choices_of_validation_faces_in_ten_keep_the_promise():
             "without the margin: hardly more than half"
         )
         assert 0.9 < safe_level(n) < 0.94
+    assert safe_level(9) == 1, "no level is above 1"
 
 
 @pytest.mark.parametrize("plain", [False, True])
