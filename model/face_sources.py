@@ -140,6 +140,8 @@ def _read_label_rows(path: Path) -> Labelled:
             left_out.append((image, "label", place + "path leads out of the file's folder"))
         elif isinstance(label, str):
             left_out.append((image, "label", place + label))
+        elif "\\" in image and not (path.parent / image).exists():
+            left_out.append((image, "unreadable", place + "no such file; write / for each \\"))
         else:
             images.append(image)
             good.append(label)

@@ -368,6 +368,17 @@ def test_a_path_with_a_nul_is_left_out(tmp_path):
     assert list(table.left_out["status"]) == ["unreadable"]
 
 
+@pytest.mark.skipif(os.sep == "\\", reason="there such a path leads to its picture")
+def test_a_path_of_another_system_is_told_how_to_be_written(tmp_path):
+    (tmp_path / "sub").mkdir()
+    save_face(tmp_path / "sub" / "d.jpg")
+    path = label_file(tmp_path, ROWS)
+    path.write_text(path.read_text() + "sub\\d.jpg,30,F,Black,dim,train\n")
+    (row,) = read_faces(path).left_out.to_dict("records")
+    assert row["status"] == "unreadable"
+    assert row["reason"] == "row 4: no such file; write / for each \\"
+
+
 def test_a_picture_listed_twice_counts_once_and_with_two_labels_not_at_all(tmp_path):
     rows = [*ROWS, ROWS[0], {**ROWS[1], "age": 50}]
     table = read_faces(label_file(tmp_path, rows))
