@@ -144,6 +144,8 @@ def established(comparisons: pd.DataFrame) -> pd.DataFrame:
 
 def verdict_words(comparisons: pd.DataFrame) -> str:
     """How many comparisons show what, in one sentence."""
+    if comparisons.empty:
+        return "No comparison could be tested: there are not two groups of 30 people or more."
     counts = {words: int((comparisons["verdict"] == words).sum()) for words in VERDICTS.values()}
     unequal, none, unknown = counts.values()
     return (

@@ -181,6 +181,13 @@ def test_the_page_of_an_equal_loss_claims_nothing(equal):
     assert 'class="sure"' not in page
 
 
+def test_the_page_of_too_few_people_says_that_nothing_was_tested():
+    result = run_stress(stressed_table(n=20, severities=(2,)))
+    page = render_stress(result, examples={})
+    assert "there are not two groups of 30 people or more" in page
+    assert "0 of 0" not in page
+
+
 def test_names_of_groups_stay_text_on_the_page():
     table = stressed_table(n=300, severities=(2,))
     table["race"] = table["race"].replace({"B": "<img src=x onerror=alert(1)>"})
