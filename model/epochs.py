@@ -41,6 +41,8 @@ def run_epochs(job: Job, state: State, *, progress: Progress) -> None:
             row = _validate(job, state, seconds=time.perf_counter() - start)
             _end_epoch(job, state, row)
             progress.epoch(row)
+        if interruption is not None and interruption.asked:  # since the last step
+            interruption.obey("all epochs are saved: the same command with --resume finishes")
 
 
 def _learning(job: Job, state: State) -> nn.Module:

@@ -155,6 +155,23 @@ def test_ctrl_c_saves_within_the_epoch_and_says_how_to_go_on(
     pd.testing.assert_frame_equal(history(out), history(finished))
 
 
+def test_ctrl_c_after_the_last_step_is_not_passed_over(finished, table, tmp_path, monkeypatch):
+    out, plain = tmp_path / "run", model.epochs._validate
+
+    def validate(job, state, **how):
+        if state.epoch + 1 == job.settings.epochs:
+            signal.raise_signal(signal.SIGINT)
+        return plain(job, state, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(model.epochs, "_validate", validate)
+        with pytest.raises(KeyboardInterrupt, match=r"all epochs are saved.*--resume"):
+            train(table, out=out, settings=tiny_settings())
+    assert not (out / "config.json").exists()
+    train(table, out=out, settings=tiny_settings(), resume=True)
+    assert weights(out) == weights(finished)
+
+
 def test_sigterm_saves_and_leaves_with_143(table, tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     at_step(monkeypatch, 2, lambda: signal.raise_signal(signal.SIGTERM))
