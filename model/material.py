@@ -15,6 +15,11 @@ from model.pictures import open_cache
 from model.settings import TrainSettings
 
 SPLITS = ("train", "valid", "test")
+_MORE = {  # what gives a part that is too small more faces
+    "train": "give more faces, or smaller --holdout and --valid",
+    "valid": "give more faces, or a larger --valid",
+    "test": "give more faces, or a larger --holdout",
+}
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,8 @@ def prepare(
     for name in SPLITS:
         if len(rows[name]) < 2:
             raise InputError(
-                f"{table.root}: {len(faces)} faces leave {len(rows[name])} for {name}; "
-                "more faces are needed"
+                f"{table.root}: {len(faces)} faces leave {len(rows[name])} for {name}, "
+                f"where 2 are needed; {_MORE[name]}"
             )
     who = faces[["image", "content_hash", "subject_id"]].assign(split=split)
     text = who.to_csv(index=False, lineterminator="\n")

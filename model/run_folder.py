@@ -23,6 +23,7 @@ from audit.errors import InputError
 from audit.file_lock import locked_file
 from audit.files import write_atomic, write_text
 from model.network import build_network, load_weights, read_weights
+from model.settings import NETWORKS
 
 FORMAT = 1  # of checkpoint.pt and config.json
 OURS = {  # what a training leaves in its folder
@@ -65,10 +66,15 @@ def locked(folder: Path) -> Iterator[None]:
         handle.truncate(0)
 
 
+def is_used(folder: Path) -> bool:
+    """Whether a training has left in `folder` what a fresh one would run over."""
+    return any((folder / name).exists() for name in ("checkpoint.pt", "config.json"))
+
+
 def refuse_used(folder: Path) -> None:
     """Raise InputError when a fresh training would run over files that are there."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if "checkpoint.pt" in names or "config.json" in names:
+    if is_used(folder):
         raise InputError(f"{folder} holds a training: go on with --resume, or choose another --out")
     foreign = [name for name in names if name not in OURS]
     if foreign:
@@ -195,4 +201,32 @@ def read_config(folder: Path) -> dict[str, Any]:
     lacking = [key for key in needed if key not in config]
     if lacking:
         raise InputError(f"{path} lacks {', '.join(lacking)}")
+    odd = [key for key, holds in _checks(config).items() if not holds]
+    if odd:
+        raise InputError(
+            f"{path}: {', '.join(odd)}: not what a training writes; copy it again or train anew"
+        )
     return config
+
+
+def _checks(config: dict[str, Any]) -> dict[str, bool]:
+    """Whether that can be used which a hand may have edited, by key."""
+    rule = config["decode"] if isinstance(config["decode"], dict) else {}
+    interval = rule.get("interval")
+    known = rule.get("age") in ("mean", "median", "value") and isinstance(interval, dict)
+    return {
+        "network": config["network"] in NETWORKS,
+        "size": isinstance(config["size"], int),
+        "mean": _three_numbers(config["mean"]),
+        "std": _three_numbers(config["std"]),
+        "precision": config["precision"] in ("float32", "bfloat16"),
+        "decode": known and "correction" in (interval or {}),
+    }
+
+
+def _three_numbers(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(isinstance(number, int | float) for number in value)
+    )

@@ -33,7 +33,7 @@ from model.network import build_network, load_body, load_weights, read_weights
 from model.pace import busy_words, choose_pace, computes_bfloat16
 from model.parallel import World, world
 from model.progress import Progress
-from model.run_folder import load_checkpoint, locked, refuse_used
+from model.run_folder import is_used, load_checkpoint, locked, refuse_used
 from model.settings import (
     TrainSettings,
     add_train_options,
@@ -120,6 +120,11 @@ def _open_folder(
         place.gather(None)  # nobody goes on before the folder is ready
         return None
     stored = read_settings(out)
+    if stored is None and is_used(out):
+        raise InputError(
+            f"--resume: {out} holds a training, but lacks its settings.json; "
+            "train anew in another --out"
+        )
     if stored is None:
         raise InputError(f"--resume: no training was started in {out}; leave --resume away")
     refuse_changed(stored, settings.to_dict(), folder=out)

@@ -19,7 +19,14 @@ from audit import cli
 from audit.errors import InputError, MachineError
 from model.decode import LEVEL
 from model.progress import Progress
-from model.run_folder import load_checkpoint, load_run, locked, save_checkpoint, save_model
+from model.run_folder import (
+    load_checkpoint,
+    load_run,
+    locked,
+    read_config,
+    save_checkpoint,
+    save_model,
+)
 from model.settings import TrainSettings
 from model.train import main, train
 
@@ -256,6 +263,13 @@ def test_resume_without_a_training_is_refused(table, tmp_path):
         train(table, out=tmp_path / "nothing", settings=tiny_settings(), resume=True)
 
 
+def test_a_training_without_its_settings_is_not_sent_in_a_circle(finished, table, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "settings.json").unlink()
+    with pytest.raises(InputError, match=r"lacks its settings\.json; train anew in another --out"):
+        train(table, out=tmp_path / "run", settings=tiny_settings(), resume=True)
+
+
 def test_a_second_training_in_the_same_folder_names_the_first(table, tmp_path):
     with locked(tmp_path), pytest.raises(InputError, match=f"pid {os.getpid()}"):
         train(table, out=tmp_path, settings=tiny_settings())
@@ -329,6 +343,25 @@ def test_weights_of_another_network_are_refused_by_name(finished, tmp_path):
         load_run(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("decode", {}),
+        ("decode", {"age": "mode", "interval": {"correction": [0.1]}}),
+        ("mean", "x"),
+        ("std", [0.2, 0.2]),
+        ("size", "128"),
+        ("network", "resnet19"),
+        ("precision", "float8"),
+    ],
+)
+def test_a_config_that_a_hand_has_bent_is_refused_by_its_key(key, value, finished, tmp_path):
+    config = json.loads((finished / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, key: value}))
+    with pytest.raises(InputError, match=f"{key}: not what a training writes"):
+        read_config(tmp_path)
+
+
 def test_a_run_is_read_back_as_wide_as_it_was_trained(table, tmp_path):
     out = train(table, out=tmp_path / "run", settings=tiny_settings(width=0.5, epochs=1))
     assert load_run(out).network.head.in_features == 128
@@ -360,7 +393,7 @@ def test_a_training_cut_off_is_not_taken_for_a_run(tmp_path):
 
 def test_too_few_faces_are_refused_with_their_number(tmp_path):
     table = tiny_faces(tmp_path / "faces", 4)
-    with pytest.raises(InputError, match="4 faces leave 1 for"):
+    with pytest.raises(InputError, match=r"4 faces leave 1 for valid, .* a larger --valid"):
         train(table, out=tmp_path / "run", settings=tiny_settings())
 
 
