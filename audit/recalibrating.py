@@ -74,9 +74,10 @@ def recalibrate(
     if run_id is not None:
         _refuse_foreign(predictions, run_id)
     tally = tally_predictions(predictions, settings)
-    _refuse_reversed(predictions.counts)
-    proposals, records = propose(tally, settings=settings)
     asked = dict.fromkeys(HEADS, BEST) | dict(choice or {})
+    if asked["gender"] != NONE:
+        _refuse_reversed(predictions.counts)
+    proposals, records = propose(tally, settings=settings)
     chosen = {
         head: choose(head, asked[head], proposals, records, per=per, heads=predictions.heads)
         for head in HEADS
@@ -124,7 +125,7 @@ def _refuse_reversed(counts: Mapping[str, int]) -> None:
     if counts.get("score_rows") and 3 * right < n:
         raise InputError(
             f"only {count(right)} of {count(n)} gender calls agree with the label: gender_score is "
-            "P(female); turn it round (1 - score) if it is P(male)"
+            "P(female); turn it round (1 - score) if it is P(male), or leave it (--gender none)"
         )
 
 

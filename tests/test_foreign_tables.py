@@ -218,6 +218,13 @@ def test_a_score_turned_round_is_not_recalibrated_to_a_constant(table, tmp_path)
     assert not [*tmp_path.iterdir()]
 
 
+def test_ages_are_recalibrated_beside_a_score_turned_round(table, tmp_path):
+    turned = table.assign(gender_score=1 - table["gender_score"])
+    made = recalibrate(turned, out=tmp_path, choice={"gender": "none"})
+    corrected = pd.read_parquet(made.table)
+    assert corrected["gender_score"].to_numpy() == pytest.approx(turned["gender_score"].to_numpy())
+
+
 def test_a_recalibration_says_what_was_left_out(tmp_path):
     table = synthetic_predictions(3000, seed=1)
     table.loc[:99, "age_true"] = -1
