@@ -113,7 +113,7 @@ def quantile(counts: Floats, edges: Floats, share: float | Floats) -> Floats:
     total = counts.sum(axis=1)
     if not len(edges):
         return np.full(len(counts), np.nan)
-    # a hair below: 0.9 * 10 rows is 9.000000000000002 in float64, yet means the ninth row
+    # a hair below: 7 / 25 * 25 rows is 7.000000000000001 in float64, yet means the seventh row
     need = np.asarray(share) * total * (1 - 1e-12)
     reached = np.cumsum(counts, axis=1) >= need[:, None]
     return np.where(total > 0, edges[np.argmax(reached, axis=1)], np.nan)

@@ -19,6 +19,7 @@ from audit.evidence import (
     holm,
     joined_p,
     newcombe,
+    outlying,
     rare,
     spread,
     verdict,
@@ -93,6 +94,24 @@ def test_one_interval_beyond_the_margin_is_enough_to_leave_it_open():
     assert verdict(0.9, *wide, margin=1.0, alpha=0.04) == "insufficient evidence"
 
 
+def test_without_a_group_nothing_is_cleared():
+    none = np.zeros(0)
+    assert verdict(0.5, none, none, margin=1.0, alpha=0.04) == "insufficient evidence"
+
+
+@pytest.mark.parametrize(
+    ("better", "expected"), [("lower", 1), ("higher", 0), ("zero", 3), ("neither", 3)]
+)
+def test_the_outlying_group_is_the_one_established_to_be_worst_else_that_of_the_largest_t(
+    better, expected
+):
+    difference = np.array([-3.0, 2.0, 1.0, -1.0, 4.0, np.nan])
+    reach = np.array([1.0, 1.0, 0.5, 0.1, 5.0, np.nan])
+    ends = difference - reach, difference + reach
+    t = 2.5 * difference / reach
+    assert outlying(difference, *ends, t, better=better) == expected
+
+
 def test_records_and_slices_share_the_error_of_an_audit():
     assert alphas(0.05) == pytest.approx((0.04, 0.01))
     assert sum(alphas(0.1)) == pytest.approx(0.1)
@@ -113,6 +132,12 @@ def test_a_detectable_growth_meets_its_own_error(se, value, critical):
     assert plain == pytest.approx(k * se)
 
 
+def test_what_one_group_can_never_show_leaves_the_least_difference_unknown():
+    se, value = np.array([0.1, 2.0]), np.array([5.0, 5.0])
+    assert np.isnan(detectable(se, value, critical=2.5, grows=True))
+    assert np.isnan(detectable(np.zeros(0), np.zeros(0), critical=2.5, grows=False))
+
+
 def test_a_stricter_level_needs_a_larger_t_along_the_normal_curve():
     assert beyond(2.5, groups=4, alpha=0.05, share=0.05) == pytest.approx(2.5)
     exact = stats.norm.isf(0.001 / 8), stats.norm.isf(0.05 / 8)
@@ -123,6 +148,28 @@ def some_values(seed, *, tau, K=9, se=1.0):
     rng = np.random.default_rng(seed)
     errors = se * rng.uniform(0.5, 1.5, K)
     return 10 + tau * rng.standard_normal(K) + errors * rng.standard_normal(K), errors
+
+
+def test_cochrans_q_and_its_p_are_those_of_statsmodels():
+    values, se = some_values(1, tau=1.0)
+    judge = combine_effects(values, se**2).test_homogeneity()
+    assert cochran(values, se) == pytest.approx((judge.statistic, judge.pvalue))
+
+
+def test_cochrans_p_over_replicates_counts_those_that_reach_q_and_the_sample_itself():
+    values, se = np.array([0.0, 2.0]), np.ones(2)  # Q = 2; of a replicate half its squared gap
+    gaps = np.array([0.0, 1.0, 1.9, 2.0, 2.1, 3.0, 0.5, 2.0, 0.1])
+    own = np.stack([np.zeros(9), gaps], axis=1)
+    own_se = np.ones_like(own)
+    own_se[-1] = 0  # a replicate without an error says nothing
+    q, p = cochran(values, se, noise=(own, own_se))
+    assert (q, p) == pytest.approx((2, (1 + 4) / (1 + 8)))
+
+
+def test_groups_without_a_value_or_an_error_have_no_q():
+    for values, se in (([1.0], [1.0]), ([1.0, np.nan], [1.0, 1.0]), ([1.0, 2.0], [1.0, 0.0])):
+        assert np.isnan(cochran(np.array(values), np.array(se))).all()
+        assert np.isnan(spread(np.array(values), np.array(se))).all()
 
 
 def test_spread_is_paule_and_mandels():

@@ -10,6 +10,7 @@ from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.proportion import proportion_confint
 
 from audit.intervals import (
+    around,
     clustered_se,
     delong,
     effective,
@@ -33,6 +34,21 @@ def test_a_share_of_nothing_has_no_interval():
     assert np.isnan(wilson(np.array([np.nan]), np.array([0.0]))).all()
 
 
+@pytest.mark.parametrize(("end", "beyond"), [(0.0, -0.2), (1.0, 1.2)])
+def test_no_interval_of_a_share_leaves_0_to_1_nor_does_a_share_that_rounding_moved_out(end, beyond):
+    n = np.arange(1.0, 3000)
+    low, high = wilson(np.full(len(n), end), n)
+    assert low.min() >= 0
+    assert high.max() <= 1
+    np.testing.assert_array_equal(wilson(np.full(len(n), beyond), n), (low, high))
+
+
+@pytest.mark.parametrize(("people", "freedom"), [(30, 29), (50_000, 999), (1, 1)])
+def test_degrees_of_freedom_are_those_of_people_and_no_more_than_shards_tell_apart(people, freedom):
+    ends = student(np.zeros(1), np.ones(1), np.array([float(people)]))
+    assert np.ravel(ends) == pytest.approx(stats.t.ppf([0.025, 0.975], freedom))
+
+
 def test_one_row_a_shard_gives_the_standard_error_of_the_mean():
     x = np.random.default_rng(0).gamma(2, 3, 200)
     se = clustered_se(x[None], np.ones((1, 200)))
@@ -51,6 +67,12 @@ def test_repeating_every_row_in_its_shard_changes_no_standard_error(times, seed)
     np.testing.assert_allclose(clustered_se(times * top, times * bottom), clustered_se(top, bottom))
 
 
+def test_the_rows_of_one_person_have_no_standard_error():
+    bottom = np.zeros((1, 50))
+    bottom[0, 7] = 5
+    assert np.isnan(clustered_se(3 * bottom, bottom)).all()
+
+
 def test_effective_rows_are_the_rows_when_each_is_a_person():
     hit = (np.random.default_rng(1).random(80) < 0.3).astype(float)
     p = hit.mean()
@@ -65,6 +87,25 @@ def test_five_equal_photos_of_a_person_count_once():
         5 * hit[None], np.full((1, 80), 5.0), np.array([p * (1 - p)]), np.array([80.0])
     )
     assert five[0] == pytest.approx(80)
+
+
+def test_a_groups_rows_are_worth_no_more_than_those_of_all_groups_together():
+    """The second group's people agree by chance: its own design effect of 0 is not believed."""
+    top = np.stack([np.arange(40) % 2 * 5.0, np.full(40, 2.0)])
+    bottom = np.full((2, 40), 5.0)
+    n = effective(top, bottom, np.array([0.5 * 0.5, 0.4 * 0.6]), np.array([40.0, 40.0]))
+    between = 40 * (5 * 0.5) ** 2  # of the first group's people; none in the second
+    assert n == pytest.approx([40, 200 * (200 * 0.25 + 200 * 0.24) / between])
+
+
+@pytest.mark.parametrize("rows", [3.0, 7.0, 49.0, 1000.0])
+@pytest.mark.parametrize("hits", [1.0, 2.0, 3.0])
+def test_people_stand_in_where_nothing_varies_between_them(hits, rows):
+    variance = np.array([hits / rows * (1 - hits / rows)])
+    of_one = np.eye(1, 20, 4)
+    assert effective(hits * of_one, rows * of_one, variance, np.ones(1)) == [1]
+    alike = np.ones((1, 20))
+    assert effective(rows * alike, rows * alike, np.zeros(1), np.array([20.0])) == [20]
 
 
 def test_cluster_intervals_hold_the_mean_where_row_intervals_do_not():
@@ -106,6 +147,36 @@ def test_the_quantile_interval_covers_the_true_quantile(n):
         low, high = quantile_interval(counts, edges, 0.9, np.array([float(n)]))
         held += int(low[0] - 0.1 <= truth <= high[0])
     assert 0.925 <= held / 1000 <= 0.98
+
+
+@pytest.mark.parametrize("n", [10, 25, 200, 333])
+def test_a_rank_over_the_rows_is_the_value_of_that_rank(n):
+    rank = np.arange(1, n + 1)
+    values = np.arange(n) / 10
+    np.testing.assert_array_equal(quantile(np.ones((n, n)), values, rank / n), values)
+
+
+def test_an_empty_group_has_no_quantile():
+    assert np.isnan(quantile(np.zeros((2, 3)), np.arange(3.0), 0.5)).all()
+    ends = quantile_interval(np.zeros((2, 3)), np.arange(3.0), 0.9, np.array([0.0, 0.3]))
+    assert np.isnan(ends).all()
+    assert np.isnan(quantile(np.zeros((2, 0)), np.zeros(0), 0.5)).all()
+
+
+@pytest.mark.parametrize("n", [30, 100, 333])
+def test_the_quantile_interval_lies_between_the_two_ranks_that_the_binomial_allows(n):
+    """Conover's l and u: the largest with P(B < l) and the least with P(B >= u) within 2.5 %."""
+    counts, values = np.ones((1, n)), np.arange(1.0, n + 1)
+    low, high = (e[0] for e in quantile_interval(counts, values, 0.9, np.array([float(n)])))
+    law = stats.binom(n, 0.9)
+    assert law.cdf(low - 1) <= 0.025 < law.cdf(low)
+    assert law.sf(high - 2) > 0.025
+    assert high == n or law.sf(high - 1) <= 0.025
+
+
+def test_an_interval_is_stretched_to_its_value_and_no_further():
+    low, high = around(np.array([0.2, 0.3, 0.1]), np.array([0.4, 0.5, 0.2]), np.full(3, 0.25))
+    assert (low.tolist(), high.tolist()) == ([0.2, 0.25, 0.1], [0.4, 0.5, 0.25])
 
 
 def test_the_area_is_that_of_scikit_learn_ties_included():
@@ -150,11 +221,31 @@ def test_a_small_group_leans_further_to_the_others_than_a_large_one():
     assert (np.sort(lean[1:]) == lean[[2, 3, 1]]).all()
 
 
+def test_groups_shrink_by_tau_of_statsmodels_and_one_variance_of_all_rows():
+    rng = np.random.default_rng(6)
+    n = rng.integers(20, 900, 8).astype(float)
+    values, deviation = rng.normal(10, 1, 8), rng.uniform(2, 9, 8)
+    variances = np.average(deviation**2, weights=n) / n
+    tau2 = combine_effects(values, variances, method_re="iterated").tau2
+    centre = np.average(values, weights=1 / (variances + tau2))
+    own = tau2 / (tau2 + variances)
+    lean = shrunken(values, deviation / np.sqrt(n), n)
+    assert 0.1 < own.min() < own.max() < 1
+    np.testing.assert_allclose(lean, own * values + (1 - own) * centre, rtol=1e-4)
+
+
 def test_an_unknown_value_stays_unknown_and_moves_no_other():
     values, se, n = np.array([1.0, 3.0, 2.0]), np.full(3, 0.2), np.full(3, 50.0)
     more = shrunken(np.append(values, np.nan), np.append(se, np.nan), np.append(n, 5.0))
     np.testing.assert_array_equal(more[:3], shrunken(values, se, n))
     assert np.isnan(more[3])
+
+
+def test_values_without_a_spread_within_groups_are_taken_at_their_word():
+    values, n = np.array([1.0, 3.0, 2.0]), np.full(3, 50.0)
+    np.testing.assert_array_equal(shrunken(values, np.zeros(3), n), values)
+    assert paule_mandel(values, np.array([0.1, 0.0, 0.1])) == 0
+    assert np.isnan(shrunken(values, np.zeros(3), np.zeros(3))).all()
 
 
 @pytest.mark.parametrize(("n", "least"), [(30, 0.90), (100, 0.925), (1000, 0.925)])
@@ -182,8 +273,8 @@ def test_the_mean_of_leaning_values_is_held_more_often_on_the_logarithm():
 
 
 def test_a_mean_of_zero_stays_zero_and_no_interval_is_negative():
-    mean, se = np.array([0.0, 1.0, 2.0]), np.array([0.0, 5.0, np.nan])
-    low, high = student_above_zero(mean, se, np.array([20.0, 20.0, 1.0]))
+    mean, se = np.array([0.0, 1.0, 2.0, 0.0]), np.array([0.0, 5.0, np.nan, np.nan])
+    low, high = student_above_zero(mean, se, np.array([20.0, 20.0, 1.0, 1.0]))
     assert (low[0], high[0]) == (0, 0)
     assert 0 < low[1] < 1 < high[1]
-    assert np.isnan([low[2], high[2]]).all()
+    assert np.isnan([low[2:], high[2:]]).all()
