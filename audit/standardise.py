@@ -53,7 +53,8 @@ def standardise(
     mine, rest = bottom[compared], bottom.sum(axis=0) - bottom[compared]
     if len(mine) < 2:
         return None
-    ages = np.all([((side > 0).sum(axis=2) >= LEAST).all(axis=0) for side in (mine, rest)], axis=0)
+    # a rest holds another compared group, so that the ages of all groups are those of all rests
+    ages = ((mine > 0).sum(axis=2) >= LEAST).all(axis=0)
     if not ages.any():
         return None
     X, N = top[:, ages], bottom[:, ages]
