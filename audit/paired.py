@@ -12,7 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from audit.intervals import clustered_se, effective, student, student_above_zero, wilson
+from audit.intervals import (
+    around,
+    clustered_se,
+    effective,
+    student,
+    student_above_zero,
+    wilson,
+)
 from audit.metrics import Floats
 from audit.resample import Linear
 from audit.shards import SHARDS
@@ -69,8 +76,7 @@ def level(loss: Loss, split: Split, reading: int) -> Interval:
         n = bottom.sum(axis=1)
         if split.people_given:
             n = effective(top, bottom, np.clip(value * (1 - value), 0, None), people)
-        low, high = wilson(value, n)
-        return value, np.fmin(low, value), np.fmax(high, value)
+        return value, *around(*wilson(value, n), value)
     of_mean = student if loss.signed else student_above_zero
     return value, *of_mean(value, clustered_se(top, bottom) / loss.scale, people)
 
