@@ -60,12 +60,17 @@ def test_photos_that_repeat_change_no_widening():
     assert widening(4 * counts, at, 333) == widening(counts, at, 333)
 
 
-@pytest.mark.parametrize(("people", "enough"), [(8, False), (9, True)])
+@pytest.mark.parametrize(("people", "enough"), [(0, False), (8.4, False), (8.6, True), (9, True)])
 def test_too_few_people_for_the_rank_have_no_widening(people, enough):
-    got = widening(np.ones(people), np.arange(people) / 10, people)
+    got = widening(np.ones(9), np.arange(9) / 10, people)
     assert math.isfinite(got) == enough
     if enough:
         assert got == 0.8
+
+
+def test_the_rank_of_a_level_is_a_whole_number_where_rounding_makes_it_a_hair_more():
+    assert 100 * 0.55 > 55
+    assert widening(np.ones(99), np.arange(1.0, 100), 99, level=0.55) == 55
 
 
 def test_intervals_too_wide_become_narrower_and_never_cross():

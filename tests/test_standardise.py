@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 from shard_sums import SHARDS, add_up
 
 from audit.resample import Linear, Ratios, replicate
@@ -83,6 +84,55 @@ def test_an_age_that_one_group_lacks_is_dropped_for_all():
     assert standardise(*by_age(1)[:2], np.array([True, False, False])) is None
 
 
+@pytest.mark.parametrize(("people", "kept"), [(9, False), (10, True)])
+def test_an_age_is_used_from_ten_people_of_every_compared_group(people, kept):
+    N = np.ones((2, 2, SHARDS))
+    N[1, 0, people:] = 0
+    assert standardise(3 * N, N, np.ones(2, bool)).ages.tolist() == [kept, True]
+
+
+def test_of_roots_what_standardising_takes_off_is_the_composition():
+    X, N, ok = by_age(5)
+    found = standardise(X, N, ok, root=True)
+    raw = np.sqrt(X.sum(axis=(1, 2)) / N.sum(axis=(1, 2)))
+    np.testing.assert_allclose(found.rate, found.value[:, None] - found.value)
+    np.testing.assert_allclose(found.rate + found.composition, raw[:, None] - raw)
+    alike = standardise(N * np.array([2.0, 5.0, 9.0])[None, :, None], N, ok, root=True)
+    np.testing.assert_allclose(alike.rate, 0, atol=1e-9)
+    assert np.ptp(alike.composition) > 0.5
+
+
+def test_a_group_without_any_error_has_a_root_of_zero_and_no_influence():
+    X, N, ok = by_age(6)
+    X[0] = 0
+    found = standardise(X, N, ok, root=True)
+    assert found.value[0] == 0
+    assert np.isfinite(found.influence).all()
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_a_unit_is_a_unit_of_every_figure(root):
+    X, N, ok = by_age(7, rates=(0.2, 0.5, 0.9), share=True)
+    years, hundredths = (
+        standardise(X, N, ok, scale=scale, root=root, share=True) for scale in (100, 1)
+    )
+    for key in ("value", "difference", "influence", "rate", "composition", "least_se"):
+        whole = getattr(hundredths, key)
+        assert np.abs(whole).max() > 0
+        np.testing.assert_allclose(getattr(years, key), whole / 100, err_msg=key)
+
+
+def test_the_error_of_people_in_shards_of_their_own_is_that_of_two_means():
+    rng = np.random.default_rng(8)
+    a, b = rng.gamma(2, 3, 12), rng.gamma(2, 3, 300)
+    N, X = np.zeros((2, 2, 1, SHARDS))
+    N[0, 0, :12] = N[1, 0, 100:400] = 1
+    X[0, 0, :12], X[1, 0, 100:400] = a, b
+    found = standardise(X, N, np.ones(2, bool))
+    se = np.hypot(stats.sem(a), stats.sem(b))
+    np.testing.assert_allclose(np.sqrt((found.influence**2).sum(axis=1)), se)
+
+
 @pytest.mark.parametrize("root", [False, True])
 def test_influence_is_the_derivative_of_the_difference(root):
     X, N, ok = by_age(2)
@@ -138,3 +188,12 @@ def test_a_share_without_a_miss_in_a_small_group_still_has_an_error():
     assert found.least_se[2] == pytest.approx(expected, rel=0.03)  # people by their shards
     [tested] = replicate([Linear(found.difference, found.influence, found.least_se)])
     assert tested.se[2] == found.least_se[2]
+
+
+def test_people_are_never_more_than_rows_and_are_rows_where_shards_are_full():
+    N = np.zeros((2, 1, SHARDS))
+    N[0, 0, :200], N[1] = 1, 5
+    hits = np.floor(N / 2)
+    found = standardise(hits, N, np.ones(2, bool), share=True)
+    p = hits.sum() / N.sum()
+    np.testing.assert_allclose(found.least_se, np.sqrt(p * (1 - p) * (1 / 200 + 1 / 5000)))
