@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from audit.exact_sums import Reals
+from audit.intervals import wilson
 from audit.metrics import Floats
 
 Verdict = Literal["disparity", "no disparity found", "insufficient evidence"]
@@ -100,20 +101,14 @@ def newcombe(
     share: Floats, rows: Floats, rest: Floats, rest_rows: Floats, *, alpha: float
 ) -> tuple[Floats, Floats]:
     """Interval of share - rest from two Wilson intervals (Newcombe 1998, method 10)."""
-    low, high = _wilson(share, rows, alpha)
-    rest_low, rest_high = _wilson(rest, rest_rows, alpha)
+    z = float(stats.norm.ppf(1 - alpha / 2))
+    low, high = wilson(share, rows, z=z)
+    rest_low, rest_high = wilson(rest, rest_rows, z=z)
     d = share - rest
     return (
         d - np.hypot(share - low, rest_high - rest),
         d + np.hypot(high - share, rest - rest_low),
     )
-
-
-def _wilson(p: Floats, n: Floats, alpha: float) -> tuple[Floats, Floats]:
-    z = stats.norm.ppf(1 - alpha / 2)
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return centre - half, centre + half
 
 
 def joined_p(together: float, exact: Floats, *, groups: int) -> float:
