@@ -254,7 +254,7 @@ def _at_one_age_mix(q: _Question, age: Replicates | None, g: int) -> dict[str, A
         "standardised_p": age.p_value,
         "composition": q.by_age.composition[high, low],
         "ages_left_out": ", ".join(
-            age for age, used in zip(q.ages, q.by_age.ages, strict=True) if not used
+            name for name, used in zip(q.ages, q.by_age.ages, strict=True) if not used
         ),
         "outlying_standardised": age.difference[g],
         "outlying_standardised_low": ends[0][g],

@@ -41,10 +41,7 @@ def coverage_figures(
     result: AuditResult, *, feature: str, groups: Sequence[str] | None = None
 ) -> list[Drawn]:
     """Coverage, where the misses lie, the interval score and the squared z, a row per group."""
-    rows = result.coverage
-    rows = rows[rows.feature.isin([lookup.OVERALL, feature]) & rows.coverage.notna()]
-    if groups is not None:
-        rows = rows[rows.group.isin([lookup.OVERALL, *groups])]
+    rows = _covered(result, feature, groups)
     if not (rows.feature == feature).any():
         return []
     rows = lookup.foremost(rows, -rows.coverage, most=MOST)
@@ -62,11 +59,8 @@ def interval_coverage(
     result: AuditResult, *, feature: str, groups: Sequence[str] | None = None
 ) -> Drawn | None:
     """Share of true ages inside the stated interval, per group, against what was stated."""
-    rows = result.coverage
-    rows = rows[rows.feature.isin([lookup.OVERALL, feature]) & rows.coverage.notna()]
-    if groups is not None:
-        rows = rows[rows.group.isin([lookup.OVERALL, *groups])]
-    every, rows = rows, lookup.foremost(rows, -rows.coverage, most=MOST)
+    every = _covered(result, feature, groups)
+    rows = lookup.foremost(every, -every.coverage, most=MOST)
     own = rows[rows.feature == feature]
     if own.empty:
         return None
@@ -95,6 +89,13 @@ def interval_coverage(
         table=every[COVERAGE].assign(metric="interval_coverage"),
         data=every,
     )
+
+
+def _covered(result: AuditResult, feature: str, groups: Sequence[str] | None) -> pd.DataFrame:
+    """Rows of the table `coverage` that know theirs: all faces, and the groups (all, if None)."""
+    rows = result.coverage
+    rows = rows[rows.feature.isin([lookup.OVERALL, feature]) & rows.coverage.notna()]
+    return rows if groups is None else rows[rows.group.isin([lookup.OVERALL, *groups])]
 
 
 def _compared(rows: pd.DataFrame) -> pd.DataFrame:
