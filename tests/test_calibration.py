@@ -17,6 +17,7 @@ from audit.calibration import (
     calibration_error_interval,
     equal_mass,
     gender_calibration,
+    score_design,
 )
 from audit.groups import gather
 from audit.score_tests import isotonic_brier, score_table
@@ -211,6 +212,22 @@ def test_repeated_photos_change_no_bin_interval():
     for x, y in zip(a, b, strict=True):
         assert (x["low"], x["high"]) == pytest.approx((y["low"], y["high"]), rel=1e-9)
         assert y["n"] == 2 * x["n"]
+
+
+def test_a_biased_score_is_worth_no_more_rows_than_there_are():
+    """The design effect is of the residuals' spread about their mean, not about 0."""
+    faces = some_faces(1000, seed=12).assign(score=0.9)
+    assert score_design(gather(tally_of(faces), ()))[0] == pytest.approx(1, abs=0.2)
+
+
+def test_repeated_photos_change_no_interval_by_predicted_age():
+    once = some_faces(200, seed=11)
+    a, b = (age_calibration(tally_of(f)) for f in (once, pd.concat([once] * 5)))
+    shown = [(x, y) for x, y in zip(a, b, strict=True) if x["mae"] is not None]
+    assert min(x["n"] for x, _ in shown) < 30  # so few that degrees of freedom matter
+    for x, y in shown:
+        for key in ("low", "high", "error_low", "error_high", "mae_low", "mae_high"):
+            assert x[key] == pytest.approx(y[key]), key
 
 
 def test_binned_leaves_out_empty_bins():

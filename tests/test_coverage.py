@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import scoringrules
 from mapie.metrics.regression import regression_mwi_score
@@ -16,8 +17,8 @@ from audit.groups import gather
 from audit.pit import crps
 
 
-def covered(faces, *, without=()):
-    tally = tally_of(faces, people_given=False)
+def covered(faces, *, without=(), people_given=False):
+    tally = tally_of(faces, people_given=people_given)
     if without:
         names = [c for c in tally.cells if c.startswith(without)]
         tally = replace(tally, cells=tally.cells.assign(**dict.fromkeys(names, 0)))
@@ -40,6 +41,17 @@ def test_coverage_and_width_are_those_of_the_rows_with_wilsons_interval():
         )
         assert r["width"] == pytest.approx(mine.width.mean())
         assert (r["level"], r["n"]) == (NOMINAL, len(mine))
+
+
+def test_photos_that_repeat_change_no_interval_of_scores_and_squared_z():
+    """Of a few people, so that degrees of freedom matter."""
+    faces = some_faces(120, seed=7)
+    five = pd.concat([faces] * 5)
+    once, again = (covered(f, people_given=True) for f in (faces, five))
+    for a, b in zip(once, again, strict=True):
+        assert b["n"] == 5 * a["n"]
+        for key in ("winkler_low", "winkler_high", "z2_low", "z2_high", "below", "above"):
+            assert a[key] == pytest.approx(b[key]), key
 
 
 def test_an_overconfident_group_lies_below_and_the_others_do_not():

@@ -49,6 +49,11 @@ def test_exact_p_is_fishers_test_twice_the_smaller_tail():
         assert p == pytest.approx(min(1, 2 * min(tails)), rel=1e-6)
 
 
+def test_effective_counts_are_tested_as_the_whole_numbers_they_are_nearest_to():
+    near = exact_p(*(np.array([x]) for x in (2.6, 29.7, 40.2, 300.4)))
+    assert near == exact_p(*(np.array([x]) for x in (3.0, 30.0, 40.0, 300.0)))
+
+
 def test_newcombes_interval_agrees_with_statsmodels():
     low, high = newcombe(
         np.array([0.9]), np.array([50.0]), np.array([0.97]), np.array([900.0]), alpha=0.02
@@ -61,6 +66,8 @@ def test_events_are_rare_when_few_are_seen_or_expected_or_few_are_not():
     rows = np.array([1000.0, 1000.0, 30.0, 1000.0])
     hits = np.array([100.0, 5.0, 12.0, 995.0])
     assert rare(hits, rows).tolist() == [False, True, False, True]
+    assert rare(np.array([10.0, 30.0]), np.array([1000.0, 1000.0])).tolist() == [False, False]
+    assert rare(np.array([9.9, 30.0]), np.array([1000.0, 1000.0])).tolist() == [True, False]
     assert rare(np.array([900.0, 99.0]), np.array([1000.0, 100.0])).tolist() == [False, True]
 
 
@@ -115,6 +122,10 @@ def test_the_outlying_group_is_the_one_established_to_be_worst_else_that_of_the_
 def test_records_and_slices_share_the_error_of_an_audit():
     assert alphas(0.05) == pytest.approx((0.04, 0.01))
     assert sum(alphas(0.1)) == pytest.approx(0.1)
+
+
+def test_what_is_detectable_is_found_80_times_in_100():
+    assert stats.norm.cdf(POWER) == pytest.approx(0.8, abs=0.001)
 
 
 @settings(deadline=None, max_examples=50)
