@@ -112,6 +112,12 @@ def test_the_interval_of_a_perfect_scores_error_reaches_down_to_none(n):
     assert np.mean(np.array(lows) == 0) >= 0.95 - 2 * np.sqrt(0.05 * 0.95 / 150)
 
 
+def test_repeated_photos_change_no_interval_of_the_error():
+    rows, sums = histogram(*drawn(700, seed=3, shift=0.1))
+    once = calibration_error_interval(rows, sums, 1.0)
+    assert calibration_error_interval(4 * rows, 4 * sums, 0.25) == pytest.approx(once)
+
+
 def test_a_score_is_told_from_its_null_when_it_is_off():
     at = histogram(*drawn(2000, shift=0.1))
     assert calibration_error(*at) > 2 * calibration_error_interval(*at, 1.0)[2]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.special import expit
-from scipy.stats import norm
+from scipy.stats import norm, t
 from sklearn.metrics import brier_score_loss, mean_absolute_error, root_mean_squared_error
 
 from audit.calibration import calibration_error
@@ -148,6 +148,15 @@ def test_photos_that_repeat_change_no_interval():
     twice = judged_scores(np.tile(score, 2), np.tile(female, 2), people=700)
     for name, c in once.items():
         assert vars(twice[name]) == pytest.approx(vars(c), abs=1e-12)
+
+
+@pytest.mark.parametrize(("people", "freedom"), [(40, 39), (50_000, 999)])
+def test_the_interval_of_a_change_is_students_over_people_told_apart_by_shards(people, freedom):
+    rng = np.random.default_rng(7)
+    before, after = rng.normal(0, 5, (2, 300))
+    change = judged_ages(before, after, people=people)["age_me"]
+    half = t.ppf(0.975, freedom) * (after - before).std() / np.sqrt(people - 1)
+    assert (change.high - change.low) / 2 == pytest.approx(half)
 
 
 def test_without_stated_intervals_there_is_nothing_before():

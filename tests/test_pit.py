@@ -48,3 +48,12 @@ def test_too_narrow_is_a_u_and_too_wide_a_hill(scale, way):
     assert way * (ends - 0.05) > 0.02
     outside = (table["value"] < table["value_low"]) | (table["value"] > table["value_high"])
     assert outside.iloc[[0, -1]].all()
+
+
+def test_photos_that_repeat_leave_the_band_as_wide():
+    faces = some_faces(400, seed=5)
+    bands = [
+        pd.DataFrame(pit_counts(gather(tally, ()), tally, ()))["value_high"]
+        for tally in (tally_of(faces), tally_of(pd.concat([faces] * 4)))
+    ]
+    np.testing.assert_allclose(*bands)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from audit.slices import Cells, confirm, lattice, nominate, weak_slices, welch
 
@@ -120,6 +121,56 @@ def test_small_slices_are_not_looked_at():
     cells = some_faces(7, n=300)
     found = lattice(cells)
     assert all(found.sums[0, i].min() >= 15 for i in nominate(found))
+
+
+@pytest.mark.parametrize(
+    ("even", "odd", "looked_at"), [(15, 15, True), (14, 40, False), (40, 14, False)]
+)
+@pytest.mark.parametrize("weak", [0, 1])
+def test_a_slice_needs_fifteen_rows_in_either_half_and_as_many_beside_it(
+    weak, even, odd, looked_at
+):
+    """The few are of level 0: weak themselves, or all that is beside the weak."""
+    halves = np.repeat([0, 1, 0, 1], [even, odd, 200, 200])
+    codes = np.repeat([[0, 0], [1, 0]], [even + odd, 400], axis=0)
+    error = np.where(codes[:, 0] == weak, 9.0, 1.0)
+    error += np.random.default_rng(0).random(len(error))
+    found = lattice(cells_of(codes, error, halves + 2 * np.arange(len(halves)) % 400, sizes=(2, 1)))
+    assert [found.levels[i] for i in nominate(found)] == ([((0, weak),)] if looked_at else [])
+
+
+def test_a_nominated_crossing_is_clearly_worse_than_what_each_parent_holds_beside_it():
+    crossings = 0
+    for seed in range(12):
+        cells = some_faces(seed, n=3000)
+        cells = cells_of(cells.codes, np.random.default_rng(seed).random(3000), cells.shard)
+        found, even = lattice(cells), cells.shard % 2 == 0
+        for i in nominate(found):
+            levels = found.levels[i]
+            inside = even & np.all([cells.codes[:, f] == v for f, v in levels], axis=0)
+            for left_out in levels if len(levels) > 1 else ():
+                kept = [pair for pair in levels if pair != left_out]
+                parent = even & np.all([cells.codes[:, f] == v for f, v in kept], axis=0)
+                beside = cells.x[parent & ~inside]
+                assert stats.ttest_ind(cells.x[inside], beside, equal_var=False).statistic > 2
+                crossings += 1
+    assert crossings > 5
+
+
+def test_adjusted_p_is_holms_of_statsmodels_over_the_slices_of_all_metrics():
+    tested = weak_slices([some_faces(8, planted={0: 1}), some_faces(9)])
+    together = [pair for slices in tested for pair in slices]
+    judge = multipletests([s.p_value for s, _ in together], method="holm")[1]
+    np.testing.assert_allclose([p for _, p in together], judge)
+
+
+def test_where_neither_side_varies_p_is_one_in_all_choices_of_as_many_people():
+    shard = np.arange(8) * 2 + 1
+    codes = np.array([[0, 0]] * 3 + [[1, 0]] * 5)
+    failed = cells_of(codes, codes[:, 0] == 0, shard, sizes=(2, 1))
+    weak, strong = confirm(failed, [((0, 0),), ((0, 1),)])
+    assert weak.p_value == pytest.approx(1 / 56)
+    assert strong.p_value == 1
 
 
 def test_a_slice_of_which_all_fail_is_the_weakest():
