@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from pandas_tally import FEATURES, some_faces, tally_of
+from pandas_tally import FEATURES, some_faces, tally_of, with_groups
 from sklearn.metrics import roc_auc_score
 
 from audit.config import AuditSettings
@@ -74,6 +74,23 @@ def test_ages_with_too_few_faces_of_a_group_are_left_out_of_the_standard_and_nam
     found = weighed(faces, (RACE,)).loc["race", "age_mae"]
     assert found["ages_left_out"] == "70+"
     assert weighed(some_faces(4000, seed=12), (RACE,)).loc["race", "age_mae"]["ages_left_out"] == ""
+
+
+def test_what_unequal_ages_add_is_told_from_the_highest_group_to_the_lowest():
+    """Kitagawa by hand from the rows: Black faces are older, and the old are read worse."""
+    faces = some_faces(6000, seed=13)
+    young = faces["age_true"] < 40
+    faces = faces[~((faces["race"] == "Black") & young & (faces.index % 4 > 0))]
+    faces = faces.assign(error=np.round(faces["error"] * (1 + faces["age_true"] / 20), 2))
+    found = weighed(faces, (RACE,)).loc["race", "age_mae"]
+    rows = with_groups(faces).assign(off=faces["error"].abs())
+    mae, n = (rows.pivot_table("off", "race", "age_group", how) for how in ("mean", "count"))
+    share = n.div(n.sum(axis=1), axis=0)
+    high, low = found["highest_group"], found["lowest_group"]
+    by_hand = ((share.loc[high] - share.loc[low]) * (mae.loc[high] + mae.loc[low]) / 2).sum()
+    assert high == "Black"
+    assert found["composition"] == pytest.approx(by_hand, abs=0.02)
+    assert by_hand > 0.5
 
 
 def test_cochrans_q_stands_beside_the_p_of_every_tested_mean():
