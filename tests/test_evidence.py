@@ -49,6 +49,10 @@ def test_exact_p_is_fishers_test_twice_the_smaller_tail():
         assert p == pytest.approx(min(1, 2 * min(tails)), rel=1e-6)
 
 
+def test_no_exact_p_is_above_one():
+    assert exact_p(*(np.array([x]) for x in (5.0, 10.0, 50.0, 100.0))) == 1
+
+
 def test_effective_counts_are_tested_as_the_whole_numbers_they_are_nearest_to():
     near = exact_p(*(np.array([x]) for x in (2.6, 29.7, 40.2, 300.4)))
     assert near == exact_p(*(np.array([x]) for x in (3.0, 30.0, 40.0, 300.0)))
@@ -68,6 +72,8 @@ def test_events_are_rare_when_few_are_seen_or_expected_or_few_are_not():
     assert rare(hits, rows).tolist() == [False, True, False, True]
     assert rare(np.array([10.0, 30.0]), np.array([1000.0, 1000.0])).tolist() == [False, False]
     assert rare(np.array([9.9, 30.0]), np.array([1000.0, 1000.0])).tolist() == [True, False]
+    many_seen = rare(np.array([12.0, 40.0]), np.array([100.0, 1000.0]))  # 4.7 are expected
+    assert many_seen.tolist() == [True, False]
     assert rare(np.array([900.0, 99.0]), np.array([1000.0, 100.0])).tolist() == [False, True]
 
 

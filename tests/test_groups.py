@@ -78,6 +78,12 @@ def test_people_are_rows_when_nobody_has_two_photos(tally):
     np.testing.assert_array_equal(groups.people("age_n"), groups.totals("age_n"))
 
 
+def test_a_share_of_people_with_one_photo_each_is_worth_its_rows():
+    groups = gather(tally_of(some_faces(1200, seed=4)), FEATURES[:1])
+    worth, n = groups.worth("gender_hit", "gender_n"), groups.totals("gender_n")
+    np.testing.assert_allclose(worth, n, rtol=0.35)  # one variance estimated from its shards
+
+
 @pytest.mark.parametrize("people", [60, 700, 2000, 40_000])
 def test_people_are_estimated_from_shards_when_photos_repeat(people):
     groups = gather(tally_of(some_faces(people, photos=3)), FEATURES[:1])
