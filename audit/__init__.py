@@ -1,19 +1,19 @@
 """What is true of a table of face age and gender predictions, by group and with its uncertainty.
 
-`import audit` is light: fairlearn and DuckDB are loaded when an audit runs.
+`import audit` is light: pandas, fairlearn and DuckDB are loaded when an audit runs.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from audit.config import AuditSettings
 from audit.errors import InputError, MachineError
-from audit.metrics import METRICS
-from audit.result import AuditResult
 
 if TYPE_CHECKING:
+    from audit.config import AuditSettings
     from audit.corrections import apply_recalibration, read_recalibration
+    from audit.metrics import METRICS
     from audit.recalibrating import recalibrate
+    from audit.result import AuditResult
     from audit.run import run_audit
 
 __all__ = [
@@ -29,7 +29,10 @@ __all__ = [
 ]
 
 
-_HOMES = {  # loaded when asked for: they need fairlearn or DuckDB
+_HOMES = {  # loaded when asked for
+    "METRICS": "audit.metrics",
+    "AuditResult": "audit.result",
+    "AuditSettings": "audit.config",
     "apply_recalibration": "audit.corrections",
     "read_recalibration": "audit.corrections",
     "recalibrate": "audit.recalibrating",

@@ -325,10 +325,15 @@ def test_line_numbers_of_bad_rows_depend_on_the_order_and_stay_in_run(table, tmp
 
 
 def test_importing_audit_loads_nothing_heavy():
-    heavy = ["torch", "plotly", "streamlit", "fairlearn", "sklearn", "duckdb"]
+    heavy = ["torch", "plotly", "streamlit", "fairlearn", "sklearn", "duckdb", "pandas"]
     code = f"import sys, audit; print([m for m in {heavy} if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", audit.__all__)
+def test_what_audit_offers_is_there(name):
+    assert getattr(audit, name) is not None
 
 
 def test_audit_has_no_other_attribute():
