@@ -496,9 +496,9 @@ def test_the_theme_follows_the_system(url):
         script = "return getComputedStyle(document.querySelector('.stApp')).backgroundColor"
         assert chromium.execute_script(script) == "rgb(20, 23, 26)"
         chromium.get(f"{url}/errors?race=Black")
-        settle(chromium)
         color = "return getComputedStyle(document.querySelector('[data-tag] [title=Black]')).color"
-        assert chromium.execute_script(color) == "rgb(20, 23, 26)", "4.5:1 on the accent"
+        chosen = wait_until(lambda: chromium.execute_script(color), what="the chosen level")
+        assert chosen == "rgb(20, 23, 26)", "4.5:1 on the accent"
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
