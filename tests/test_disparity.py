@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from pandas_tally import FEATURES, some_faces, tally_of, with_groups
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from audit.config import AuditSettings
 from audit.disparity import Asked, weigh_disparities
@@ -74,6 +76,29 @@ def test_ages_with_too_few_faces_of_a_group_are_left_out_of_the_standard_and_nam
     found = weighed(faces, (RACE,)).loc["race", "age_mae"]
     assert found["ages_left_out"] == "70+"
     assert weighed(some_faces(4000, seed=12), (RACE,)).loc["race", "age_mae"]["ages_left_out"] == ""
+
+
+def test_where_calls_hardly_miss_the_interval_is_newcombes_and_the_least_difference_is_told():
+    """One of three groups at a time, at a third of the level; by hand from the counts."""
+    faces = some_faces(4000, seed=3)
+    female = (faces["gender_true"] == "female").to_numpy()
+    wrong = {"Asian": 1, "Black": 6, "White": 1}
+    missed = np.concatenate([faces.index[faces["race"] == r][:k] for r, k in wrong.items()])
+    score = np.where(female ^ faces.index.isin(missed), 0.9, 0.1)
+    records = weighed(faces.assign(score=score), (RACE,))
+    found = records.loc["race", "gender_accuracy"]
+    n = faces["race"].value_counts()
+    hits = n - pd.Series(wrong)
+    rest, m = hits.sum() - hits, n.sum() - n
+    low, high = confint_proportions_2indep(
+        hits["Black"], n["Black"], rest["Black"], m["Black"], method="newcomb", alpha=0.05 / 3
+    )
+    assert found["outlying_group"] == "Black"
+    assert (found["outlying_low"], found["outlying_high"]) == pytest.approx((low, high))
+    a, b = (hits + 1) / (n + 2), (rest + 1) / (m + 2)
+    error = np.sqrt(a * (1 - a) / (n + 2) + b * (1 - b) / (m + 2)).max()
+    tests = records[["p_value", "standardised_p"]].notna().sum().sum()
+    assert found["detectable"] == pytest.approx((norm.isf(0.04 / tests / 6) + 0.84) * error)
 
 
 def test_what_unequal_ages_add_is_told_from_the_highest_group_to_the_lowest():
