@@ -153,8 +153,16 @@ def _remember(view: View) -> None:
 
 
 def _parts_of(result: AuditResult) -> list[str]:
-    there = {"Threshold": len(result.thresholds), "Age limit": len(result.age_thresholds)}
-    return [part for part in _PARTS if there.get(part, True)]
+    """The parts, those last that can only say what the table lacks: the first is opened."""
+    rows = {
+        "Gender scores": len(result.scores),
+        "Threshold": len(result.thresholds),
+        "Age intervals": len(result.coverage),
+        "Age limit": len(result.age_thresholds),
+        "Corrections": len(result.proposals),
+    }
+    told = [part for part in _PARTS if rows[part] or part not in ("Threshold", "Age limit")]
+    return sorted(told, key=lambda part: not rows[part])
 
 
 def _parts(view: View, feature: str, groups: list[str] | None) -> None:

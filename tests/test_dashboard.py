@@ -759,7 +759,7 @@ def test_the_counts_at_an_age_limit_are_those_of_the_faces(audit, visit):
     ("without", "part", "said"),
     [
         (("coverage",), "Age intervals", "they need columns age_low and age_high"),
-        (("scores", "reliability", "thresholds"), "", "needs a column gender_score"),
+        (("scores", "reliability", "thresholds"), "Gender scores", "needs a column gender_score"),
         (("proposals",), "Corrections", "No correction was tried"),
         (
             ("scores", "reliability", "thresholds", "coverage", "age_thresholds"),
@@ -777,6 +777,17 @@ def test_what_an_audit_lacks_is_said_with_what_to_do(tmp_path, visit, without, p
     app = visit(folder, page="calibration", part=part)
     assert not app.exception
     assert said in words(app)
+
+
+def test_calibration_of_ages_alone_opens_with_their_intervals(visit, tmp_path):
+    table = synthetic_predictions(300, seed=4).drop(columns="gender_score")
+    run_audit(table, settings=AuditSettings(by=("race",)), out=tmp_path)
+    app = visit(tmp_path, page="calibration")
+    assert not app.exception
+    tabs = [tab.label for tab in app.tabs]
+    assert (tabs[0], tabs[-1]) == ("Age intervals", "Gender scores")
+    assert "part=" not in str(app.query_params)
+    assert "states no P(female)" not in words(app)
 
 
 def test_a_table_to_download_holds_the_stored_numbers_and_no_formula():
