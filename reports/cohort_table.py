@@ -55,18 +55,23 @@ def title(found: Compared) -> str:
 
 
 def table_html(found: Compared, first: str, second: str) -> str:
-    """The table as HTML, every word escaped: a value with its interval, its n beneath."""
+    """The table as HTML, every word escaped: a value with its interval, its n beneath.
+
+    A phone lays each row out as a grid, which is a row to a screen reader only by its role.
+    """
     sides = zip((first, second), found.faces, found.people, strict=True)
+    column = '<th scope="col" role="columnheader"'
     heads = [
-        f'<th scope="col">{escape(name)}<br><span class="range">{_many(n, people)}</span></th>'
+        f'{column}>{escape(name)}<br><span class="range">{_many(n, people)}</span></th>'
         for name, n, people in sides
     ]
-    head = '<th scope="col">Metric</th>' + "".join(heads)
-    head += '<th scope="col">Difference</th><th scope="col" class="words">Verdict</th>'
+    head = f"{column}>Metric</th>{''.join(heads)}{column}>Difference</th>"
+    head += f'{column} class="words">Verdict</th>'
     body = "".join(map(_row, lookup.records(found.table)))
     return (
         '<div class="counts cohorts" tabindex="0" role="region" aria-label="Two cohorts side by '
-        f'side"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'side"><table role="table"><thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{body}</tbody></table></div>'
     )
 
 
@@ -95,10 +100,13 @@ def _row(row: dict[str, Any]) -> str:
     key = str(row["metric"])
     cells = [_value(row, side) for side in ("first", "second")]
     return (
-        f'<tr><th scope="row">{escape(metric_words(key))}</th>'
-        + "".join(f"<td>{value}<br><span class=range>{n}</span></td>" for value, n in cells)
-        + f'<td>{_apart(row)}</td><td class="words">{_verdict(row)}</td></tr>'
+        f'<tr role="row"><th scope="row" role="rowheader">{escape(metric_words(key))}</th>'
+        + "".join(f"{_CELL}>{value}<br><span class=range>{n}</span></td>" for value, n in cells)
+        + f'{_CELL}>{_apart(row)}</td>{_CELL} class="words">{_verdict(row)}</td></tr>'
     )
+
+
+_CELL = '<td role="cell"'
 
 
 def _value(row: dict[str, Any], side: str) -> tuple[str, str]:

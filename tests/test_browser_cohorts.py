@@ -84,6 +84,18 @@ def test_a_filter_is_named_compared_and_found_again_after_a_reload(url, browser,
     assert console_errors(browser) == []
 
 
+def test_two_cohorts_with_their_verdicts_fit_a_phone(url):
+    with open_browser(width=375, height=900) as phone:
+        phone.get(f"{url}/cohorts?second=everyone+else&race=Black")
+        fits = (
+            "const table = document.querySelector('.cohorts');"
+            "const verdicts = [...table.querySelectorAll('td.words')];"
+            "return verdicts.length && table.scrollWidth === table.clientWidth"
+            " && verdicts.every(v => v.getBoundingClientRect().right <= window.innerWidth)"
+        )
+        wait_until(lambda: phone.execute_script(fits), what="verdicts on the screen")
+
+
 def test_a_face_is_marked_in_words_and_the_mark_taken_back(url, browser, audit):
     folder, _ = audit
     browser.get(f"{url}/errors?face=s00003")
