@@ -219,9 +219,10 @@ def tally(args: argparse.Namespace) -> int:
     from audit.engines import engine_named
     from audit.files import refuse_overwriting
     from audit.sites import tally_site
-    from audit.tally_file import write_tally
+    from audit.tally_file import refuse_place, write_tally
 
     refuse_overwriting(args.out, [args.predictions])
+    refuse_place(args.out)
     settings = audit_settings(args)
     engine = engine_named(args.engine, args.master)
     site = tally_site(
@@ -237,9 +238,10 @@ def merge(args: argparse.Namespace) -> int:
     """Add the tallies of several sites to one, which `faceaudit audit` reads."""
     from audit.files import refuse_overwriting
     from audit.merging import merge_sites
-    from audit.tally_file import read_tally, write_tally
+    from audit.tally_file import read_tally, refuse_place, write_tally
 
     refuse_overwriting(args.out, args.tallies)
+    refuse_place(args.out)
     twice = [path for path in args.tallies if args.tallies.count(path) > 1]
     if twice:
         raise InputError(f"{twice[0]} is named twice; name each site once")

@@ -42,14 +42,21 @@ def is_tally(path: Path) -> bool:
     return path.is_file() and _metadata_of(path) is not None
 
 
+def refuse_place(path: Path) -> None:
+    """Raise InputError where no tally can be written, or would lie under the name of a CSV."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it, such as {path / 'tally.parquet'}")
+    if path.suffix.lower() == ".csv":
+        raise InputError(f"{path}: a tally is a Parquet; name it {path.with_suffix('.parquet')}")
+
+
 def write_tally(site: SiteTally, path: Path | str) -> Path:
     """Write a tally atomically; equal counts give equal bytes. Returns the path.
 
-    Raises InputError where `path` is a folder, else as `write_atomic` does.
+    Raises InputError as `refuse_place` does, else as `write_atomic` does.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name a file in it, such as {path / 'tally.parquet'}")
+    refuse_place(path)
     tables = {name: _stacked(getattr(site.tally, name), name, site.tally) for name in FRAMES}
     about = _about(site)
     about["sha256"] = _digest(about)

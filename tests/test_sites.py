@@ -451,6 +451,8 @@ def test_a_site_of_one_row_is_counted_and_named_so(sites, capsys):
         (["tally", "s[0-1].csv", "--out", "s1.csv"], "--out s1.csv is what is read"),
         (["tally", ".", "--out", "v.parquet"], "lies in the folder that is read"),
         (["tally", "s0.csv", "--out", "."], "is a folder"),
+        (["tally", "s0.csv", "--out", "t.CSV"], "t.CSV: a tally is a Parquet; name it t.parquet"),
+        (["merge", "t.parquet", "u.parquet", "--out", "v.csv"], "name it v.parquet"),
         (["tally", "s0.csv", "--out", "x", "--min-cel", "5"], "did you mean '--min-cell'"),
         (["tally", "s0.csv", "--out", "x", "--by", "rase"], "did you mean 'race'"),
         (["tally", "t.parquet", "--out", "x"], "holds a tally, counts without rows"),
