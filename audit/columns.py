@@ -22,18 +22,27 @@ class Column:
     """A column of the table: its name there, its name in `raw`, what its values are.
 
     `single` is a 32-bit float, `other` what is read as its text (truth values, dates); `comma`
-    marks text whose decimals are written with a comma.
+    marks text whose decimals are written with a comma, `moment` dates with a time of day.
     """
 
     name: str
     sql: str
     kind: Kind
     comma: bool = False
+    moment: bool = False
 
     @property
     def text(self) -> str:
-        """SQL of the value as text; numbers as a CSV of the same table would print them."""
-        return self.sql if self.kind == "text" else f"CAST({self.sql} AS VARCHAR)"
+        """SQL of the value as text; numbers and dates as a CSV of the same table would print them.
+
+        Midnight is not printed: pandas has no date without a time of day, and writes none.
+        """
+        if self.kind == "text":
+            return self.sql
+        text = f"CAST({self.sql} AS VARCHAR)"
+        if not self.moment:
+            return text
+        return f"CASE WHEN {text} LIKE '%_00:00:00' THEN left({text}, 10) ELSE {text} END"
 
     @property
     def number(self) -> str:
@@ -116,7 +125,7 @@ def columns_of(schema: Sequence[tuple[str, str]]) -> tuple[tuple[Column, ...], t
         elif kind == "VARCHAR":
             columns.append(Column(name, sql, "text"))
         elif kind.startswith(_TEXT):
-            columns.append(Column(name, sql, "other"))
+            columns.append(Column(name, sql, "other", moment=kind.startswith("TIMESTAMP")))
         else:
             skipped.append(f"column {name!r} (of type {kind})")
     return tuple(columns), tuple(skipped)

@@ -313,6 +313,17 @@ def test_half_floats_and_columns_that_no_engine_knows_do_not_stop_an_audit(table
     pd.testing.assert_frame_equal(found.subgroups, plain.subgroups)
 
 
+def test_days_are_the_same_levels_in_every_format(table, tmp_path):
+    days = pd.to_datetime(["2024-01-01", "2024-02-29", None]).as_unit("us")
+    table = table.assign(day=days[np.arange(len(table)) % 3])
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table.to_parquet(tmp_path / "t.parquet")
+    settings = AuditSettings(by=("day",))
+    found = [run_audit(source, settings=settings) for source in (table, *tmp_path.iterdir())]
+    assert found[0].info["features"][0]["levels"] == ["2024-01-01", "2024-02-29", "unknown"]
+    assert len({one.info["hash_of_rows"] for one in found}) == 1
+
+
 @pytest.mark.parametrize("zone", [None, "UTC"])
 def test_a_column_of_many_dates_says_that_it_has_too_many_levels(table, zone):
     days = pd.date_range("2024-01-01", periods=len(table), tz=zone)
