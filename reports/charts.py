@@ -12,7 +12,7 @@ from functools import partial
 from html import escape
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -156,16 +156,15 @@ def chart(drawn: Drawn, *, key: str, config: Mapping[str, Any] = CONFIG, **selec
         )
 
 
-def _table(drawn: Drawn, *, height: int | str) -> None:
+def _table(drawn: Drawn, *, height: int | Literal["content"]) -> None:
     grid(_grid(drawn.key, drawn.table), height=height, alt=drawn.alt)
     download(drawn.table if drawn.data is None else drawn.data, name=drawn.key)
 
 
-def grid(table: pd.DataFrame, *, height: int | str, alt: str | None = None) -> None:
+def grid(table: pd.DataFrame, *, height: int | Literal["content"], alt: str | None = None) -> None:
     """What `as_grid` made, as a grid: sorted by its numbers, which stand there in words."""
     shown = table.style.format(str)
-    height_or_word: Any = height
-    st.dataframe(shown, hide_index=True, height=height_or_word, placeholder="", alt=alt)
+    st.dataframe(shown, hide_index=True, height=height, placeholder="", alt=alt)
 
 
 def download(table: pd.DataFrame, *, name: str) -> None:
