@@ -188,7 +188,8 @@ def test_a_click_on_a_groups_dot_opens_its_faces(url, browser, audit):
     point_at(browser, ".scatterlayer .point")
     shown = wait_until(lambda: cards(browser), what="the group's faces")
     assert len(set(faces.loc[shown].race)) == 1
-    assert "From Mean absolute age error by race" in text_of(browser)
+    came = "From Mean absolute age error by race"
+    wait_until(lambda: came in text_of(browser), what="words of where one came from")
 
 
 def test_a_click_on_a_cell_of_the_confusion_opens_the_faces_called_wrongly(url, browser, audit):
@@ -201,7 +202,7 @@ def test_a_click_on_a_cell_of_the_confusion_opens_the_faces_called_wrongly(url, 
     (called,) = [w for w in ("female", "male") if f"gender_pred={w}" in browser.current_url]
     wait_until(lambda: button(browser, f"called: {called}").is_displayed(), what="a chip")
     wanted = ((faces.gender_true == true) & (faces.gender_pred == called)).sum()
-    assert f"{wanted} of 400 faces" in text_of(browser)
+    wait_until(lambda: f"{wanted} of 400 faces" in text_of(browser), what="how many there are")
 
 
 def test_a_click_on_a_bar_of_scores_opens_the_faces_with_such_scores(url, browser, audit):

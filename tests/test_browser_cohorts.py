@@ -60,7 +60,8 @@ def test_a_filter_is_named_compared_and_found_again_after_a_reload(url, browser,
     wait_until(lambda: browser.find_elements(By.CSS_SELECTOR, ".cohorts td"), what="the table")
     settle(browser)
     n = int((faces.race == "Black").sum())
-    assert f"{n} of 400 faces: race Black" in text_of(browser), "the filter came along"
+    chosen = f"{n} of 400 faces: race Black"
+    wait_until(lambda: chosen in text_of(browser), what="the filter, which came along")
     table = browser.find_element(By.CSS_SELECTOR, ".cohorts").text
     assert HOSTILE in table
     assert f"{n} faces" in table
