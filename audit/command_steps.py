@@ -20,7 +20,7 @@ from audit.config import AuditSettings
 from audit.errors import InputError
 from audit.files import present_files, refuse_within, write_text
 from audit.terminal import lines, one_line
-from audit.words import count, nearest
+from audit.words import count, counted, counted_rows, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,8 +160,7 @@ def site_words(site: "SiteTally") -> str:
     """What a tally holds, in one line."""
     rows = site.tally.rows_read
     audited = rows - sum(site.tally.rows_left_out.values())
-    sites = len(site.sites)
-    words = [f"{sites} site{'s' * (sites > 1)}: {count(rows)} row{'s' * (rows != 1)} read"]
+    words = [f"{counted(len(site.sites), 'site', 'sites')}: {counted_rows(rows)} read"]
     words.append(f"{count(audited)} counted")
     words += [f"{count(n)} left out ({why})" for why, n in site.tally.rows_left_out.items()]
     return ", ".join(words)

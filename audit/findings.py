@@ -15,7 +15,7 @@ from audit.evidence import alphas
 from audit.groups import OVERALL
 from audit.metrics import METRICS
 from audit.result import COLUMNS
-from audit.words import CROSS, MINUS, count, in_unit, percent, score, years
+from audit.words import CROSS, MINUS, agreed, count, counted, in_unit, percent, score, years
 
 MOST = 24  # disparities that are told; all of them stand in their table
 MOST_SLICES = 8
@@ -233,10 +233,10 @@ def verdict(told: list[dict[str, Any]], tested: list[dict[str, Any]]) -> dict[st
     """The one sentence for the first screen: the first disparity, or what would have been seen."""
     n = {word: sum(r["verdict"] == word for r in tested) for word in (DISPARITY, NONE, OPEN)}
     total = len(tested)
-    made = f"{count(total)} comparison{'s' * (total != 1)}"
+    made = counted(total, "comparison", "comparisons")
     if told:
         first = told[0]
-        shows = "shows" if n[DISPARITY] == 1 else "show"
+        shows = agreed(n[DISPARITY], "shows", "show")
         tally = (
             f"{count(n[DISPARITY])} of {made} {shows} a disparity, "
             f"{count(n[NONE])} none, {count(n[OPEN])} cannot be decided with this table."
@@ -408,14 +408,11 @@ def about_coverage(coverage: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]
     return []
 
 
-def _were(n: int) -> str:
-    return "was" if n == 1 else "were"
-
-
 def about_data(subgroups: pd.DataFrame, info: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What was left out, and about whom nothing can be said."""
+    read = count(info["rows_read"])
     sentences = [
-        (n, f"{count(n)} of {count(info['rows_read'])} rows {_were(n)} left out: {reason}.")
+        (n, f"{count(n)} of {read} rows {agreed(n, 'was', 'were')} left out: {reason}.")
         for reason, n in info["rows_left_out"].items()
     ]
     small = subgroups[subgroups["status"].isin(["few", "suppressed"])]
@@ -423,8 +420,8 @@ def about_data(subgroups: pd.DataFrame, info: Mapping[str, Any]) -> list[dict[st
     total = len(subgroups.drop_duplicates(["feature", "group"]))
     if groups:
         words = (
-            f"{count(groups)} of {count(total)} groups {'has' if groups == 1 else 'have'} fewer "
-            "than 30 people for at least one figure: shown where 10 or more, never compared."
+            f"{count(groups)} of {count(total)} groups {agreed(groups, 'has', 'have')} fewer than "
+            "30 people for at least one figure: shown where 10 or more, never compared."
         )
         sentences.append((groups, words))
     return [

@@ -30,19 +30,29 @@ def own_version() -> str:
         return "not installed"
 
 
+def agreed(n: float, one: str, many: str) -> str:
+    """The word that agrees with `n`: `one` with 1, `many` with every other number."""
+    return one if int(n) == 1 else many
+
+
+def counted(n: float, one: str, many: str) -> str:
+    """1 -> `1 row`, 1200 -> `1 200 rows`, of whatever `one` and `many` are."""
+    return f"{count(n)} {agreed(n, one, many)}"
+
+
 def counted_rows(n: float) -> str:
     """1 -> `1 row`, 1200 -> `1 200 rows`."""
-    return f"{count(n)} row{'s' * (int(n) != 1)}"
+    return counted(n, "row", "rows")
 
 
 def counted_faces(n: float) -> str:
     """1 -> `1 face`, 1200 -> `1 200 faces`."""
-    return f"{count(n)} face{'s' * (int(n) != 1)}"
+    return counted(n, "face", "faces")
 
 
 def counted_people(n: float) -> str:
     """1 -> `1 person`, 1200 -> `1 200 people`."""
-    return f"{count(n)} {'person' if int(n) == 1 else 'people'}"
+    return counted(n, "person", "people")
 
 
 def years(x: float, *, signed: bool = False) -> str:

@@ -120,12 +120,12 @@ def _open_folder(
         place.gather(None)  # nobody goes on before the folder is ready
         return None
     stored = read_settings(out)
-    if stored is None and is_used(out):
-        raise InputError(
-            f"--resume: {out} holds a training, but lacks its settings.json; "
-            "train anew in another --out"
-        )
     if stored is None:
+        if is_used(out):
+            raise InputError(
+                f"--resume: {out} holds a training, but lacks its settings.json; "
+                "train anew in another --out"
+            )
         raise InputError(f"--resume: no training was started in {out}; leave --resume away")
     refuse_changed(stored, settings.to_dict(), folder=out)
     if not (out / "checkpoint.pt").is_file():  # killed before its first checkpoint

@@ -9,15 +9,13 @@ from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import count, counted_faces, in_unit, percent
 from reports import lookup
-from reports.forest import name_width
+from reports.forest import COLUMNS, name_width
 from reports.plot import Figure, Trace, bar, heatmap, scatter
 from reports.theme import LIGHT, SIZE, Drawn, styled, text
 
 ROW = 32  # px
 SEQUENTIAL = [[0, LIGHT["paper"]], [1, LIGHT["tint"]]]
 SIGNED = [[0, LIGHT["tint-group"]], [0.5, LIGHT["paper"]], [1, LIGHT["tint"]]]
-# the metric, which the title names, stands last
-COLUMNS = ["group", "value", "low", "high", "n", "n_subjects", "shrunken", "status", "metric"]
 
 
 def crossing(result: AuditResult, *, feature: str, metric: str) -> Drawn:

@@ -189,8 +189,8 @@ def as_grid(table: pd.DataFrame) -> pd.DataFrame:
 
     An interval is sorted by its lower end.
     """
-    grid = in_words(table).astype(object)
     table = _compared(table)
+    grid = in_words(table).astype(object)
     for column in _shown(table):
         heading, (low, _) = _heading(column), _PAIRS.get(column, (column, column))
         if is_number(heading) and pd.api.types.is_numeric_dtype(table[low]):
