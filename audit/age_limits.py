@@ -7,7 +7,7 @@ import numpy as np
 
 from audit.fairness import effective_errors
 from audit.features import Feature
-from audit.groups import SUPPRESSED_BELOW, Groups, spread_out
+from audit.groups import Groups, enough_people, spread_out
 from audit.histograms import YEARS
 from audit.intervals import around, wilson
 from audit.metrics import Floats
@@ -61,7 +61,7 @@ def age_limit_table(groups: Groups, tally: Tally, parts: Sequence[Feature]) -> l
             )
         }
         for g, name in enumerate(groups.names)
-        if people[g] >= SUPPRESSED_BELOW
+        if enough_people(people[g])
         for t, limit in enumerate(LIMITS)
     ]
 
@@ -70,7 +70,7 @@ def _share(
     hits: Floats, n: Floats, worth: Floats, persons: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """A share with its interval [group, limit]; NaN for fewer than 10 people."""
-    enough = np.floor(n * persons[:, None] + 0.5) >= SUPPRESSED_BELOW
-    share = hits / np.where(enough, n, np.nan)
+    held = enough_people(n * persons[:, None])
+    share = hits / np.where(held, n, np.nan)
     low, high = around(*wilson(share, n * worth[:, None]), share)
     return share, low, high

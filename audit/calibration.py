@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from audit.features import Feature
-from audit.groups import OVERALL, SUPPRESSED_BELOW, Groups, gather_predicted
+from audit.groups import OVERALL, Groups, enough_people, gather_predicted
 from audit.intervals import LEVEL, around, clustered_se, effective, student, wilson
 from audit.metrics import METRICS, Floats
 from audit.tally import Tally
@@ -120,7 +120,7 @@ def gender_calibration(groups: Groups) -> list[dict[str, Any]]:
     records = []
     people, shrink = groups.people("score_n"), score_design(groups)
     for g, name in enumerate(groups.names):
-        if people[g] < SUPPRESSED_BELOW:
+        if not enough_people(people[g]):
             continue
         n, stated, females = binned(groups.scores[g], groups.score_sums[g])
         rows, predicted, observed = np.maximum(n * shrink[g], 1), stated / n, females / n
@@ -162,9 +162,9 @@ def age_calibration(tally: Tally, parts: Sequence[Feature] = ()) -> list[dict[st
     mae, mae_low, mae_high = _mean(groups, "age_abs", sure)
     iv_n = groups.totals("iv_n")
     inside, inside_low, inside_high = _coverage(groups)
-    held = groups.people("iv_n") >= SUPPRESSED_BELOW
+    held = enough_people(groups.people("iv_n"))
     predicted = observed + error
-    shown = people >= SUPPRESSED_BELOW
+    shown = enough_people(people)
     columns = {
         "predicted": predicted,
         "observed": observed,

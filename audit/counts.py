@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from audit.config import OLDEST
 from audit.fairness import effective_errors
-from audit.groups import OVERALL, SUPPRESSED_BELOW, Groups
+from audit.groups import OVERALL, Groups, enough_people
 from audit.intervals import around, wilson
 from audit.metrics import Floats
 from audit.tally import Tally
@@ -39,7 +39,7 @@ def gender_confusion(groups: Groups) -> list[dict[str, Any]]:
             "n": n[g],
         }
         for g, name in enumerate(groups.names)
-        if people[g] >= SUPPRESSED_BELOW
+        if enough_people(people[g])
         for (true, predicted), n in counted.items()
     ]
 
@@ -112,7 +112,7 @@ def within_years(groups: Groups) -> list[dict[str, Any]]:
             _bin("age_cs", groups.feature, name, 0, year)
             | {"n": total[g], "value": share[g], "value_low": low[g], "value_high": high[g]}
             for g, name in enumerate(groups.names)
-            if people[g] >= SUPPRESSED_BELOW
+            if enough_people(people[g])
         ]
     order = {name: g for g, name in enumerate(groups.names)}
     return sorted(records, key=lambda r: (order[r["group"]], r["high"]))
@@ -129,7 +129,7 @@ def score_counts(groups: Groups) -> list[dict[str, Any]]:
     for g, name in enumerate(groups.names):
         n = groups.scores[g].sum(axis=0)
         held = n > 0
-        if people[g] < SUPPRESSED_BELOW or not held.any():
+        if not enough_people(people[g]) or not held.any():
             continue
         mean = groups.score_sums[g][held] / 1e6 / n[held]
         place = np.clip(np.floor(mean * SCORE_BINS), 0, SCORE_BINS - 1).astype(np.int64)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from audit.groups import SUPPRESSED_BELOW, Groups
+from audit.groups import Groups, enough_people
 from audit.intervals import clustered_se, student
 from audit.metrics import Floats
 
@@ -75,8 +75,7 @@ def _spread(groups: Groups, crps: Floats) -> dict[str, Floats]:
 
 def _enough(groups: Groups, key: str) -> Floats:
     """Rows counted by `key`, NaN for fewer than 10 people [group]."""
-    few = groups.people(key) < SUPPRESSED_BELOW - 0.5
-    return np.where(few, np.nan, groups.totals(key))
+    return np.where(enough_people(groups.people(key)), groups.totals(key), np.nan)
 
 
 def _mean(groups: Groups, top: str, bottom: str, scale: float) -> tuple[Floats, Floats, Floats]:

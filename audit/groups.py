@@ -12,7 +12,7 @@ from audit.features import Feature
 from audit.intervals import effective
 from audit.metrics import BY_PREDICTED, SUMS, Floats
 from audit.rungs import told
-from audit.shards import SHARDS
+from audit.shards import SHARDS, counted_people
 from audit.tally import Tally
 from audit.words import CROSS
 
@@ -82,19 +82,6 @@ class Groups:
             share = self.totals(top) / n
             sums = self.sums[top], self.sums[bottom]
             return effective(*sums, np.clip(share * (1 - share), 0, None), self.counted(bottom))
-
-
-def counted_people(rows: Floats, people_per_row: float) -> Floats:
-    """Subjects behind rows [group, shard], from the occupied shards of each group.
-
-    Linear counting (Whang, Vander-Zanden & Taylor 1990): -S ln(1 - occupied/S). Above nine tenths
-    occupied, where that says little, rows times the people per row of the whole table.
-    """
-    occupied = (rows > 0).sum(axis=1)
-    free = 1 - np.minimum(occupied, 0.9 * SHARDS) / SHARDS
-    counted = -SHARDS * np.log(free)
-    many = np.maximum(counted, rows.sum(axis=1) * people_per_row)
-    return np.asarray(np.where(occupied < 0.9 * SHARDS, counted, many))
 
 
 def crossings(features: Sequence[Feature], *, depth: int) -> tuple[tuple[Feature, ...], ...]:
@@ -189,11 +176,15 @@ def shard_sums(tally: Tally, parts: Sequence[Feature]) -> Mapping[str, Floats]:
     return gather(tally, parts).sums
 
 
+def enough_people(people: Floats | float, least: int = SUPPRESSED_BELOW) -> NDArray[np.bool_]:
+    """Whether at least `least` people, an estimate, are there: below, a group shows its n alone."""
+    return np.asarray(np.floor(np.asarray(people) + 0.5) >= least)
+
+
 def status(people: Floats, rows: Floats) -> NDArray[np.str_]:
     """`ok`, `few`, `suppressed` or `undefined` from the subjects of the metric's denominator."""
-    whole = np.floor(people + 0.5)
     return np.select(
-        [rows == 0, whole < SUPPRESSED_BELOW, whole < FEW_BELOW],
+        [rows == 0, ~enough_people(people), ~enough_people(people, FEW_BELOW)],
         ["undefined", "suppressed", "few"],
         default="ok",
     )

@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.conformal import PREDICTED
-from audit.groups import OVERALL, added, counted_people
+from audit.groups import OVERALL, added
 from audit.metrics import Floats
-from audit.shards import SHARDS
+from audit.shards import SHARDS, counted_people
 from audit.tally import Tally
 
 FIT, JUDGE = 0, 1

@@ -8,7 +8,7 @@ from scipy import stats
 
 from audit.fairness import effective_errors
 from audit.features import Feature
-from audit.groups import SUPPRESSED_BELOW, Groups, spread_out
+from audit.groups import Groups, enough_people, spread_out
 from audit.histograms import Z_STEP
 from audit.intervals import LEVEL
 from audit.metrics import Floats
@@ -69,6 +69,6 @@ def pit_counts(groups: Groups, tally: Tally, parts: Sequence[Feature]) -> list[d
             "value_high": high[g],
         }
         for g, name in enumerate(groups.names)
-        if people[g] >= SUPPRESSED_BELOW
+        if enough_people(people[g])
         for i in range(PIT_BINS)
     ]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from audit.config import AuditSettings
-from audit.groups import OVERALL, SUPPRESSED_BELOW
+from audit.groups import OVERALL, enough_people
 from audit.halves import FIT, JUDGE, Kind, kinds_of
 from audit.heads import Head, age_head, interval_head, score_head
 from audit.judging import Change
@@ -101,7 +101,7 @@ def _judged(head: Head, proposal: Proposal) -> list[dict[str, Any]]:
         )
         every = np.arange(len(kind.groups))
         people = float(head.faces(kind, JUDGE).sum() * everyone)
-        changes = head.judge(kind, every, value, people) if people >= SUPPRESSED_BELOW else []
+        changes = head.judge(kind, every, value, people) if enough_people(people) else []
         n = head.faces(kind, JUDGE).sum()
         records = [_record(proposal, OVERALL, OVERALL, c, n) for c in changes]
         return records + _by_group(head, proposal, kind, value)
@@ -117,10 +117,10 @@ def _by_group(head: Head, proposal: Proposal, kind: Kind, value: Floats) -> list
     faces = head.faces(kind, JUDGE)
     people = faces * kind.people
     records = []
-    if kind.name != OVERALL and people.sum() >= SUPPRESSED_BELOW:
+    if kind.name != OVERALL and enough_people(people.sum()):
         told = head.over(kind, value)
         records += [_record(proposal, kind.name, OVERALL, c, faces.sum()) for c in told]
-    for g in np.flatnonzero(people >= SUPPRESSED_BELOW):
+    for g in np.flatnonzero(enough_people(people)):
         changes = head.judge(kind, np.array([g]), value[g : g + 1], float(people[g]))
         records += [_record(proposal, kind.name, kind.groups[g], c, faces[g]) for c in changes]
     return records

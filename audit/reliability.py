@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from audit.calibration import DRAWS, score_design
-from audit.groups import SUPPRESSED_BELOW, Groups
+from audit.groups import Groups, enough_people
 from audit.intervals import LEVEL
 from audit.metrics import Floats
 from audit.smooth_ece import smooth_error_null
@@ -154,7 +154,7 @@ def simulated(groups: Groups) -> list[Simulated | None]:
     people, shrink = groups.people("score_n"), score_design(groups)
     return [
         simulate(groups.scores[g], groups.score_sums[g], shrink[g])
-        if people[g] >= SUPPRESSED_BELOW
+        if enough_people(people[g])
         else None
         for g in range(len(groups.names))
     ]

@@ -12,7 +12,7 @@ from audit.calibration import (
     normal_draws,
     score_design,
 )
-from audit.groups import SUPPRESSED_BELOW, Groups
+from audit.groups import Groups, enough_people
 from audit.metrics import Floats
 from audit.reliability import Simulated, isotonic
 from audit.signed_calibration import signed_error
@@ -32,7 +32,7 @@ def score_table(
     """
     n, people, shrink = groups.totals("score_n"), groups.people("score_n"), score_design(groups)
     z, p = mean_calibration(groups, shrink)
-    shown = people >= SUPPRESSED_BELOW
+    shown = enough_people(people)
     adjusted = np.full(len(n), np.nan)
     tested = shown & np.isfinite(p)
     if tested.any():

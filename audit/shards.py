@@ -57,13 +57,35 @@ def sharded(rows: str, key: str) -> str:
     )
 
 
+def counted_people(rows: NDArray[np.float64], people_per_row: float = 1.0) -> NDArray[np.float64]:
+    """Subjects behind rows [..., shard], from the occupied shards of each group.
+
+    Linear counting; above nine tenths occupied, where that says little, rows times
+    `people_per_row`, those of the whole table. A few hundredths more than the rows where these are
+    few: not cut off, so that the same people photographed twice count the same.
+    """
+    shards, n = rows.shape[-1], rows.sum(axis=-1)
+    occupied = (rows > 0).sum(axis=-1)
+    counted = _linear_count(np.minimum(occupied, 0.9 * shards), shards)
+    many = np.maximum(counted, n * people_per_row)
+    return np.asarray(np.where(occupied < 0.9 * shards, counted, many))
+
+
 def subjects_in(rows: int, shards: int, *, subjects_are_rows: bool) -> int:
     """Persons in a group of `rows` faces that occupy `shards` different shards.
 
-    The rows, where every person has one photo; else −S·ln(1 − occupied/S) (linear counting: how
-    many balls fill that many of S boxes), rounded, at least `shards` and at most `rows`.
+    The rows, where every person has one photo; else counted linearly, rounded, at least `shards`
+    and at most `rows`.
     """
     if subjects_are_rows or shards >= SHARDS:
         return rows
-    estimate = round(-SHARDS * float(np.log1p(-shards / SHARDS)))
+    estimate = round(float(_linear_count(np.asarray(float(shards)), SHARDS)))
     return min(max(estimate, shards), rows)
+
+
+def _linear_count(occupied: NDArray[np.float64], shards: int) -> NDArray[np.float64]:
+    """How many people fill that many of S shards: −S ln(1 − occupied/S).
+
+    Whang, Vander-Zanden & Taylor 1990, "A linear-time probabilistic counting algorithm".
+    """
+    return -shards * np.log1p(-occupied / shards)

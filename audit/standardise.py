@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.metrics import Floats
+from audit.shards import counted_people
 
 LEAST = 10  # occupied shards, so people, that an age needs in every compared group
 
@@ -66,7 +67,8 @@ def standardise(
     least = np.zeros(len(own))
     if share:
         p = X.sum(axis=(0, 2)) / N.sum(axis=(0, 2))
-        each = [1 / _people(side[:, ages]) for side in (mine, rest)]
+        sides = [side[:, ages] for side in (mine, rest)]
+        each = [1 / np.minimum(counted_people(side), side.sum(axis=2)) for side in sides]
         least = np.sqrt(sum(each) @ (mix**2 * p * (1 - p)))
     if root:
         own, own_influence = _rooted(own, own_influence)
@@ -99,14 +101,6 @@ def kitagawa(top: Floats, bottom: Floats) -> tuple[Floats, Floats]:
     gap, tilt = value[:, None] - value, share[:, None] - share
     rate = (gap * (share[:, None] + share) / 2).sum(axis=2)
     return rate, (tilt * (value[:, None] + value) / 2).sum(axis=2)
-
-
-def _people(N: Floats) -> Floats:
-    """People behind rows [group, age, shard], by linear counting; rows where shards are full."""
-    shards, occupied = N.shape[2], (N > 0).sum(axis=2)
-    free = np.maximum(1 - occupied / shards, 0.1)
-    counted = np.minimum(-shards * np.log(free), N.sum(axis=2))
-    return np.asarray(np.where(free > 0.1, counted, N.sum(axis=2)))
 
 
 def _standard(X: Floats, N: Floats, mix: Floats) -> tuple[Floats, Floats]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logit
 
-from audit.groups import SUPPRESSED_BELOW, Groups
+from audit.groups import Groups, enough_people
 from audit.histograms import LOGIT_END, LOGIT_STEP, SCORE_BINS
 from audit.intervals import around, wilson
 from audit.metrics import Floats
@@ -61,7 +61,7 @@ def threshold_table(groups: Groups) -> list[dict[str, Any]]:
         }
         | {key: n[g] for key, n in counts.items()}
         for g, name in enumerate(groups.names)
-        if people[g] >= SUPPRESSED_BELOW
+        if enough_people(people[g])
         for t in range(len(thresholds))
     ]
 
@@ -73,7 +73,7 @@ def _rates(
     with np.errstate(divide="ignore", invalid="ignore"):
         worth = groups.worth(top, bottom) / groups.totals(bottom)
     worth = np.where(groups.totals(bottom) > 0, worth, 1.0)
-    enough = groups.people(bottom) >= SUPPRESSED_BELOW
-    share = hits / np.where(enough & (n > 0), n, np.nan)[:, None]
+    held = enough_people(groups.people(bottom))
+    share = hits / np.where(held & (n > 0), n, np.nan)[:, None]
     low, high = around(*wilson(share, (n * worth)[:, None]), share)
     return share, low, high
