@@ -5,17 +5,27 @@ interval; the record's value, low, high and n are the group's own. Nothing is ca
 test allows: a difference that was not tested says so.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
+from audit.difference_words import (
+    UNITS,
+    Names,
+    amount,
+    by,
+    difference_sentence,
+    group_words,
+    is_open,
+    names_of,
+    signed,
+)
 from audit.evidence import alphas
 from audit.groups import OVERALL
 from audit.metrics import METRICS
 from audit.result import COLUMNS
-from audit.words import CROSS, MINUS, agreed, count, counted, in_unit, percent, score, years
+from audit.words import CROSS, agreed, count, counted, percent, score
 
 MOST = 24  # disparities that are told; all of them stand in their table
 MOST_SLICES = 8
@@ -26,35 +36,6 @@ DISPARITY, NONE, OPEN = "disparity", "no disparity found", "insufficient evidenc
 ORDER = {"age_mae": 0, "gender_accuracy": 0}
 ORDER |= dict.fromkeys(("age_me", "gender_tpr", "gender_fpr", "interval_coverage"), 1)
 ECHO = 1.25  # a crossing that shows less than this many times its parts' difference repeats them
-
-
-@dataclass(frozen=True)
-class _Phrase:
-    """How a difference is told: `{what} {by} {more or less} for {group} than for everyone else`."""
-
-    what: str
-    more: str
-    less: str
-
-
-_PHRASES: Mapping[str, _Phrase] = {
-    "age_mae": _Phrase("Age is read", "worse", "better"),
-    "age_me": _Phrase("Age is read", "older", "younger"),
-    "age_rmse": _Phrase("Root mean squared age error is", "higher", "lower"),
-    "age_cs5": _Phrase("Age is read within 5 years", "more often", "less often"),
-    "age_p90": _Phrase("The 90th percentile of age error is", "higher", "lower"),
-    "gender_accuracy": _Phrase("Gender is called as labelled", "more often", "less often"),
-    "gender_tpr": _Phrase("Females are called female", "more often", "less often"),
-    "gender_fpr": _Phrase("Males are called female", "more often", "less often"),
-    "gender_selection": _Phrase("Faces are called female", "more often", "less often"),
-    "gender_brier": _Phrase("The Brier score of gender is", "higher", "lower"),
-    "gender_ece": _Phrase("Calibration error of gender is", "higher", "lower"),
-    "gender_auc": _Phrase("The area under the ROC curve is", "higher", "lower"),
-    "interval_coverage": _Phrase("Age intervals hold the true age", "more often", "less often"),
-    "interval_width": _Phrase("Age intervals are", "wider", "narrower"),
-}
-_UNITS = {"years": " years", "share": " points", "score": ""}  # of a difference
-assert set(_PHRASES) == set(METRICS)
 
 
 def find(tables: Mapping[str, pd.DataFrame], info: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -83,31 +64,6 @@ def find(tables: Mapping[str, pd.DataFrame], info: Mapping[str, Any]) -> list[di
     return [_record(r) for r in (head, *told[:MOST], *slices, *about, *left_out)]
 
 
-@dataclass(frozen=True)
-class Names:
-    """What sentences need of all groups to name one: `shared` levels of several features, `ages`.
-
-    A group of such a level is nothing without its feature's name. ages: the true age groups that
-    occur, in their order.
-    """
-
-    shared: frozenset[str] = frozenset()
-    ages: tuple[str, ...] = ()
-
-
-def names_of(subgroups: pd.DataFrame) -> Names:
-    """The names in the table `subgroups`."""
-    crossed = subgroups["feature"].astype(str).str.contains(CROSS, regex=False)
-    single = subgroups[~crossed.astype(bool)]
-    pairs = single.drop_duplicates(["feature", "group"])
-    twice = pairs["group"][pairs["group"].duplicated()]
-    ages = pairs["group"][pairs["feature"] == "age_group"]
-    return Names(frozenset(twice), tuple(ages))
-
-
-_PLAIN_NAMES = Names()
-
-
 def told_disparities(
     tested: Iterable[Mapping[str, Any]],
     subgroups: Mapping[tuple[str, str, str], dict[str, Any]],
@@ -127,7 +83,7 @@ def told_disparities(
         parts = row["feature"].split(CROSS)
         known = max((sizes.get((p, row["metric"]), 0.0) for p in parts), default=0.0)
         echo = len(parts) > 1 and _margins(row) < ECHO * known
-        return _open(row), echo, ORDER.get(row["metric"], 2), -_margins(row)
+        return is_open(row), echo, ORDER.get(row["metric"], 2), -_margins(row)
 
     records = []
     for row in sorted(found, key=rank):
@@ -143,90 +99,6 @@ def told_disparities(
             }
         )
     return records
-
-
-def difference_sentence(row: Mapping[str, Any], names: Names = _PLAIN_NAMES) -> str:
-    """`Age is read 4.1 years worse for 70+ than for everyone else [3.4, 4.8].`"""
-    metric, phrase = METRICS[row["metric"]], _PHRASES[row["metric"]]
-    d, low, high = (row[f"outlying_{end}"] for end in ("difference", "low", "high"))
-    way = phrase.more
-    if d < 0:
-        d, low, high, way = -d, -high, -low, phrase.less
-    ends = f"[{_plain(low, metric.unit)}, {_plain(high, metric.unit)}]"
-    small = (
-        "" if d >= row["margin"] else f", within the margin of {_by(row['margin'], metric.unit)}"
-    )
-    group = group_words(row["feature"], row["outlying_group"], names.shared)
-    told = f"{phrase.what} {_by(d, metric.unit)} {way} for {group} than for everyone else"
-    if row["control"]:
-        among = group_words(row["control"], row["control_group"], names.shared)
-        told = f"Among {among}: {told}"
-    whose = (
-        f"; groups of {row['feature']} differ, whether this one does is open" if _open(row) else ""
-    )
-    standardised = _standardised(row, metric.unit, names.ages)
-    return f"{told} {ends}{small}{whose}{standardised}.{_age_mix(row, names.shared)}"
-
-
-def _open(row: Mapping[str, Any]) -> bool:
-    """Whether the interval of the group furthest off holds 0, though groups are found to differ.
-
-    The test weighs all groups together; the interval is that one's, widened for all of them.
-    """
-    return bool(row["outlying_low"] <= 0 <= row["outlying_high"])
-
-
-def _standardised(row: Mapping[str, Any], unit: str, ages: Sequence[str]) -> str:
-    """The same difference at one age mix, the same way round as it was told."""
-    keys = ("outlying_standardised", "outlying_standardised_low", "outlying_standardised_high")
-    d, low, high = (row.get(key) for key in keys)
-    if d is None or low is None or high is None or pd.isna([d, low, high]).any():
-        return ""
-    if row["outlying_difference"] < 0:
-        d, low, high = -d, -high, -low
-    ends = f"[{_plain(low, unit)}, {_plain(high, unit)}]"
-    which = _ages_used(row.get("ages_left_out") or "", ages)
-    return f"; standardised for age{which} {_plain(d, unit)} {ends}"
-
-
-def _ages_used(left_out: str, ages: Sequence[str]) -> str:
-    """Of which ages a figure at one age mix is, where some are left out: the shorter list."""
-    if not left_out:
-        return ""
-    kept = [age for age in ages if age not in left_out.split(", ")]
-    if kept and len(kept) < len(ages) - len(kept):
-        return f" (only {', '.join(kept)})"
-    return f" (without {left_out})"
-
-
-def _age_mix(row: Mapping[str, Any], shared: frozenset[str]) -> str:
-    """What unequal ages add to the raw gap, where they make half of it or more."""
-    part, gap = row.get("composition"), row.get("difference")
-    if pd.isna(part) or pd.isna(gap) or part < gap / 2:
-        return ""
-    unit = METRICS[row["metric"]].unit
-    ends = (
-        group_words(row["feature"], row[f"{end}_group"], shared) for end in ("lowest", "highest")
-    )
-    return (
-        f" Between {' and '.join(ends)} unequal ages alone make {_by(part, unit)} of the "
-        f"{_by(gap, unit)} of difference."
-    )
-
-
-def group_words(feature: str, group: str, shared: frozenset[str] = frozenset()) -> str:
-    """A group as a reader meets it: a number or `unknown` is nothing without its feature's name.
-
-    shared: levels that several features have; these need the name too.
-    """
-    bare = {"unknown", "other", "yes", "no", "true", "false"}
-    words = [
-        f"{part} {level}"
-        if level in shared or level.lower() in bare or _is_number(level)
-        else level
-        for part, level in zip(feature.split(CROSS), group.split(CROSS), strict=False)
-    ]
-    return CROSS.join(words)
 
 
 def verdict(told: list[dict[str, Any]], tested: list[dict[str, Any]]) -> dict[str, Any]:
@@ -263,7 +135,7 @@ def _would_have_been_seen(tested: list[dict[str, Any]], key: str) -> list[str]:
     if not least:
         return []
     what = {"age_mae": "age error", "gender_accuracy": "gender accuracy"}[key]
-    return [f"differences in {what} above {_by(max(least), METRICS[key].unit)}"]
+    return [f"differences in {what} above {by(max(least), METRICS[key].unit)}"]
 
 
 def untested_gaps(
@@ -281,8 +153,8 @@ def untested_gaps(
             for end in ("lowest", "highest")
         )
         sentence = (
-            f"{metric.label} by {row['feature']} ranges from {_amount(low['value'], metric.key)} "
-            f"({low['group']}) to {_amount(high['value'], metric.key)} ({high['group']}); "
+            f"{metric.label} by {row['feature']} ranges from {amount(low['value'], metric.key)} "
+            f"({low['group']}) to {amount(high['value'], metric.key)} ({high['group']}); "
             "whether that is more than chance has not been tested."
         )
         worse = low if metric.better == "higher" else high
@@ -313,14 +185,14 @@ def told_slices(
             continue
         metric = METRICS[row["metric"]]
         difference, low, high = (
-            _signed(row[key], metric.unit) for key in ("difference", "low", "high")
+            signed(row[key], metric.unit) for key in ("difference", "low", "high")
         )
         sentence = (
             "Weak subgroup, found on one half of the people and confirmed on the other: "
-            f"{metric.label.lower()} is {_amount(row['value'], metric.key)} for "
+            f"{metric.label.lower()} is {amount(row['value'], metric.key)} for "
             f"{group_words(row['feature'], row['group'], names.shared)}, "
-            f"{_amount(row['complement_value'], metric.key)} for everyone else, "
-            f"a difference of {difference}{_UNITS[metric.unit]} [{low}, {high}]."
+            f"{amount(row['complement_value'], metric.key)} for everyone else, "
+            f"a difference of {difference}{UNITS[metric.unit]} [{low}, {high}]."
         )
         keys = ("feature", "group", "metric", "value", "p_adjusted")
         records.append(
@@ -437,35 +309,6 @@ def _margins(row: Mapping[str, Any]) -> float:
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     whole = frame.astype(object).where(frame.notna(), None)
     return [{str(k): v for k, v in r.items()} for r in whole.to_dict("records")]
-
-
-def _is_number(word: str) -> bool:
-    return word.replace(".", "", 1).isdigit()
-
-
-def _plain(x: float, unit: str) -> str:
-    """A difference without its unit: years, points of a hundred, or a score's."""
-    if unit == "share":
-        return years(100 * x)  # one decimal and a true minus sign, as for years
-    return in_unit(x, unit)
-
-
-def _by(x: float, unit: str) -> str:
-    """A difference with its unit: `4.1 years`, `12.3 points`, `.012`."""
-    return _plain(x, unit) + _UNITS[unit]
-
-
-def _signed(x: float, unit: str) -> str:
-    plain = _plain(x, unit)
-    return plain if plain.startswith(MINUS) else f"+{plain}"
-
-
-def _amount(value: float, key: str) -> str:
-    """A value with its unit in words: `4.1 years`, `91.2 %`, `.058`."""
-    metric = METRICS[key]
-    if metric.unit == "years":
-        return f"{years(value, signed=metric.better == 'zero')} years"
-    return percent(value) if metric.unit == "share" else in_unit(value, metric.unit)
 
 
 def _record(given: Mapping[str, Any]) -> dict[str, Any]:

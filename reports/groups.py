@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from audit.findings import group_words as told
+from audit.difference_words import group_words as told
 from audit.groups import FEW_BELOW
 from audit.result import AuditResult
 from audit.words import count, counted_faces, percent

@@ -28,6 +28,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"audit.apart", "audit.marked", "audit.table_words"},
     {
         "audit.features",
+        "audit.difference_words",
         "audit.slices",
         "audit.notes",
         "audit.breaches",

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from audit.findings import difference_sentence, find, group_words
+from audit.difference_words import difference_sentence, group_words
+from audit.findings import find
 from audit.metrics import METRICS
 from audit.result import COLUMNS, table
 
