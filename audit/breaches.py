@@ -8,6 +8,7 @@ from audit.config import OLDEST
 from audit.contract import EXACT_ROWS, NUMBERS, Table, no_id
 from audit.errors import InputError
 from audit.table_words import is_word, parts_left_out
+from audit.words import no_age
 
 _ID_BITS = 2**27  # ids of whole numbers within such a range are checked by bits, 16 MB of them
 
@@ -41,7 +42,8 @@ def refuse_texts(table: Table) -> None:
             f"SELECT row_at, {column.text} FROM raw WHERE {_no_number(column)}{order} LIMIT 1"
         )[0]
         place = f"{table.source.place(at)}, " if table.source.ordered else ""
-        hint = "; decimals are written with a point" if commas_n else ""
+        hint = "decimals are written with a point" if commas_n else no_age(word)
+        hint = f"; {hint}" if hint else ""
         raise InputError(
             f"{table.source.label}: {column.name} is no number in {wrong_n:,} of {given:,} rows "
             f"(first: {place}{word!r}){hint}"

@@ -9,7 +9,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
@@ -45,21 +45,33 @@ def step(name: str, args: argparse.Namespace) -> Iterator[None]:
         print(f"{name:<9} {seconds:.1f} s", file=sys.stderr)
 
 
-def face_table(faces: Path, args: argparse.Namespace) -> "FaceTable":
-    """The faces that a command names, with their labels; no picture is decoded."""
+def face_table(
+    faces: Path, args: argparse.Namespace, columns: Mapping[str, str] | None = None
+) -> "FaceTable":
+    """The faces that a command names, with their labels; no picture is decoded.
+
+    columns: our names of labels -> those of a label file.
+    """
     from model.faces import read_faces
 
     strict = bool(getattr(args, "strict", False))  # a demo has no such option
-    return read_faces(faces, progress=shows_progress(args), strict=strict)
+    return read_faces(faces, columns=columns, progress=shows_progress(args), strict=strict)
 
 
-def checked_faces(faces: Path, *, out: Path, seed: int, args: argparse.Namespace) -> "FaceTable":
+def checked_faces(
+    faces: Path,
+    *,
+    columns: Mapping[str, str],
+    out: Path,
+    seed: int,
+    args: argparse.Namespace,
+) -> "FaceTable":
     """The same, audited as data: `check.json`, `check.html` and `left_out.csv` in `out`."""
     from model.check import check_faces, check_words
     from model.faces import write_left_out
     from reports.check import render_check
 
-    table = face_table(faces, args)
+    table = face_table(faces, args, columns)
     data = check_faces(table, seed=seed)
     write_text(out / "check.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
     write_left_out(table, out / "left_out.csv")

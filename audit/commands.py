@@ -103,18 +103,23 @@ def _run(
     resume: bool = False,
     embeddings: bool = False,
 ) -> None:
+    from model.face_sources import split_columns
     from model.predict import predict as predict_faces
     from model.run_folder import refuse_used
     from model.train import train as train_network
 
     out, progress = args.out, shows_progress(args)
+    labels, others = split_columns(audit_settings.columns, source)
+    audit_settings = audit_settings.replace(columns=others)
     if not resume:  # before anything in the folder is replaced
         refuse_used(out / "run")
     with step("check", args):
         if resume and (out / "check" / "check.json").exists():  # of these faces, or refused below
-            table = face_table(source, args)
+            table = face_table(source, args, labels)
         else:
-            table = checked_faces(source, out=out / "check", seed=train_settings.seed, args=args)
+            table = checked_faces(
+                source, columns=labels, out=out / "check", seed=train_settings.seed, args=args
+            )
     refuse_unknown(audit_settings, table.faces.columns)
     with step("train", args):
         train_network(
@@ -148,18 +153,21 @@ def _run(
 
 def check(args: argparse.Namespace) -> int:
     """Audit the data itself: labels, duplicates, conflicts, small cells."""
-    checked_faces(args.faces, out=args.out, seed=args.seed, args=args)
+    from model.settings import label_columns_from
+
+    columns = label_columns_from(args)
+    checked_faces(args.faces, columns=columns, out=args.out, seed=args.seed, args=args)
     print(args.out / "check.html")
     return 0
 
 
 def train(args: argparse.Namespace) -> int:
     """Train the two-headed network on a folder of faces."""
-    from model.settings import train_settings_from
+    from model.settings import label_columns_from, train_settings_from
     from model.train import train as train_network
 
     settings, progress = train_settings_from(args), shows_progress(args)
-    table = face_table(args.faces, args)
+    table = face_table(args.faces, args, label_columns_from(args))
     train_network(table, out=args.out, settings=settings, resume=args.resume, progress=progress)
     draw_history(args.out)
     print(training_words(args.out))
@@ -295,6 +303,7 @@ def stress(args: argparse.Namespace) -> int:
     """Read faces again in bad light, blurred, covered: whose errors rise more than others'?"""
     from audit.result import AuditResult
     from audit.stress import run_stress
+    from model.settings import label_columns_from
     from model.stress import corruption_words, examples, read_corrupted
     from reports.stress import render_stress
 
@@ -302,7 +311,7 @@ def stress(args: argparse.Namespace) -> int:
     settings = AuditSettings(by=tuple(args.by) if args.by else None, seed=args.seed)
     found = read_corrupted(
         args.run,
-        face_table(args.faces, args),
+        face_table(args.faces, args, label_columns_from(args)),
         by=args.by,
         corruptions=args.corruptions,
         severities=args.severities,

@@ -238,3 +238,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _plain(value[k]) for k in sorted(value)}
     return list(value) if isinstance(value, tuple) else value
+
+
+def read_pairs(words: Iterable[str], option: str, form: str) -> dict[str, str]:
+    """The pairs `NAME=THEIRS` of a command line. form: how one looks, for the error."""
+    pairs: dict[str, str] = {}
+    for word in words:
+        name, equals, theirs = word.partition("=")
+        if not (equals and name and theirs):
+            raise InputError(f"{option} {word!r} is not of the form {form}")
+        if name in pairs:
+            raise InputError(f"{option} names {name!r} twice")
+        pairs[name] = theirs
+    return pairs

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from audit.config import BEST, RECALIBRATIONS, SPLITS, AuditSettings
+from audit.config import BEST, RECALIBRATIONS, SPLITS, AuditSettings, read_pairs
 from audit.errors import InputError
 
 DEFAULT_OUT = Path("faceaudit-out")
@@ -67,13 +67,21 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample and the split")
     parser.add_argument("--strict", action="store_true", help="left-out files are an error")
+    _label_option(parser)
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("faces", type=Path, metavar="FACES", help=FACES_HELP)
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder")
     parser.add_argument("--strict", action="store_true", help="left-out files are an error")
+    _label_option(parser)
     _train_options(parser)
+
+
+def _label_option(parser: argparse.ArgumentParser) -> None:
+    from model.settings import add_label_option
+
+    add_label_option(parser)
 
 
 def _train_options(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
@@ -233,6 +241,7 @@ def _stress_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pre-processing", type=Path, metavar="MODEL.toml", help="as in `faceaudit predict`"
     )
+    _label_option(parser)
 
 
 def _dashboard_arguments(parser: argparse.ArgumentParser) -> None:
@@ -272,7 +281,7 @@ def audit_settings(args: argparse.Namespace) -> AuditSettings:
     given: dict[str, Any] = {
         "by": tuple(args.by) if args.by else None,
         "control": tuple(getattr(args, "control", None) or ()) or None,
-        "columns": _pairs(args.column, "--column", "NAME=THEIRS") if args.column else None,
+        "columns": read_pairs(args.column, "--column", "NAME=THEIRS") if args.column else None,
         "cuts": _cuts(args.cuts) if args.cuts else None,
         "age_groups": _numbers(args.age_groups, "--age-groups", int) if args.age_groups else None,
     }
@@ -282,20 +291,8 @@ def audit_settings(args: argparse.Namespace) -> AuditSettings:
     return base.replace(**{k: v for k, v in given.items() if v is not None})
 
 
-def _pairs(words: list[str], option: str, form: str) -> dict[str, str]:
-    pairs = {}
-    for word in words:
-        name, equals, theirs = word.partition("=")
-        if not (equals and name and theirs):
-            raise InputError(f"{option} {word!r} is not of the form {form}")
-        if name in pairs:
-            raise InputError(f"{option} names {name!r} twice")
-        pairs[name] = theirs
-    return pairs
-
-
 def _cuts(words: list[str]) -> dict[str, tuple[float, ...]]:
-    pairs = _pairs(words, "--cuts", "FEATURE=a,b,c")
+    pairs = read_pairs(words, "--cuts", "FEATURE=a,b,c")
     return {name: _numbers(text, f"--cuts {name}", float) for name, text in pairs.items()}
 
 

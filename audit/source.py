@@ -39,6 +39,7 @@ OURS = "faceaudit"  # the metadata that `predict` writes, with page checksums
 
 _Found = TypeVar("_Found")
 _DELIMITERS = (",", ";", "\t", "|")
+_SAVE = "save the file as UTF-8"
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def reading_error(error: duckdb.Error, label: str) -> Exception:
         elif "unterminated quote" in text:
             why = "a quote is opened and never closed; is the file cut off there?"
         elif "unicode" in text:
-            why = "not UTF-8; save the file as UTF-8"
+            why = f"not UTF-8; {_SAVE}"
         return InputError(f"{file}, line {line[1]}: {why}")
     if "state machine" in text:
         return InputError(
@@ -295,6 +296,8 @@ def header_of(path: Path) -> tuple[list[str], str]:
     try:
         with _opened(path) as raw:
             head = raw.readline(2**20)
+            if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
+                raise InputError(f"{path.name} is no UTF-8 but looks like UTF-16; {_SAVE}")
             if head.startswith(b"PK\x03\x04"):
                 raise InputError(f"{path.name} is a workbook (or zip); save it as CSV or Parquet")
             if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
@@ -305,7 +308,7 @@ def header_of(path: Path) -> tuple[list[str], str]:
             rest = io.StringIO(first)
             names = next(csv.reader(rest, delimiter=delimiter), [])
     except UnicodeDecodeError as error:
-        raise InputError(f"{path.name}, line 1: not UTF-8; save the file as UTF-8") from error
+        raise InputError(f"{path.name}, line 1: not UTF-8; {_SAVE}") from error
     except (OSError, EOFError, csv.Error) as error:
         raise InputError(f"{path.name} cannot be read: {error}") from error
     names = [n.strip() for n in names]
@@ -313,6 +316,17 @@ def header_of(path: Path) -> tuple[list[str], str]:
         raise InputError(f"{path.name} has no rows: the file is empty")
     refuse_twins(names)
     return names, delimiter
+
+
+def undecodable(path: Path) -> InputError:
+    """What is told of a CSV that is not UTF-8: the first line that is not."""
+    with _opened(path) as raw:
+        for number, line in enumerate(raw, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return InputError(f"{path.name}, line {number}: not UTF-8; {_SAVE}")
+    return InputError(f"{path.name}: not UTF-8; {_SAVE}")
 
 
 def unpacked_bytes(files: Sequence[Path]) -> int:

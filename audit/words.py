@@ -1,6 +1,7 @@
 """Numbers and names as people read them: one rule for report, dashboard and terminal."""
 
 import math
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
@@ -8,6 +9,18 @@ from importlib.metadata import PackageNotFoundError, version
 FEMALE = frozenset({"1", "f", "female", "woman"})  # in small letters
 MALE = frozenset({"0", "m", "male", "man"})
 CODED_1_2 = "holds 1 and 2; it reads 1 as female and 0 as male: recode the column"
+# What stands in columns of ages and is no number of years: its pattern, and what to do.
+_NO_AGES = (
+    (
+        r"\d+\s*([-–]|to)\s*\d+|(more than|over|under)\s*\d+|[<>≥]?\s*\d+\s*\+?",
+        "it is a band of ages; a face needs one number of years",
+    ),
+    (
+        r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([T ].*)?",
+        "it is a date; give the age in years on the day of the picture",
+    ),
+    (r"\d+([.,]\d+)?\s*(y|yr|yrs|years?|m|mo|months?)\W*", "write years, without their unit"),
+)
 CROSS = " × "  # between the features of a crossing, and between their levels
 THIN = "\u202f"  # narrow no-break space: 18 911
 MINUS = "\u2212"
@@ -90,6 +103,12 @@ def in_unit(x: float, unit: str, *, signed: bool = False) -> str:
 def interval(low: float, high: float, unit: str, *, signed: bool = False) -> str:
     """`[3.4, 4.8]`."""
     return f"[{in_unit(low, unit, signed=signed)}, {in_unit(high, unit, signed=signed)}]"
+
+
+def no_age(text: str) -> str:
+    """What a text in a column of ages is instead, and what to do; nothing where nobody can say."""
+    word = text.strip().lower()
+    return next((words for pattern, words in _NO_AGES if re.fullmatch(pattern, word)), "")
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

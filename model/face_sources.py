@@ -5,6 +5,7 @@ beside its unpacked pictures is passed over.
 """
 
 import re
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -14,30 +15,36 @@ import pandas as pd
 from audit.errors import InputError
 from audit.held import is_tar
 from model.face_rows import MADE, Labelled, LeftOut, label_columns
-from model.labels import Label, is_picture_name, label_of_row, labels_of_names, read_label_file
+from model.label_files import LABELS, is_label_file, read_label_file
+from model.labels import Label, is_picture_name, label_of_row, labels_of_names
 from model.scan import FOLDER, files_below
 from model.shard_faces import common_root, is_shard, read_shards
 
-TABLE_SUFFIXES = (".csv", ".parquet", ".pq")
 _WANTED = "a folder of faces, a label file (.csv, .parquet), or .tar or Parquet shards"
 
 
-def labelled_faces(source: Path) -> Labelled:
+def labelled_faces(source: Path, columns: Mapping[str, str] | None = None) -> Labelled:
     """Every face of `source` with its label, no picture decoded yet.
 
-    `source` may be a pattern of shards, `faces-{000..009}.tar` or `faces-*.tar`. Raises InputError
-    for what is none of these.
+    `source` may be a pattern of shards, `faces-{000..009}.tar` or `faces-*.tar`. columns: our names
+    of labels -> those of a label file. Raises InputError for what is none of these.
     """
+    if columns and not _has_labels(source):
+        pairs = " ".join(f"{name}={their}" for name, their in columns.items())
+        raise InputError(
+            f"{source} is no label file (.csv, .tsv, .parquet), of which --column {pairs} would "
+            "name the columns"
+        )
     if source.is_dir():
         return _read_folder(source)
     if source.is_file():
         if is_tar(source) or is_shard(source):
             return read_shards([source], root=source.parent)
-        if source.suffix.lower() in TABLE_SUFFIXES:
-            return _read_label_rows(source)
+        if is_label_file(source):
+            return _read_label_rows(source, columns)
         raise InputError(
-            f"{source} is neither a folder of faces nor a .csv or .parquet label file, nor a .tar "
-            "or Parquet with pictures in it"
+            f"{source} is neither a folder of faces nor a .csv, .tsv or .parquet label file, nor a "
+            ".tar or Parquet with pictures in it"
         )
     if source.exists():
         raise InputError(f"{source} is neither a file nor a folder; give {_WANTED}")
@@ -48,6 +55,19 @@ def labelled_faces(source: Path) -> Labelled:
     if other:
         raise InputError(f"{source}: {other[0]} is neither a .tar nor Parquet with pictures in it")
     return read_shards(shards, root=common_root(shards))
+
+
+def _has_labels(source: Path) -> bool:
+    return source.is_file() and is_label_file(source) and not is_shard(source)
+
+
+def split_columns(
+    columns: Mapping[str, str], source: Path
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What `--column` of `run` names: labels, where `source` is a label file, and all else."""
+    here = LABELS if _has_labels(source) else ()
+    labels = {name: their for name, their in columns.items() if name in here}
+    return labels, {name: their for name, their in columns.items() if name not in here}
 
 
 def _matching(pattern: Path) -> list[Path]:
@@ -124,8 +144,8 @@ def _leads_out(image: str) -> bool:
     return False
 
 
-def _read_label_rows(path: Path) -> Labelled:
-    rows = read_label_file(path)
+def _read_label_rows(path: Path, of_file: Mapping[str, str] | None) -> Labelled:
+    rows = read_label_file(path, of_file)
     race = rows["race"] if "race" in rows else [None] * len(rows)
     left_out: list[LeftOut] = []
     images, good, kept = [], [], []

@@ -5,7 +5,7 @@ with its reason and counted, never guessed at; copies of one photo are tied toge
 `subject_id`, so that no split can put them on both sides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,12 @@ class FaceTable:
 
 
 def read_faces(
-    source: Path, *, progress: bool = False, max_pixels: int = MAX_PIXELS, strict: bool = False
+    source: Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    progress: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    strict: bool = False,
 ) -> FaceTable:
     """Read a folder of faces, a CSV/Parquet label file, tar or Parquet shards into a face table.
 
@@ -62,6 +67,8 @@ def read_faces(
 
     Parameters
     ----------
+    columns
+        Our names of labels -> those of a label file: `{"image": "file"}`.
     max_pixels
         Pictures with more (by their header) are left out and never decoded.
     strict
@@ -73,16 +80,21 @@ def read_faces(
         `source` is missing or no usable table, nothing in it can be used, or `strict` was broken.
     """
     source = Path(source)
-    labelled = labelled_faces(source)
+    labelled = labelled_faces(source, columns)
     prints = fingerprints(_paths(labelled), max_pixels=max_pixels, progress=progress)
     return _usable(source, labelled, prints, strict=strict)
 
 
 def read_faces_shared(
-    source: Path, *, place: Place, progress: bool = False, strict: bool = False
+    source: Path,
+    *,
+    place: Place,
+    columns: Mapping[str, str] | None = None,
+    progress: bool = False,
+    strict: bool = False,
 ) -> FaceTable:
     """What `read_faces` gives, on every process of `place`, each of which reads its part."""
-    labelled = labelled_faces(source)
+    labelled = labelled_faces(source, columns)
     mine = place.share(_paths(labelled), step=_STEP)
     found = fingerprints(mine, progress=progress and place.first)
     parts = place.to_first([_packed(one) for one in found])

@@ -1,16 +1,13 @@
 """Labels of faces: from file names, or from a table beside the pictures. Never guessed."""
 
 import re
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
-from audit.errors import InputError
-from audit.words import CODED_1_2, FEMALE, MALE
+from audit.words import FEMALE, MALE, no_age
 
 RACES = ("White", "Black", "Asian", "Indian", "Other")  # UTKFace's third field, 0 to 4
 GENDERS = {"0": "male", "1": "female"}
@@ -88,44 +85,6 @@ def labels_of_names(images: Sequence[str]) -> list[Label | str]:
     return labels
 
 
-def read_label_file(path: Path) -> pd.DataFrame:
-    """Rows of a CSV or Parquet label file as text and numbers, with the columns checked.
-
-    Raises InputError when the file cannot be read, has no rows, or lacks `image`, `age` or
-    `gender`.
-    """
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            rows = pd.read_parquet(path)
-        else:
-            texts = dict.fromkeys(("image", "subject_id", "gender"), str)
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pd.errors.ParserWarning)  # fields without a header
-                rows = pd.read_csv(path, dtype=texts, index_col=False)
-                if "race" in rows:  # a text, codes and `NA` too: only what is empty is unknown
-                    rows["race"] = pd.read_csv(
-                        path, dtype=str, usecols=["race"], index_col=False, keep_default_na=False
-                    )["race"]
-    except pd.errors.ParserWarning as error:
-        raise InputError(f"{path}: its rows have more fields than its header") from error
-    except (OSError, ValueError, UnicodeError) as error:
-        first = str(error).strip().split("\n")[0]
-        raise InputError(f"cannot read the label file {path}: {first}") from error
-    rows.columns = [str(name) for name in rows.columns]
-    missing = [name for name in ("image", "age", "gender") if name not in rows.columns]
-    if missing:
-        raise InputError(
-            f"{path} has no column {', '.join(missing)} (it has {', '.join(rows.columns)}); "
-            "a label file needs image, age and gender"
-        )
-    if rows.empty:
-        raise InputError(f"{path} has no rows")
-    codes = {str(word).strip().removesuffix(".0") for word in rows["gender"].dropna().unique()}
-    if {"1", "2"} <= codes:
-        raise InputError(f"{path}: gender {CODED_1_2}")
-    return rows.reset_index(drop=True)
-
-
 def label_of_row(age: object, gender: object, race: object) -> Label | str:
     """Label in one row of a label file, or the reason why there is none."""
     if pd.isna(age):  # type: ignore[call-overload]
@@ -134,7 +93,8 @@ def label_of_row(age: object, gender: object, race: object) -> Label | str:
     try:
         years = float(text.replace("_", "x"))  # Python reads 3_0 as 30; who knows what was meant
     except ValueError:
-        return f"age {text[:20]!r} is not a number"
+        why = no_age(text)
+        return f"age {text[:20]!r} is not a number{f': {why}' if why else ''}"
     if not 0 <= years <= MAX_AGE:  # also false for NaN
         return f"age {str(age)[:20]} is not in 0 to {MAX_AGE}"
     if pd.isna(gender) or not str(gender).strip():  # type: ignore[call-overload]

@@ -35,7 +35,7 @@ from model.ready import HASH_DIGITS, Ready, refuse_unembedded
 from model.ready_foreign import open_foreign
 from model.ready_onnx import open_onnx
 from model.scoring import Read, joined, read_pieces
-from model.settings import add_predict_options
+from model.settings import add_predict_options, label_columns_from
 from model.threads import cores_each
 
 
@@ -250,6 +250,7 @@ def predict_command(args: argparse.Namespace, *, place: Place, progress: bool) -
     refuse_overwriting(args.out, [] if args.faces.is_dir() else [args.faces])
     threads = threads_of(args)
     how: dict[str, Any] = {"strict": args.strict, "progress": progress}
+    how["columns"] = label_columns_from(args)
     recalibration = None
     if not args.no_recalibration and args.pre_processing is None:
         recalibration = carried(args.run)

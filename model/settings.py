@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from audit.config import MOST_THREADS
+from audit.config import MOST_THREADS, read_pairs
 from audit.errors import InputError
 from audit.files import write_text
 
@@ -262,6 +262,23 @@ _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 
+def add_label_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--column`, which names the columns of a label file."""
+    parser.add_argument(
+        "--column",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=THEIRS",
+        help="read the label NAME from their column of a label file",
+    )
+
+
+def label_columns_from(args: argparse.Namespace) -> dict[str, str]:
+    """What `--column` names: our names of labels -> theirs."""
+    return read_pairs(args.column, "--column", "NAME=THEIRS")
+
+
 def add_predict_options(parser: argparse.ArgumentParser) -> None:
     """Add what `faceaudit predict` and `python -m model.predict` ask for to `parser`."""
     parser.add_argument(
@@ -287,6 +304,7 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="keep finished pieces, go on with those there are"
     )
     parser.add_argument("--strict", action="store_true", help="left-out files are an error")
+    add_label_option(parser)
 
 
 def add_train_options(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:

@@ -36,7 +36,9 @@ from model.progress import Progress
 from model.run_folder import is_used, load_checkpoint, locked, refuse_used
 from model.settings import (
     TrainSettings,
+    add_label_option,
     add_train_options,
+    label_columns_from,
     read_settings,
     refuse_changed,
     train_settings_from,
@@ -237,11 +239,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run folder")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    add_label_option(parser)
     add_train_options(parser)
     args = parser.parse_args(argv)
     try:
         settings = train_settings_from(args)
-        table = read_faces(args.faces)
+        table = read_faces(args.faces, columns=label_columns_from(args))
         print(
             train(
                 table, out=args.out, settings=settings, resume=args.resume, progress=not args.quiet

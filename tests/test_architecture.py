@@ -65,7 +65,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"model.state"},
     {"model.parallel", "model.progress", "model.run_folder", "model.evaluate", "model.foreign"},
     {"model.place"},
-    {"model.scan", "model.face_traits", "model.ready", "model.face_rows"},
+    {"model.scan", "model.face_traits", "model.ready", "model.face_rows", "model.label_files"},
     {"model.shard_faces"},
     {"model.face_sources"},
     {"model.faces", "model.face_lots", "model.face_features", "model.face_hair"},

@@ -1,6 +1,7 @@
 """Faces from a folder or a label file: what is used, what is left out and why, never a guess."""
 
 import csv
+import gzip
 import os
 import shutil
 from pathlib import Path
@@ -338,6 +339,7 @@ def test_fractions_of_years_are_kept(tmp_path):
     [
         ({"age": None}, "age is empty"),
         ({"age": "old"}, "age 'old' is not a number"),
+        ({"age": "20-29"}, "age '20-29' is not a number: it is a band of ages; a face needs one"),
         ({"age": -1}, "is not in 0 to 120"),
         ({"age": 120.5}, "is not in 0 to 120"),
         ({"age": float("inf")}, "is not in 0 to 120"),
@@ -395,7 +397,10 @@ def test_a_picture_listed_twice_counts_once_and_with_two_labels_not_at_all(tmp_p
     [
         ("file,age,gender\na.jpg,1,0\n", "no column image .it has file, age, gender."),
         ("image,age,gender\n", "has no rows"),
-        ("", "cannot read the label file"),
+        ("file_name,Age,sex\na.jpg,1,0\n", "--column image=file_name age=Age gender=sex$"),
+        ("name,years,gender\na.jpg,1,0\n", "--column image=THEIRS age=THEIRS$"),
+        ("image,age,age,gender\na.jpg,1,2,0\n", "two columns named 'age'"),
+        ("", "labels.csv has no rows: the file is empty"),
         ('image,age,gender\n"a.jpg,1,0\n', "cannot read the label file"),
     ],
 )
@@ -404,6 +409,101 @@ def test_a_label_file_that_is_none_is_refused_in_words(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(InputError, match=words):
         read_faces(path)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("utf-16", "labels.csv is no UTF-8 but looks like UTF-16; save the file as UTF-8"),
+        ("utf-16-le", "labels.csv is no UTF-8 but looks like UTF-16; save the file as UTF-8"),
+        ("latin-1", "labels.csv, line 3: not UTF-8; save the file as UTF-8"),
+    ],
+)
+def test_a_label_file_in_another_encoding_is_told_by_its_line(tmp_path, encoding, words):
+    path = label_file(tmp_path, [ROWS[0], ROWS[1] | {"light": "hell, schön"}, ROWS[2]])
+    path.write_text(path.read_text(encoding="utf-8"), encoding=encoding)
+    with pytest.raises(InputError, match=words):
+        read_faces(path)
+
+
+@pytest.mark.parametrize(("delimiter", "name"), [(";", "l.csv"), ("\t", "l.tsv"), ("|", "l.csv")])
+def test_label_files_are_read_by_the_delimiter_of_their_header(tmp_path, delimiter, name):
+    comma = label_file(tmp_path, ROWS)
+    path = tmp_path / name
+    path.write_text(comma.read_text().replace(",", delimiter))
+    pd.testing.assert_frame_equal(read_faces(path).faces, read_faces(comma).faces)
+
+
+def test_a_packed_label_file_is_read(tmp_path):
+    path = label_file(tmp_path, ROWS)
+    packed = tmp_path / "labels.csv.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    pd.testing.assert_frame_equal(read_faces(packed).faces, read_faces(path).faces)
+
+
+def test_decimal_commas_are_read_where_they_part_no_columns(tmp_path):
+    label_file(tmp_path, ROWS)
+    path = tmp_path / "semicolons.csv"
+    path.write_text(
+        "image;age;gender;light;note;race\n"
+        "a.jpg;20,5;f;1,25;1,5;1,0\nb.jpg;;m;2;x;2,0\nc.png;61,0;m;3,5;2;3,0\n"
+    )
+    faces = read_faces(path).faces
+    assert faces["age"].tolist() == [20.5, 61]
+    assert faces["light"].tolist() == [1.25, 3.5]
+    assert faces["note"].tolist() == ["1,5", "2"], "a column of texts is left as it stands"
+    assert faces["race"].tolist() == ["1,0", "3,0"]
+
+
+def test_the_index_of_pandas_is_no_feature(tmp_path):
+    path = label_file(tmp_path, ROWS)
+    pd.read_csv(path, keep_default_na=False).to_csv(path)
+    assert not [name for name in read_faces(path).faces if "Unnamed" in name]
+
+
+@pytest.mark.parametrize("parquet", [False, True])
+def test_foreign_columns_are_read_as_labels(tmp_path, parquet):
+    """As APPA-REAL's: two ages, one of which is named `age` and is not the one that is meant."""
+    theirs = [
+        {
+            "file_name": row["image"],
+            "age": 99,
+            "real_age": row["age"],
+            "sex": row["gender"],
+            "ethnicity": "NA" if i else "0",
+            "who": "x",
+        }
+        for i, row in enumerate(ROWS)
+    ]
+    label_file(tmp_path, ROWS)
+    path = tmp_path / ("theirs.parquet" if parquet else "theirs.csv")
+    frame = pd.DataFrame(theirs)
+    frame.to_parquet(path) if parquet else frame.to_csv(path, index=False)
+    columns = {"image": "file_name", "age": "real_age", "gender": "sex", "race": "ethnicity"}
+    faces = read_faces(path, columns=columns | {"subject_id": "who"}).faces
+    assert faces["age"].tolist() == [20, 34, 61]
+    assert faces["race"].tolist() == ["0", "NA", "NA"]
+    assert len(set(faces["subject_id"])) == 1
+    assert not {"real_age", "sex", "ethnicity", "who"} & set(faces.columns)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"gendr": "gender"}, "--column gendr=gender: there is no label 'gendr'; did you mean"),
+        ({"race": "lihgt"}, "has no column 'lihgt'; did you mean 'light'"),
+        ({"race": "light", "subject_id": "light"}, "'light' is read as 'race' already"),
+    ],
+)
+def test_a_foreign_name_that_cannot_be_is_told(tmp_path, columns, words):
+    with pytest.raises(InputError, match=words):
+        read_faces(label_file(tmp_path, ROWS), columns=columns)
+
+
+def test_names_hold_no_columns_to_be_named(tmp_path):
+    save_faces(tmp_path / "f", UTKFACE)
+    with pytest.raises(InputError, match=r"f is no label file .*--column race=light"):
+        read_faces(tmp_path / "f", columns={"race": "light"})
 
 
 def test_a_cut_parquet_file_is_refused_in_words(tmp_path):

@@ -120,6 +120,24 @@ def test_ages_with_their_unit_are_refused_and_a_stray_word_is_not(table):
     assert not any("Every face is read" in note for note in read.notes)
 
 
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("20-29", "a band of ages"),
+        ("more than 70", "a band of ages"),
+        ("70+", "a band of ages"),
+        ("1984-05-31", "a date; give the age in years"),
+        ("31.05.1984", "a date; give the age in years"),
+        ("31.5 years", "without their unit"),
+        ("18 months", "without their unit"),
+        ("12,5", "written with a point"),
+    ],
+)
+def test_what_stands_in_the_place_of_an_age_is_told_with_what_to_do(table, word, hint):
+    with pytest.raises(InputError, match=rf"age_true is no number in 400 of 400 .*; .*{hint}"):
+        opened(table.assign(age_true=word))
+
+
 def test_a_number_with_decimal_commas_is_cut_as_a_number(table, tmp_path):
     doses = [str(x).replace(".", ",") for x in np.tile([0.5, 1.5, 2.5, 4.5], 100)]
     table.assign(dose=doses).to_csv(tmp_path / "t.csv", index=False, sep=";")

@@ -14,6 +14,7 @@ from audit import cli
 from audit.contract import CONDITIONS
 from audit.errors import InputError
 from model.evaluate import measure, score
+from model.face_sources import split_columns
 from model.faces import read_faces
 from model.network import build_network
 from model.predict import known_split, predict
@@ -244,3 +245,27 @@ def test_a_config_that_lacks_what_is_needed_is_named(run, table, tmp_path):
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="lacks mean"):
         predict(copy, table, out=tmp_path / "p.parquet")
+
+
+def test_a_label_file_of_other_names_is_read_as_the_command_says(run, tmp_path, capsys):
+    folder = write_tiny_faces(tmp_path / "faces", 20, seed=5)
+    names = sorted(path.name for path in folder.iterdir())
+    labels = pd.DataFrame({"file": names, "age": [int(name.split("_")[0]) for name in names]})
+    labels["sex"] = [name.split("_")[1] for name in names]
+    labels.to_csv(folder / "theirs.csv", index=False, sep=";")
+    out = tmp_path / "p.parquet"
+    command = ["predict", str(run), str(folder / "theirs.csv"), "--out", str(out)]
+    assert cli.main(command) == 2
+    assert "--column image=file gender=sex" in capsys.readouterr().err
+    assert cli.main([*command, "--column", "image=file", "gender=sex"]) == 0
+    assert set(pd.read_parquet(out)["image"]) == set(names)
+
+
+def test_a_run_gives_labels_to_the_faces_and_other_names_to_the_audit(tmp_path):
+    (tmp_path / "l.csv").write_text("file,age\n")
+    columns = {"image": "file", "race": "group", "place": "site"}
+    assert split_columns(columns, tmp_path / "l.csv") == (
+        {"image": "file", "race": "group"},
+        {"place": "site"},
+    )
+    assert split_columns(columns, tmp_path) == ({}, columns), "of a folder the audit's alone"
