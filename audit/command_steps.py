@@ -206,7 +206,14 @@ def read_history(path: Path) -> "pd.DataFrame":
         raise InputError(f"{path} cannot be read as a history.csv: {error}") from error
     if "epoch" not in history:
         raise InputError(f"{path} has no column 'epoch'; a run folder holds a history.csv")
-    return history
+    figures: pd.DataFrame = history.apply(pd.to_numeric, errors="coerce")
+    if odd := [str(name) for name in figures if not figures[name].notna().any()]:
+        raise InputError(f"{path} holds no number of {', '.join(odd)}; was it cut off?")
+    if figures["epoch"].isna().any() or len(figures.columns) < 2:
+        raise InputError(
+            f"{path}: an epoch is no number, or nothing stands beside it; copy it anew"
+        )
+    return figures
 
 
 def draw_history(run: Path) -> "pd.DataFrame":

@@ -58,7 +58,7 @@ def export(run: Path, *, to: Path) -> Exported:
     if suffix == ".onnx":
         _require_onnx()
     loaded = load_run(run)
-    about = about_model(loaded.config, read_split(run / "split.csv"), carried_by_run(run))
+    about = about_model(loaded.config, read_split(run, loaded.config), carried_by_run(run))
     program = _traced(loaded)
     if suffix == ".onnx":
         data = _onnx_file(program, about)

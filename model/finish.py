@@ -9,7 +9,7 @@ from torch import Tensor
 
 from model.decode import Floats, choose_rule
 from model.evaluate import measure, score_rows
-from model.material import Material, split_counts
+from model.material import Material, split_counts, split_id
 from model.network import YEARS, build_network, count_parameters
 from model.pictures import DECODE_RULE
 from model.run_folder import save_model
@@ -76,7 +76,7 @@ def finish(
         "epochs": state.epoch,
         "seconds": state.seconds,
         "split": {
-            "id": hashlib.sha256((out / "split.csv").read_bytes()).hexdigest()[:16],
+            "id": split_id((out / "split.csv").read_bytes()),
             "faces": material.digest,
             **split_counts(material.rows),
         },

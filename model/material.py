@@ -1,8 +1,11 @@
 """What a training works on: pictures, labels and who is train, valid and test."""
 
 import hashlib
+import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,8 +83,9 @@ def prepare(
             f"--resume in {out}: the faces, their labels or their split are not those it was "
             "started with; train anew in another --out"
         )
-    if not (out / "split.csv").is_file() or (out / "split.csv").read_text("utf-8") != text:
-        write_text(out / "split.csv", text)
+    path = out / "split.csv"
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_text(path, text)
         if len(table.left_out):
             write_left_out(table, out / "left_out.csv")
     pictures = open_cache(
@@ -102,13 +106,27 @@ def split_counts(rows: dict[str, npt.NDArray[np.int64]]) -> dict[str, int]:
     return {name: len(part) for name, part in rows.items()}
 
 
-def read_split(path: Path) -> pd.DataFrame:
-    """`split.csv` of a run: image, content_hash, subject_id, split. InputError when unreadable."""
-    try:
-        split = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    lacking = [name for name in ("content_hash", "subject_id", "split") if name not in split]
-    if lacking:
-        raise InputError(f"{path} lacks the column {lacking[0]}")
-    return split
+def split_id(data: bytes) -> str:
+    """Names a `split.csv` by its bytes, in the `config.json` beside it."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def read_split(folder: Path, config: Mapping[str, Any]) -> pd.DataFrame:
+    """`split.csv` of a finished run: image, content_hash, subject_id, split.
+
+    config: the run's, which names the file. Raises InputError for one that is missing or altered:
+    of what is cut off, faces that the network learned from would count as test faces.
+    """
+    path = folder / "split.csv"
+    if not path.is_file():
+        raise InputError(
+            f"{folder} lacks split.csv, which says what faces its training saw; copy it again or "
+            "train anew"
+        )
+    data = path.read_bytes()
+    if split_id(data) != config["split"].get("id"):
+        raise InputError(
+            f"{path} is not the file its training wrote (SHA-256 differs): copy it again or train "
+            "anew"
+        )
+    return pd.read_csv(io.BytesIO(data), dtype=str, keep_default_na=False)

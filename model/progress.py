@@ -70,10 +70,15 @@ def _valid_words(row: dict[str, float]) -> str:
     )
 
 
+def write_rows(history: Sequence[dict[str, float]], out: Path) -> None:
+    """`history.csv`, whole."""
+    text = pd.DataFrame(history).to_csv(index=False, lineterminator="\n")
+    write_text(out / "history.csv", text)
+
+
 def write_history(history: Sequence[dict[str, float]], out: Path) -> None:
     """`history.csv`, whole, and the last row as TensorBoard scalars where tensorboard is there."""
-    table = pd.DataFrame(history)
-    write_text(out / "history.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_rows(history, out)
     try:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an optional package
     except ImportError:

@@ -18,7 +18,7 @@ from model.threads import cores
 def open_run(folder: Path, *, device: str, threads: int | None) -> Ready:
     """The finished training in `folder`. InputError for a wrong or damaged one."""
     run = load_run(folder)
-    seen = read_split(folder / "split.csv")
+    seen = read_split(folder, run.config)
     torch.set_num_threads(threads or cores())
     return ready(run, seen=seen, device=choose_device(device))
 

@@ -8,6 +8,7 @@ epoch · `checkpoint.pt` where to go on · `model.safetensors` and `config.json`
 import errno
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -197,7 +198,10 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not whole: {error}") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise InputError(f"{path}: not a config of format {FORMAT}; train anew")
-    needed = ("network", "size", "mean", "std", "decode", "weights_sha256", "precision", "run_id")
+    needed = (
+        *("network", "size", "mean", "std", "decode", "weights_sha256", "precision", "run_id"),
+        "split",
+    )
     lacking = [key for key in needed if key not in config]
     if lacking:
         raise InputError(f"{path} lacks {', '.join(lacking)}")
@@ -216,17 +220,22 @@ def _checks(config: dict[str, Any]) -> dict[str, bool]:
     known = rule.get("age") in ("mean", "median", "value") and isinstance(interval, dict)
     return {
         "network": config["network"] in NETWORKS,
-        "size": isinstance(config["size"], int),
+        "size": type(config["size"]) is int and config["size"] > 0,
+        "width": _is_number(config.get("width", 1.0)),
         "mean": _three_numbers(config["mean"]),
-        "std": _three_numbers(config["std"]),
+        "std": _three_numbers(config["std"]) and min(config["std"]) > 0,
         "precision": config["precision"] in ("float32", "bfloat16"),
         "decode": known and "correction" in (interval or {}),
+        "run_id": isinstance(config["run_id"], str),
+        "split": isinstance(config["split"], dict),
     }
 
 
 def _three_numbers(value: object) -> bool:
     return (
-        isinstance(value, list)
-        and len(value) == 3
-        and all(isinstance(number, int | float) for number in value)
+        isinstance(value, list) and len(value) == 3 and all(_is_number(number) for number in value)
     )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -32,7 +32,7 @@ from model.material import Material, prepare
 from model.network import build_network, load_body, load_weights, read_weights
 from model.pace import busy_words, choose_pace, computes_bfloat16
 from model.parallel import World, world
-from model.progress import Progress
+from model.progress import Progress, write_rows
 from model.run_folder import is_used, load_checkpoint, locked, refuse_used
 from model.settings import (
     TrainSettings,
@@ -94,6 +94,10 @@ def _train(
     try:
         state = _state(job, dumped, pace=pace)
         del dumped
+        if (
+            place.first and state.history
+        ):  # the file may be gone or cut since, the checkpoint is not
+            write_rows(state.history, out)
         run_epochs(job, state, progress=Progress(settings.epochs, job.steps, show=progress))
         if place.first:
             finish(job.material, state, settings=settings, out=out, mean=mean, std=std)

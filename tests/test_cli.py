@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from audit import cli, command_steps, commands, options
-from audit.errors import MachineError
+from audit.errors import InputError, MachineError
 
 COMMANDS = list(options.ARGUMENTS)
 
@@ -180,3 +180,17 @@ def test_a_signal_ends_a_command_without_a_traceback(number, code, doing):
     _, err = process.communicate(timeout=20)
     assert process.returncode == code
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("epoch,loss_train,loss_valid\n1,2.\n", "holds no number of loss_valid; was it cut off?"),
+        ("epoch,loss_train\n1,2.\nx,3.\n", "an epoch is no number"),
+        ("epoch\n1\n", "nothing stands beside it"),
+    ],
+)
+def test_a_history_that_draws_no_curve_is_told(text, words, tmp_path):
+    (tmp_path / "history.csv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        command_steps.read_history(tmp_path / "history.csv")

@@ -234,7 +234,35 @@ def test_wrong_folders_names_and_parts_are_named(run, table, tmp_path):
 def test_a_missing_file_of_the_run_is_named(name, run, table, tmp_path):
     copy = shutil.copytree(run, tmp_path / "copy")
     (copy / name).unlink()
-    with pytest.raises(InputError, match=name):
+    with pytest.raises(InputError, match=f"copy lacks {name}, "):
+        predict(copy, table, out=tmp_path / "p.parquet")
+
+
+def test_a_split_that_was_cut_makes_no_test_faces_of_those_learned_from(run, table, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    lines = (copy / "split.csv").read_bytes().splitlines(keepends=True)
+    (copy / "split.csv").write_bytes(b"".join(lines[: len(lines) // 2]))
+    with pytest.raises(InputError, match=r"split\.csv is not the file its training wrote"):
+        predict(copy, table, out=tmp_path / "p.parquet")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("size", True),
+        ("size", 0),
+        ("std", [0.2, 0, 0.2]),
+        ("mean", [float("nan")] * 3),
+        ("width", "wide"),
+        ("run_id", None),
+        ("split", "abc"),
+    ],
+)
+def test_a_config_that_no_training_writes_is_told_by_its_key(key, value, run, table, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {key: value}))
+    with pytest.raises(InputError, match=f"{key}: not what a training writes"):
         predict(copy, table, out=tmp_path / "p.parquet")
 
 

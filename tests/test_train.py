@@ -218,6 +218,15 @@ def test_other_faces_on_resume_are_refused(finished, tmp_path):
     assert (finished / "split.csv").read_bytes() == before
 
 
+def test_resume_writes_history_and_split_again_where_they_are_damaged(finished, table, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    (folder / "history.csv").write_text("epoch,loss_train\n1,2.\n2,")
+    (folder / "split.csv").write_bytes(bytes(range(256)))
+    train(table, out=folder, settings=tiny_settings(), resume=True)
+    for name in ("history.csv", "split.csv"):
+        assert (folder / name).read_bytes() == (finished / name).read_bytes()
+
+
 @pytest.mark.parametrize("command", [main, lambda argv: cli.main(["train", *argv])])
 def test_a_file_in_the_place_of_a_run_folder_is_one_line(command, table, tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
