@@ -11,6 +11,7 @@ import pandas as pd
 
 from audit.config import AuditSettings
 from audit.engines import DUCKDB
+from audit.errors import InputError
 from audit.notes import Facts
 from audit.predictions import Predictions, open_predictions
 from audit.sites import SiteTally, settle
@@ -49,6 +50,11 @@ def scan(
     settings = settings or AuditSettings()
     source = Path(source) if isinstance(source, str) else source
     if isinstance(source, Path) and is_tally(source):
+        if engine != DUCKDB:
+            raise InputError(
+                f"--engine {engine}: {source.name} is a tally, whose rows were counted where they "
+                "are; leave --engine away"
+            )
         site = settle(read_tally(source), settings, label=source.name)
         return Scan(source, site.settings, site.tally, site.facts, started, site=site)
     predictions = open_predictions(source, settings, engine=engine)

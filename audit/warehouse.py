@@ -18,6 +18,7 @@ from audit.errors import InputError
 from audit.source import Source, connect
 
 TABLE = "table:"
+_LACKING = ("sqlite",)  # it estimates no number of different values, for one
 
 
 def open_warehouse(source: Path, *, url: str) -> Source:
@@ -30,6 +31,11 @@ def open_warehouse(source: Path, *, url: str) -> Source:
     backend = _connected(url)
     if not hasattr(backend, "raw_sql"):  # Polars, say, whose queries are objects
         raise InputError(f"--engine ibis:{url}: {backend.name} takes no SQL, which counts rows")
+    if backend.name in _LACKING:
+        raise InputError(
+            f"--engine ibis:{url}: {backend.name} lacks functions that the counts need; write the "
+            "table as Parquet or CSV, and audit that without --engine"
+        )
     name = str(source).removeprefix(TABLE)
     table = _table(backend, source, name, url)
     schema = table.schema().to_pyarrow()

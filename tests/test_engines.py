@@ -419,6 +419,22 @@ def test_an_engine_without_sql_is_refused_in_plain_words(folder, monkeypatch):
         open_table(folder / "t.parquet", engine="ibis:polars://")
 
 
+def test_sqlite_is_refused_before_it_counts(folder, monkeypatch):
+    here_or_skip(DATAFUSION)
+    ibis = pytest.importorskip("ibis")
+    monkeypatch.setattr(ibis, "connect", lambda url: SimpleNamespace(name="sqlite", raw_sql=None))
+    with pytest.raises(InputError, match=r"sqlite lacks functions .* write the table as Parquet"):
+        open_table(Path("t"), engine="ibis:sqlite://x.db")
+
+
+def test_a_tally_is_counted_already_and_needs_no_engine(folder, tmp_path, capsys):
+    tally, out = str(tmp_path / "tally.parquet"), str(tmp_path / "o")
+    assert main(["tally", str(folder / "t.parquet"), "--out", tally, "--by", *BY]) == 0
+    capsys.readouterr()
+    assert main(["audit", tally, "--out", out, "--engine", "spark"]) == 2
+    assert "tally.parquet is a tally" in capsys.readouterr().err
+
+
 def test_a_master_goes_with_spark():
     assert engine_named("spark", "local[3]") == "spark:local[3]"
     assert engine_named("duckdb") == "duckdb"
