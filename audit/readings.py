@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from audit.config import AuditSettings
+from audit.contract import Table, id_text
 from audit.errors import InputError
 from audit.groups import OVERALL
 from audit.metrics import METRICS, Floats
 from audit.paired import Loss, Split
 from audit.predictions import Predictions, open_predictions
 from audit.shards import sharded
+from audit.source import open_source
 
 CLEAN = "clean"
 SHOWN = ("age_mae", "age_me", "gender_accuracy", "interval_coverage")
@@ -90,7 +92,7 @@ def _parted(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[tuple[str, int], pd
     missing = {"sample_id", "corruption", "severity"} - set(table)
     if missing:
         raise InputError(f"a table of stressed readings lacks {', '.join(sorted(missing))}")
-    table = table.assign(sample_id=_id_words(table["sample_id"]))
+    table = table.assign(sample_id=_id_words(table))
     parts = {
         (name, int(severity)): rows.drop(columns=["corruption", "severity"])
         for name, of_name in table.groupby(table["corruption"].astype(str))
@@ -109,10 +111,12 @@ def _parted(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[tuple[str, int], pd
     return clean, parts
 
 
-def _id_words(ids: "pd.Series[Any]") -> "pd.Series[str]":
-    """Ids as the audited rows have them (`audit.contract.id_text`), by which readings are found."""
-    words = ids.astype(str)
-    return words.str.removesuffix(".0") if words.str.fullmatch(r"[0-9]+[.]0").all() else words
+def _id_words(table: pd.DataFrame) -> npt.NDArray[np.object_]:
+    """Ids as the audited rows have them, by which readings are found."""
+    source = open_source(table[["sample_id"]])
+    ids = Table(source, AuditSettings(), {"sample_id": source.columns[0]})
+    words = f"SELECT {id_text(ids, 'sample_id')} AS id FROM raw ORDER BY row_at"
+    return source.frame(words)["id"].to_numpy(dtype=object)
 
 
 def _splits(

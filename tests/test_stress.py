@@ -11,6 +11,7 @@ from stressed_table import stressed_table
 
 from audit.config import AuditSettings
 from audit.errors import InputError
+from audit.readings import open_readings
 from audit.run import run_audit
 from audit.stress import COMPARED, StressResult, established, run_stress
 from reports.html import write_report
@@ -118,6 +119,22 @@ def test_faces_named_by_numbers_are_those_named_by_the_same_words(kind):
     words = run_stress(table.assign(sample_id=numbers.astype(int).astype(str)))
     assert len(words.curves)
     assert run_stress(table.assign(sample_id=numbers)).to_json() == words.to_json()
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        lambda i: 1 + i / 2,
+        lambda i: f"{i}.0",
+        lambda i: f"{i}.0" if i < 99 else f"face {i}",  # after those that the rule looks at
+        lambda i: i if i % 2 else f"face {i}",
+    ],
+)
+def test_readings_are_found_by_the_ids_of_the_audited_rows(ids):
+    table = stressed_table(n=200, severities=(3,))
+    numbers = pd.Series(pd.factorize(table["sample_id"])[0])
+    readings = open_readings(table.assign(sample_id=numbers.map(ids)), AuditSettings())
+    assert readings.losses["age_mae"].valid.all()
 
 
 def test_columns_of_other_names_are_read_under_every_corruption():
