@@ -184,8 +184,28 @@ class Number(float):
         return self._words
 
 
+class Name(str):
+    """A name that a grid sorts by the numbers in it, 3-9 before 10-19: `str` gives it as it is."""
+
+    __slots__ = ("_name",)
+
+    def __new__(cls, name: str) -> "Name":
+        """`name` with blanks before its numbers, which a screen reader passes over."""
+        found = super().__new__(cls, _DIGITS.sub(lambda m: m[0].rjust(16), name))
+        found._name = name
+        return found
+
+    _name: str
+
+    def __str__(self) -> str:
+        return self._name
+
+
+_DIGITS = re.compile(r"(?<![0-9.])[0-9]+")  # not those after a decimal point
+
+
 def as_grid(table: pd.DataFrame) -> pd.DataFrame:
-    """The table in words for a grid that sorts: its numbers are Numbers, other cells are text.
+    """The table in words for a grid that sorts: numbers are Numbers, names with numbers Names.
 
     An interval is sorted by its lower end.
     """
@@ -197,6 +217,9 @@ def as_grid(table: pd.DataFrame) -> pd.DataFrame:
             values = table[low].to_numpy(dtype=float, na_value=math.nan)
             numbers = [*map(Number, values, grid[heading])]
             grid[heading] = pd.Series(numbers, dtype=object)
+        elif not is_number(heading):
+            names = [Name(words) if _DIGITS.search(words) else words for words in grid[heading]]
+            grid[heading] = pd.Series(names, dtype=object)
     return grid
 
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from browser import open_browser, wait_until
 from example_result import RACES, example_result, renamed
@@ -318,6 +319,18 @@ def test_a_grid_sorts_what_it_shows_in_words_by_the_numbers():
     assert list(grid["Faces"].astype(float)) == [900, 1000, 80, 3]
     assert [type(cell) for cell in grid["Group"]] == [str] * 4
     assert list(shown["Value"])[2:] == ["\u22124.1", ""]
+
+
+def test_a_grid_sorts_names_by_the_numbers_in_them():
+    names = ["70+", "10-19", "site 10", "0-2", "site 9", "3-9", "0.5–1.5", "0.25–0.5"]
+    grid = as_grid(pd.DataFrame({"group": names, "n": range(8)}))
+    assert list(grid["Group"].map(str)) == names
+    assert list(grid.sort_values("Group")["Group"].map(str)) == [
+        *("0-2", "0.25–0.5", "0.5–1.5", "3-9", "10-19", "70+", "site 9", "site 10"),
+    ]
+    sent = pa.Table.from_pandas(grid)["Group"].to_pylist()  # what the browser sorts by
+    assert [" ".join(word.split()).replace("- ", "-").replace("– ", "–") for word in sent] == names
+    assert sorted(sent) == sent[3:4] + [sent[i] for i in (7, 6, 5, 1, 0, 4, 2)]
 
 
 def test_differences_of_shares_are_points_and_verdicts_say_what_would_have_been_seen():
