@@ -72,8 +72,13 @@ def years(x: float, *, signed: bool = False) -> str:
     """4.123 -> `4.1`; signed: `+4.1`, with a true minus sign."""
     if x is None or math.isnan(x):
         return "–"
-    rounded = round(x, 1) + 0.0  # -0.0 reads as a claim
-    return _sign(f"{rounded:+.1f}" if signed else f"{rounded:.1f}")
+    return with_sign(x, 1) if signed else with_sign(x, 1).removeprefix("+")
+
+
+def with_sign(x: float, digits: int) -> str:
+    """4.123 -> `+4.1`, with a true minus sign; -.04 -> `0.0`: -0.0 reads as a claim."""
+    rounded = round(x, digits) + 0.0
+    return _sign(f"{rounded:+.{digits}f}" if rounded else f"{rounded:.{digits}f}")
 
 
 def percent(x: float) -> str:

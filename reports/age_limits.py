@@ -11,6 +11,7 @@ from reports import lookup
 from reports.forest import name_width
 from reports.marks import band, dots, figure, group_words, line, looks_of, row_axis, spread
 from reports.marks import target as marked
+from reports.names import width
 from reports.plot import Trace
 from reports.theme import Drawn, text
 from reports.thresholds import LEAST, records_at
@@ -103,7 +104,7 @@ def _limit_rows(
             },
             yaxis=row_axis(names),
         ),
-        span="half" if max(map(len, names)) <= 18 else "full",
+        span="half" if max(map(width, names)) <= 18 else "full",
     )
 
 

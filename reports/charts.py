@@ -94,15 +94,23 @@ def in_theme(drawn: Sequence[Drawn]) -> list[Drawn]:
 
 
 def draw_section(
-    view: View, key: str, drawn: Sequence[Drawn] | None = None, *, headed: bool = True
+    view: View,
+    key: str,
+    drawn: Sequence[Drawn] | None = None,
+    *,
+    headed: bool = True,
+    title: str = "",
 ) -> None:
-    """Heading, how to read it, and the figures (all of the section's, or those given)."""
+    """Heading, how to read it, and the figures (all of the section's, or those given).
+
+    title: what stands above them here; the section's own by default.
+    """
     drawn = figures(view, key) if drawn is None else drawn
     if not drawn:
         return
     found = section(key)
     if headed:
-        st.html(f'<h2>{escape(found.title)}</h2><p class="how">{escape(found.how)}</p>')
+        st.html(f'<h2>{escape(title or found.title)}</h2><p class="how">{escape(found.how)}</p>')
     for span, run in groupby(drawn, key=lambda d: d.span):
         for row in _rows(list(run), _ACROSS[span]):
             for column, one in zip(st.columns(_ACROSS[span], gap="medium"), row, strict=False):
@@ -116,7 +124,7 @@ def _rows(drawn: list[Drawn], size: int) -> Iterator[list[Drawn]]:
 
 
 def _figure(view: View, drawn: Drawn) -> None:
-    st.html(f'<p class="figure-title">{unbroken(drawn.title)}</p>')
+    st.html(f'<p class="figure-title">{unbroken(lookup.in_place(view.result)(drawn.title))}</p>')
     if drawn.figure is None:
         if len(drawn.table):
             _table(drawn, height="content" if len(drawn.table) <= _OPEN_ROWS else _OPEN_HEIGHT)

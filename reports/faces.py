@@ -8,6 +8,7 @@ import pandas as pd
 
 from audit.words import score, years
 from reports import lookup
+from reports.names import isolated
 from reports.thumbnails import thumbnails
 
 SIDE = 112  # px of an embedded picture
@@ -37,7 +38,7 @@ def face_cards(rows: pd.DataFrame, *, images: Path | None) -> list[FaceCard]:
             age=age_words(row),
             gender=called_words(row),
             score="" if pd.isna(row["gender_score"]) else score(row["gender_score"]),
-            groups=_text(row["groups"]),
+            groups=isolated(_text(row["groups"])),
         )
         for picture, row in zip(pictures, lookup.records(rows), strict=True)
     ]
@@ -53,7 +54,7 @@ def face_table(rows: pd.DataFrame, *, about: str) -> pd.DataFrame:
                 "Stated interval": _ends(row),
                 "Gender, labelled → called": called_words(row),
                 "P(female)": "" if pd.isna(row["gender_score"]) else score(row["gender_score"]),
-                "Groups": _text(row["groups"]),
+                "Groups": isolated(_text(row["groups"])),
                 "Face": _text(row["image"]) or _text(row["sample_id"]),
             }
             for row in lookup.records(rows.head(LISTED))

@@ -12,7 +12,7 @@ from audit.words import MINUS, count, counted_faces, percent, score, years
 from reports.asking import label_of
 from reports.face_map import face_map
 from reports.filters import ask_for, clear, first_page, narrow
-from reports.gallery import age_words, error_words, gallery, gender_words, opened
+from reports.gallery import age_words, error_words, gallery, gender_words, opened, spoken
 from reports.marking import mark_face
 from reports.second_look import nearest_faces, second_look
 from reports.thumbnails import LARGE_SIDE, thumbnails
@@ -258,7 +258,7 @@ def _face_words(row: Mapping[str, Any], place: FacePlace) -> str:
     error = error_words(row)
     heading = f"{age_words(row)} ({error})" if error else str(row["sample_id"])
     return (
-        f'<h1 class="reading">{escape(heading)}</h1>'
+        f'<h1 class="reading" aria-label="{escape(spoken(row))}">{escape(heading)}</h1>'
         '<p class="how">True age, age read, and the difference in years: above zero is read too '
         f'old.</p><dl class="facts">{rows}</dl>'
     )

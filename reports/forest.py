@@ -13,6 +13,7 @@ from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import count, counted_faces
 from reports import lookup
+from reports.names import isolated, width
 from reports.plot import Figure, Trace, scatter
 from reports.theme import LIGHT, SIZE, Drawn, axis_of, note, styled, text, told_apart
 
@@ -44,7 +45,7 @@ def forest(result: AuditResult, *, feature: str, metric: str) -> Drawn:
         alt=alt_words(rows, metric),
         table=rows[COLUMNS],
         figure=figure,
-        span="half" if shown.group.str.len().max() <= 18 else "full",
+        span="half" if max(map(width, shown.group)) <= 18 else "full",
     )
 
 
@@ -123,7 +124,7 @@ def _figure(
 
 def name_width(names: list[str]) -> int:
     """Margin in px for the names of groups at the left."""
-    longest = max((len(name) for name in names), default=1)
+    longest = max(map(width, names), default=1)
     return 24 + int(7.3 * min(longest, 40))
 
 
@@ -229,7 +230,7 @@ def _small_row(
     kind = "chosen" if is_chosen else "few" if row["status"] == "few" else "one"
     parts = [
         Markup('<text x="112" y="{y}" class="{kind} name">{name}</text>').format(
-            y=y + 4, kind=kind, name=name
+            y=y + 4, kind=kind, name=isolated(name)
         ),
         Markup('<text x="332" y="{y}" class="n">{n}</text>').format(y=y + 4, n=count(row["n"])),
     ]

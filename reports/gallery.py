@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from audit.words import score, years
+from reports.names import isolated
 
 ARROW = "\u2192"
 _OLDEST = 100.0  # years: the interval axis ends here unless a face needs more
@@ -88,8 +89,8 @@ def card(
 def _groups(row: Mapping[str, Any], features: Sequence[str]) -> str:
     """The face's levels; rows of the result's `worst` table bring them joined."""
     if "groups" in row:
-        return str(row["groups"] or "")
-    return ", ".join(str(row[f]) for f in features if row.get(f) is not None)
+        return isolated(str(row["groups"] or ""))
+    return ", ".join(isolated(str(row[f])) for f in features if row.get(f) is not None)
 
 
 def age_words(row: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from audit.words import count, counted_faces, percent
 from reports import lookup
 from reports.forest import name_width
 from reports.marks import ROW, figure, group_words, row_axis
+from reports.names import width
 from reports.plot import bar
 from reports.theme import LIGHT, Drawn, text
 
@@ -56,7 +57,7 @@ def _of_feature(result: AuditResult, feature: str) -> Drawn:
             xaxis={"visible": False, "rangemode": "tozero"},  # every bar says its number
             yaxis=row_axis(names),
         ),
-        span="half" if max(map(len, names)) <= 18 else "full",
+        span="half" if max(map(width, names)) <= 18 else "full",
     )
 
 

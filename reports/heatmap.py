@@ -10,6 +10,7 @@ from audit.result import AuditResult
 from audit.words import count, counted_faces, in_unit, percent
 from reports import lookup
 from reports.forest import COLUMNS, name_width
+from reports.names import width
 from reports.plot import Figure, Trace, bar, heatmap, scatter
 from reports.theme import LIGHT, SIZE, Drawn, styled, text
 
@@ -121,7 +122,7 @@ def _confusion_title(result: AuditResult, head: str, what: str, rows: pd.DataFra
 def grid(across: list[str], down: list[str], *, axis: str = "") -> Figure:
     """Empty axes of a grid: columns named above, rows at the left, first row on top."""
     figure = Figure()
-    top = 32 if max(map(len, across), default=0) <= 9 else 72
+    top = 32 if max(map(width, across), default=0) <= 9 else 72
     top += 20 if axis else 0
     styled(figure, height=ROW * len(down) + top + 8, margin=(name_width(down), 0, top, 8))
     common = {

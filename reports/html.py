@@ -4,7 +4,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -135,14 +135,14 @@ def _finding(finding: Finding, result: AuditResult, keys: dict[str, str]) -> dic
 
 
 def _section(section: Section, result: AuditResult) -> dict[str, Any]:
-    drawn = section.figures(result)
+    drawn, said = section.figures(result), lookup.in_place(result)
     return {
         "key": section.key,
         "title": section.title,
         "short": SHORT.get(section.key, section.title),
         "how": section.how,
         "parts": [
-            {"heading": heading, "rows": _rows(part, section.key)}
+            {"heading": heading, "rows": _rows(part, section.key, said)}
             for heading, part in _parts(drawn)
         ],
     }
@@ -156,24 +156,24 @@ def _parts(drawn: list[Drawn]) -> list[tuple[str, list[Drawn]]]:
     return list(parts.items())
 
 
-def _rows(drawn: Iterable[Drawn], section: str) -> list[dict[str, Any]]:
+def _rows(drawn: Iterable[Drawn], section: str, said: Callable[[str], str]) -> list[dict[str, Any]]:
     """Figures of one width beside each other."""
     rows: list[dict[str, Any]] = []
     for d in drawn:
         across = ACROSS[d.span]
         if not rows or rows[-1]["across"] != across:
             rows.append({"across": across, "drawn": []})
-        rows[-1]["drawn"].append(_figure(d, section))
+        rows[-1]["drawn"].append(_figure(d, section, said))
     return rows
 
 
-def _figure(drawn: Drawn, section: str) -> dict[str, Any]:
+def _figure(drawn: Drawn, section: str, said: Callable[[str], str]) -> dict[str, Any]:
     words = in_words(drawn.table)
     long = drawn.figure is None and len(words) > SHOWN_ROWS + 4  # a fold for a few is a nuisance
     return {
         "key": drawn.key,
         "id": f"{section}-{hashlib.sha256(drawn.key.encode()).hexdigest()[:8]}",
-        "title": drawn.title,
+        "title": said(drawn.title),
         "alt": drawn.alt,
         "table": words.head(SHOWN_ROWS) if long else words,
         "more": words.iloc[SHOWN_ROWS:] if long else None,

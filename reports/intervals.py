@@ -24,6 +24,7 @@ from reports.marks import (
     spread,
     target,
 )
+from reports.names import width
 from reports.plot import Trace
 from reports.theme import LIGHT, Drawn, note, text
 
@@ -280,7 +281,7 @@ def _forest(
 
 
 def _span(names: Sequence[str]) -> Any:
-    return "half" if max(map(len, names)) <= 18 else "full"
+    return "half" if max(map(width, names)) <= 18 else "full"
 
 
 def coverage_by_age(result: AuditResult) -> Drawn | None:

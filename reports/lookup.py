@@ -1,6 +1,7 @@
 """Which records of a result a figure draws. Look-ups only: nothing is computed here."""
 
 from collections import namedtuple
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import THIN, counted_faces, in_unit, interval
+from reports.names import isolated, isolating
 
 OVERALL = "overall"
 CROSS = " × "
@@ -114,6 +116,12 @@ def worst_group(result: AuditResult, feature: str, metric: str) -> str | None:
     return low if better == "higher" else high
 
 
+def in_place(result: AuditResult) -> Callable[[str], str]:
+    """A function that keeps the audit's right-to-left names in their place within a sentence."""
+    own = [f for f in result.info["features"] if not f.get("crossing")]
+    return isolating({str(x) for f in own for x in (f["name"], *f["levels"])})
+
+
 def heading(feature: str) -> str:
     """What a feature is called above its figures: `By race`, `By race × age group`."""
     words = {
@@ -123,7 +131,7 @@ def heading(feature: str) -> str:
         OVERALL: "all faces",
     }
     parts = [words.get(name, name.replace("_", " ")) for name in feature.split(CROSS)]
-    return "All faces" if feature == OVERALL else "By " + CROSS.join(parts)
+    return "All faces" if feature == OVERALL else "By " + isolated(CROSS.join(parts))
 
 
 def by_words(feature: str) -> str:

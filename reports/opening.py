@@ -1,6 +1,6 @@
 """The first screen, in words: the report's opening and the dashboard's Overview are the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePath
 from typing import Any
@@ -70,13 +70,18 @@ class Opening:
 def opening(result: AuditResult) -> Opening:
     """The words of the first screen, from stored figures alone."""
     verdict, findings = _findings(result)
+    said = lookup.in_place(result)
     return Opening(
         title=f"Audit of {result.info['model']}",
         about=about(result),
-        verdict=verdict,
-        tiles=tuple(_tiles(result)),
-        findings=tuple(f for f in findings if f.kind != "data"),
-        left_out=tuple(_left_out(result)),
+        verdict=said(verdict),
+        tiles=tuple(replace(t, worst_group=said(t.worst_group)) for t in _tiles(result)),
+        findings=tuple(
+            replace(f, sentence=said(f.sentence), figures=said(f.figures))
+            for f in findings
+            if f.kind != "data"
+        ),
+        left_out=tuple(map(said, _left_out(result))),
         limits=tuple(_limits(result)),
     )
 
@@ -124,7 +129,8 @@ def _finding(row: dict[str, Any]) -> Finding:
     words = {k: None if pd.isna(row[k]) else str(row[k]) for k in ("feature", "group", "metric")}
     parts, place = [], ""
     if words["metric"] in METRICS and pd.notna(row["value"]):
-        place = f"{words['group']}: " if words["group"] else ""
+        group = "all faces" if words["feature"] == lookup.OVERALL else words["group"]
+        place = f"{group}: " if group else ""
         parts.append(lookup.figure_words(row))
     if pd.notna(row["n"]) and words["feature"]:
         parts.append(counted_faces(row["n"]))
@@ -174,8 +180,17 @@ def _worst(result: AuditResult, metric: str) -> tuple[str, str]:
         return "No groups large enough to compare", ""
     sign = -1 if found.better == "higher" else 1
     worst = max(candidates, key=lambda r: sign * r["value"])
+    if all(_compared(result, metric).value == worst["value"]):
+        return "The same in every compared group", ""
     side = "Lowest" if sign < 0 else "Highest"
     return f"{side}: {worst['group']}", lookup.figure_words(worst)
+
+
+def _compared(result: AuditResult, metric: str) -> pd.DataFrame:
+    """The metric's records of single features' compared groups."""
+    rows = result.subgroups
+    single = rows.feature.isin(lookup.features(result))
+    return rows[single & (rows.metric == metric) & (rows.status == "ok")]
 
 
 def _left_out(result: AuditResult) -> list[str]:

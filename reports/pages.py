@@ -121,7 +121,8 @@ def subgroups_page(view: View) -> None:
             "Nothing is said of so few; how many there are stands on Data.",
         )
     for key, drawn in shown.items():
-        draw_section(view, key, drawn)
+        own = lookup.heading(feature) if key == "subgroups" else ""  # the page is called Subgroups
+        draw_section(view, key, drawn, title=own)
     draw_section(view, "disparities")
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
-from audit.words import MINUS, counted_faces, in_unit
+from audit.words import counted_faces, in_unit, with_sign
 from reports import lookup
 from reports.forest import name_width
 from reports.marks import ROW, figure, group_words, row_axis
@@ -219,8 +219,7 @@ def _change(row: dict[str, Any], unit: str) -> str:
 def _signed(x: float, unit: str) -> str:
     if unit == "years":
         return in_unit(x, unit, signed=True)
-    digits = f"{100 * x:+.1f}" if unit == "share" else f"{x:+.4f}".replace("0.", ".", 1)
-    return digits.replace("-", MINUS)
+    return with_sign(100 * x, 1) if unit == "share" else with_sign(x, 4).replace("0.", ".", 1)
 
 
 def _interval(low: float, high: float, unit: str) -> str:

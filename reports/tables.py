@@ -11,6 +11,7 @@ from markupsafe import Markup
 from audit import words
 from audit.metrics import METRICS
 from reports import lookup
+from reports.names import isolated
 
 # What a column is called, in the tables people read.
 HEADINGS: Mapping[str, str] = {
@@ -339,9 +340,8 @@ def signed_gap(x: float, metric: str) -> str:
     if unit == "years":
         return words.years(x, signed=True)
     if unit == "share":
-        return f"{round(100 * x, 1) + 0.0:+.1f}".replace("-", words.MINUS)
-    sign = words.MINUS if round(x, 3) < 0 else "+"
-    return sign + words.score(abs(x))
+        return words.with_sign(100 * x, 1)
+    return words.with_sign(x, 3).replace("0.", ".", 1)
 
 
 _UNITS = {"years": "years", "share": "points", "score": ""}
@@ -367,7 +367,7 @@ def _cell(column: str, row: Mapping[str, Any]) -> str:
     if _missing(value):
         return ""
     if isinstance(value, str):
-        return _word(column, value)
+        return isolated(_word(column, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     write = _writer(column, row)
@@ -378,6 +378,8 @@ def _cell(column: str, row: Mapping[str, Any]) -> str:
 def _word(column: str, value: str) -> str:
     if column == "metric":
         return metric_words(value)
+    if column == "group" and value == lookup.OVERALL:
+        return "all faces"
     return STATUS_WORDS.get(value, value) if column == "status" else value
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from audit.metrics import METRICS
+from reports.names import isolated, shortened, width
 from reports.plot import Figure
 
 # Name: (light, dark). The four hues are told apart by every common kind of colour vision and
@@ -176,12 +177,12 @@ def note(words: str, *, x: float, y: float, **looks: Any) -> dict[str, Any]:
 
 def text(words: str, *, longest: int = 40) -> str:
     """A name from the data as plotly shows it: markup stays text, long names lose their middle."""
-    return html.escape(shortened(" ".join(words.split()), longest), quote=False)
+    return html.escape(isolated(shortened(" ".join(words.split()), longest)), quote=False)
 
 
 def told_apart(names: Sequence[str], longest: int) -> list[str]:
-    """Names of at most `longest` characters: of long ones, the words that differ."""
-    words = [name.split(" ") for name in names if len(name) > longest]
+    """Names at most `longest` letters wide: of long ones, the words that differ."""
+    words = [name.split(" ") for name in names if width(name) > longest]
     first = last = 0
     if len(words) > 1:
         least = min(map(len, words)) - 1  # a word of each is left
@@ -194,15 +195,7 @@ def told_apart(names: Sequence[str], longest: int) -> list[str]:
         kept = kept[first : len(kept) - last]
         return "…" * (first > 0) + " ".join(kept) + "…" * (last > 0)
 
-    return [n if len(n) <= longest else shortened(own(n), longest) for n in names]
-
-
-def shortened(name: str, longest: int) -> str:
-    """A name of at most `longest` characters: names that are alike often differ at their end."""
-    if len(name) <= longest:
-        return name
-    kept = longest - 1
-    return f"{name[: kept - kept // 2].rstrip()}…{name[len(name) - kept // 2 :].lstrip()}"
+    return [n if width(n) <= longest else shortened(own(n), longest) for n in names]
 
 
 # plotly writes a zero with its sign, too

@@ -79,7 +79,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"model.predict", "model.export", "model.face_look"},
     {"model.stress"},
     {"model", "reports"},
-    {"reports.plot"},
+    {"reports.plot", "reports.names"},
     {"reports.theme", "reports.lookup", "reports.thumbnails", "reports.curves_svg"},
     {"reports.templates"},
     {

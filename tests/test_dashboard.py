@@ -30,7 +30,7 @@ from audit.sites import tally_site
 from audit.synthetic import Plant, synthetic_predictions
 from audit.tally_file import write_tally
 from audit.where import Area, Span
-from audit.words import count
+from audit.words import count, score
 from reports import charts, pages, serve, thumbnails
 from reports.asking import Filter, filters_of
 from reports.face_map import MAPS, scatter_of, selected
@@ -522,6 +522,22 @@ def test_choosing_a_level_narrows_writes_the_url_and_clear_takes_it_back(audit, 
     app.button(key="clear_filters").click().run()
     assert "All 600 faces" in words(app)
     assert app.query_params == {}
+
+
+def test_no_two_headings_of_the_subgroups_page_are_alike(audit, visit):
+    shown = words(visit(audit[0], page="subgroups"))
+    headings = re.findall(r"<h[12]>(.*?)</h[12]>", shown)
+    assert headings[:2] == ["Subgroups", "By race"]
+    assert len(set(headings)) == len(headings)
+
+
+def test_the_heading_of_an_opened_face_can_be_heard(audit, visit):
+    folder, faces = audit
+    first = faces.iloc[0]
+    shown = words(visit(folder, page="errors", face=first.sample_id))
+    [heard] = re.findall(r'<h1 class="reading" aria-label="([^"]*)">', shown)
+    assert heard.startswith(f"Face {first.sample_id}; aged {first.age_true:g}, read ")
+    assert heard.endswith(f"P(female) {score(first.gender_score)}")
 
 
 def test_the_filter_holds_on_every_page(audit, visit):

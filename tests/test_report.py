@@ -228,6 +228,22 @@ def test_tiles_repeat_the_overall_figures_and_the_compared_group_on_the_bad_side
     assert first.tiles[1].worst_group.startswith("Lowest: ")
 
 
+def test_a_figure_that_is_the_same_everywhere_names_no_worst_group():
+    rows = RESULT.subgroups
+    perfect = rows.metric == "gender_accuracy"
+    result = replace(RESULT, subgroups=rows.assign(value=rows.value.mask(perfect, 1.0)))
+    tile = opening(result).tiles[1]
+    assert (tile.worst_group, tile.worst_figures) == ("The same in every compared group", "")
+
+
+def test_all_faces_are_called_so_in_tables_and_under_findings():
+    rows = RESULT.subgroups.query("feature == 'overall'")
+    assert set(in_words(rows[["group", "value"]])["Group"]) == {"all faces"}
+    told = RESULT.findings.assign(feature="overall", group="overall", metric="age_mae")
+    first = opening(replace(RESULT, findings=told))
+    assert all(f.figures.startswith("all faces: ") for f in first.findings)
+
+
 def test_a_missing_head_leaves_fewer_tiles_and_others_step_in():
     rows = RESULT.subgroups
     only_age = replace(RESULT, subgroups=rows[rows.metric.isin(["age_mae", "age_cs5"])])
