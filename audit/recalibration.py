@@ -54,8 +54,9 @@ def fit_platt(score: Floats, female: Floats, male: Floats) -> Numbers:
 def _newton(design: Floats, female: Floats, male: Floats) -> list[float]:
     """Maximum-likelihood weights of a logistic regression on counts; the first within bounds.
 
-    The likelihood is concave, so Newton's steps, halved until they climb, reach its top. Where
-    that lies beyond the bounds of the first weight, it stays on the bound and the rest is fitted.
+    The likelihood is concave, so Newton's steps, halved until they climb a quarter of what the
+    slope promises (Armijo 1966), reach its top. Where that lies beyond the bounds of the first
+    weight, it stays on the bound and the rest is fitted.
 
     design [weight, bin].
     """
@@ -81,11 +82,12 @@ def _climb(design: Floats, fixed: Floats, female: Floats, male: Floats) -> list[
         curve = (design * (n * p * (1 - p))) @ design.T
         curve[np.diag_indices(len(w))] += 1e-12 * n.sum()  # flat where everything is certain
         step = np.linalg.solve(curve, slope)
-        while np.abs(step).max() > 1e-10 and likelihood(w + step) < best:
-            step /= 2
+        promised = float(slope @ step) / n.sum()
+        while np.abs(step).max() > 1e-10 and likelihood(w + step) < best + promised / 4:
+            step, promised = step / 2, promised / 2
         w, before = w + step, best
         best = max(likelihood(w), best)
-        if np.abs(step).max() < 1e-10 or best - before < 1e-15 or abs(w[0]) > 2 * STEEPEST:
+        if np.abs(step).max() < 1e-10 or best - before < 1e-15:
             break
     return [float(x) for x in w]
 

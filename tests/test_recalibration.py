@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
@@ -148,6 +149,29 @@ def test_genders_parted_without_a_fault_stop_at_the_steepest_slope():
     male = np.array([9, 9, 0, 0.0])
     for fit in (fit_temperature, fit_platt):
         assert fit(at, female, male)["slope"] == STEEPEST
+
+
+def least_loss(score, female, male, slope):
+    """The least negative log-likelihood that any offset reaches at a slope, by search."""
+
+    def loss(offset):
+        z = slope * logit(score) + offset
+        return (female * np.logaddexp(0, -z) + male * np.logaddexp(0, z)).sum()
+
+    return minimize_scalar(loss, bounds=(-200, 200), method="bounded").fun, loss
+
+
+@pytest.mark.parametrize("centre", [-2.0, 0.0, 1.0, 2.0])
+def test_the_steepest_slope_has_the_offset_that_fits_it_wherever_the_scores_lie(centre):
+    """Scores huddled together beside one half ask for a slope beyond the bound."""
+    rng = np.random.default_rng(1)
+    female = rng.random(500) < 0.4
+    score = np.round(expit(centre + np.where(female, 0.1, -0.1) + rng.normal(0, 0.03, 500)), 4)
+    counts = counted(score, female)
+    mine = fit_platt(*counts)
+    assert mine["slope"] == STEEPEST
+    least, loss = least_loss(*counts, STEEPEST)
+    assert loss(mine["offset"]) == pytest.approx(least, rel=1e-6)
 
 
 def test_a_score_that_points_the_wrong_way_is_levelled_and_never_turned():
