@@ -158,6 +158,8 @@ def untested_gaps(
             "whether that is more than chance has not been tested."
         )
         worse = low if metric.better == "higher" else high
+        if metric.better == "zero":
+            worse = max(low, high, key=lambda r: abs(r["value"]))
         keys = ("feature", "group", "metric", "value", "low", "high", "n")
         records.append(
             {key: worse[key] for key in keys}

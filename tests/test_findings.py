@@ -2,55 +2,14 @@
 
 import pandas as pd
 import pytest
+from finding_rows import gap, off, told, weak
 
 from audit.difference_words import difference_sentence, group_words
-from audit.findings import find
 from audit.metrics import METRICS
 from audit.result import COLUMNS, table
 
 KEYS = ("age_mae", "age_rmse")
 THIN, MINUS = "\u202f", "\u2212"
-
-
-def gap(feature, metric, group, difference, *, half=0.5, verdict="disparity", **more):
-    return dict.fromkeys(COLUMNS["disparities"]) | {
-        "feature": feature,
-        "metric": metric,
-        "difference": abs(difference),
-        "lowest_group": "a",
-        "highest_group": group,
-        "margin": METRICS[metric].margin,
-        "p_adjusted": 0.001 if verdict == "disparity" else 0.4,
-        "verdict": verdict,
-        "detectable": 1.26 if metric == "age_mae" else 0.021,
-        "outlying_group": group,
-        "outlying_difference": difference,
-        "outlying_low": difference - half,
-        "outlying_high": difference + half,
-        **more,
-    }
-
-
-def told(disparities, *, slices=(), scores=(), **info):
-    groups = {
-        (r["feature"], g, r["metric"])
-        for r in disparities
-        for g in (r["lowest_group"], r["highest_group"], r["outlying_group"])
-        if g
-    }
-    values = {"value": 2.0, "low": 1.0, "high": 3.0, "n": 50, "status": "ok"}
-    subgroups = [
-        dict.fromkeys(COLUMNS["subgroups"])
-        | dict(zip(("feature", "group", "metric"), key, strict=True))
-        | values
-        for key in sorted(groups)
-    ]
-    tables = {name: table(name, []) for name in COLUMNS}
-    tables |= {"disparities": table("disparities", disparities)}
-    tables |= {"subgroups": table("subgroups", subgroups), "slices": table("slices", list(slices))}
-    tables |= {"scores": table("scores", list(scores))}
-    settings = {"alpha": 0.05}
-    return find(tables, {"rows_read": 1000, "rows_left_out": {}, "settings": settings} | info)
 
 
 def test_the_headline_is_the_largest_disparity_with_its_interval_and_the_count_of_verdicts():
@@ -168,25 +127,13 @@ def test_a_bare_level_is_named_with_its_feature():
 
 
 def test_confirmed_slices_are_told_unless_their_feature_was():
-    one = dict.fromkeys(COLUMNS["slices"]) | {
-        "feature": "race × age_group × light",
-        "group": "B × 70+ × dim",
-        "metric": "gender_accuracy",
-        "value": 0.6,
-        "complement_value": 0.9,
-        "difference": -0.3,
-        "low": -0.4,
-        "high": -0.2,
-        "n": 90,
-        "n_confirm": 44,
-        "p_adjusted": 0.002,
-        "confirmed": True,
-    }
+    one = weak()
     known = one | {"feature": "race", "group": "B"}
     missed = one | {"group": "B × 70+ × bright", "confirmed": False}
     found = told([gap("race", "gender_accuracy", "B", -0.6)], slices=[one, known, missed])
     said = [r for r in found if r["kind"] == "slice"]
     assert len(said) == 1
+    assert said[0]["n"] == 44, "the figures are of the half that confirms"
     assert "60.0\u00a0% for B × 70+ × dim, 90.0\u00a0% for everyone else" in said[0]["sentence"]
     assert f"{MINUS}30.0 points [{MINUS}40.0, {MINUS}20.0]" in said[0]["sentence"]
 
@@ -226,12 +173,6 @@ def test_ages_that_could_not_be_compared_are_named():
     assert "; standardised for age (without 0-2, 70+) 2.0 [1.0, 2.0]." in words
 
 
-def off(feature, group, error, p):
-    keys = ("feature", "group", "n", "ece", "ece_null", "l2", "l2_p_adjusted")
-    values = (feature, group, 400, error, 0.02, error**2, p)
-    return dict.fromkeys(COLUMNS["scores"]) | dict(zip(keys, values, strict=True))
-
-
 def test_miscalibration_is_told_of_the_furthest_group_and_only_where_it_is_established():
     scores = [
         off("overall", "overall", 0.03, 0.001),
@@ -255,6 +196,8 @@ def test_findings_fit_their_table():
 
 
 def test_a_gap_made_by_unequal_ages_says_so_and_one_that_is_not_does_not():
+    half = gap("race", "age_mae", "B", 3.0, composition=1.5)
+    assert "unequal ages alone make 1.5 years of the 3.0" in difference_sentence(half)
     made = gap("race", "age_mae", "B", 3.0, composition=2.1)
     assert difference_sentence(made).endswith(
         " Between a and B unequal ages alone make 2.1 years of the 3.0 years of difference."

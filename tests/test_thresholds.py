@@ -8,10 +8,12 @@ from statsmodels.stats.proportion import proportion_confint
 
 from audit.config import AuditSettings
 from audit.groups import gather, with_tails
+from audit.histograms import SCORE_BINS
 from audit.predictions import open_predictions
+from audit.shards import shard_of
 from audit.synthetic import synthetic_predictions
 from audit.tally import tally_predictions
-from audit.thresholds import THRESHOLDS, threshold_table
+from audit.thresholds import THRESHOLDS, called_from, threshold_table
 
 SETTINGS = AuditSettings(by=("race",))
 
@@ -106,3 +108,51 @@ def test_a_rate_of_few_people_is_null_and_a_tiny_group_absent(faces):
     assert mine["tpr"].isna().all()
     assert (mine["female_n"] == 9).all()
     assert mine["fpr"].notna().all()
+
+
+def test_ten_people_are_shown():
+    """Nine are not, as above."""
+    n = 10 + 10 + 30
+    table = pd.DataFrame(
+        {
+            "sample_id": range(n),
+            "gender_true": ["F"] * 10 + ["M"] * 10 + ["F"] * 30,
+            "gender_score": np.linspace(0.1, 0.9, n),
+            "race": ["a"] * 20 + ["b"] * 30,
+        }
+    )
+    rows = sweep(table).set_index("group")
+    assert rows.loc["a", ["tpr", "fpr", "selection"]].notna().all(axis=None)
+    few = sweep(table.iloc[10:]).set_index("group")
+    assert few.loc["a", "fpr"].notna().all()
+    assert few.loc["a", "tpr"].isna().all()
+
+
+def test_even_the_lowest_threshold_calls_no_score_of_0_and_1_calls_every_score_of_1():
+    faces, bins = np.array([3.0, 5.0, 7.0]), np.array([0, 900, SCORE_BINS - 1])
+    called = called_from(faces, bins, np.array([1e-18, 0.5, 1.0]))
+    assert called.tolist() == [12, 12, 7]
+
+
+def worth_by_hand(hit, shard):
+    """Rows over the design effect of a share: the variance between persons over the binomial."""
+    share, n = hit.mean(), len(hit)
+    off = (hit - share).groupby(shard).sum()
+    return n * share * (1 - share) / ((off**2).sum() / n)
+
+
+def test_intervals_are_of_people_by_the_calls_of_each_rate():
+    faces = synthetic_predictions(1500, seed=3, photos_per_person=3)
+    # the photos of a man read alike, those of a woman do not: every rate has a worth of its own
+    male, subject = faces["gender_true"] == "male", faces["subject_id"]
+    first = faces.groupby(subject)["gender_score"].transform("first")
+    faces["gender_score"] = faces["gender_score"].where(~male, first)
+    shard = subject.map(lambda i: shard_of(int(i)))
+    row = sweep(faces, overall=True).set_index("threshold").loc[0.5]
+    called = faces["gender_score"] >= 0.5
+    for rate, part in (("tpr", ~male), ("fpr", male), ("selection", male | True)):
+        hit = called[part].astype(float)
+        worth = worth_by_hand(hit, shard[part])
+        low, high = proportion_confint(hit.mean() * worth, worth, method="wilson")
+        assert row[f"{rate}_low"] == pytest.approx(low, abs=1e-9)
+        assert row[f"{rate}_high"] == pytest.approx(high, abs=1e-9)
