@@ -92,7 +92,7 @@ def test_slices_stand_by_their_p_then_by_their_size_and_below_alpha_alone_are_co
 ):
     alpha = 0.05 * (1 - 0.8)
     years = [
-        (a_slice(0, 100.0, base=400.0), 0.02),
+        (a_slice(0, 900.0, base=400.0), 0.02),
         (a_slice(1, 200.0, base=400.0), 0.009),
         (a_slice(2, 300.0, base=400.0), 0.009),
     ]
