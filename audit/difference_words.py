@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from audit.metrics import METRICS
-from audit.words import CROSS, MINUS, in_unit, percent, years
+from audit.words import CROSS, gap, gap_interval, gap_words, in_unit, percent, years
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,6 @@ _PHRASES: Mapping[str, _Phrase] = {
     "interval_coverage": _Phrase("Age intervals hold the true age", "more often", "less often"),
     "interval_width": _Phrase("Age intervals are", "wider", "narrower"),
 }
-UNITS = {"years": " years", "share": " points", "score": ""}  # of a difference
 assert set(_PHRASES) == set(METRICS)
 
 
@@ -71,10 +70,11 @@ def difference_sentence(row: Mapping[str, Any], names: Names = _PLAIN_NAMES) -> 
     way = phrase.more
     if d < 0:
         d, low, high, way = -d, -high, -low, phrase.less
-    ends = f"[{_plain(low, metric.unit)}, {_plain(high, metric.unit)}]"
-    small = "" if d >= row["margin"] else f", within the margin of {by(row['margin'], metric.unit)}"
+    ends = gap_interval(low, high, metric.unit)
+    margin = gap_words(row["margin"], metric.unit)
+    small = "" if d >= row["margin"] else f", within the margin of {margin}"
     group = group_words(row["feature"], row["outlying_group"], names.shared)
-    told = f"{phrase.what} {by(d, metric.unit)} {way} for {group} than for everyone else"
+    told = f"{phrase.what} {gap_words(d, metric.unit)} {way} for {group} than for everyone else"
     if row["control"]:
         among = group_words(row["control"], row["control_group"], names.shared)
         told = f"Among {among}: {told}"
@@ -101,9 +101,9 @@ def _standardised(row: Mapping[str, Any], unit: str, ages: Sequence[str]) -> str
         return ""
     if row["outlying_difference"] < 0:
         d, low, high = -d, -high, -low
-    ends = f"[{_plain(low, unit)}, {_plain(high, unit)}]"
+    ends = gap_interval(low, high, unit)
     which = _ages_used(row.get("ages_left_out") or "", ages)
-    return f"; standardised for age{which} {_plain(d, unit)} {ends}"
+    return f"; standardised for age{which} {gap(d, unit)} {ends}"
 
 
 def _ages_used(left_out: str, ages: Sequence[str]) -> str:
@@ -118,16 +118,16 @@ def _ages_used(left_out: str, ages: Sequence[str]) -> str:
 
 def _age_mix(row: Mapping[str, Any], shared: frozenset[str]) -> str:
     """What unequal ages add to the raw gap, where they make half of it or more."""
-    part, gap = row.get("composition"), row.get("difference")
-    if pd.isna(part) or pd.isna(gap) or part < gap / 2:
+    part, whole = row.get("composition"), row.get("difference")
+    if pd.isna(part) or pd.isna(whole) or part < whole / 2:
         return ""
     unit = METRICS[row["metric"]].unit
     ends = (
         group_words(row["feature"], row[f"{end}_group"], shared) for end in ("lowest", "highest")
     )
     return (
-        f" Between {' and '.join(ends)} unequal ages alone make {by(part, unit)} of the "
-        f"{by(gap, unit)} of difference."
+        f" Between {' and '.join(ends)} unequal ages alone make {gap_words(part, unit)} of the "
+        f"{gap_words(whole, unit)} of difference."
     )
 
 
@@ -148,24 +148,6 @@ def group_words(feature: str, group: str, shared: frozenset[str] = frozenset()) 
 
 def _is_number(word: str) -> bool:
     return word.replace(".", "", 1).isdigit()
-
-
-def _plain(x: float, unit: str) -> str:
-    """A difference without its unit: years, points of a hundred, or a score's."""
-    if unit == "share":
-        return years(100 * x)  # one decimal and a true minus sign, as for years
-    return in_unit(x, unit)
-
-
-def by(x: float, unit: str) -> str:
-    """A difference with its unit: `4.1 years`, `12.3 points`, `.012`."""
-    return _plain(x, unit) + UNITS[unit]
-
-
-def signed(x: float, unit: str) -> str:
-    """A difference with its sign, without its unit."""
-    plain = _plain(x, unit)
-    return plain if plain.startswith(MINUS) else f"+{plain}"
 
 
 def amount(value: float, key: str) -> str:

@@ -11,21 +11,18 @@ from typing import Any
 import pandas as pd
 
 from audit.difference_words import (
-    UNITS,
     Names,
     amount,
-    by,
     difference_sentence,
     group_words,
     is_open,
     names_of,
-    signed,
 )
 from audit.evidence import alphas
 from audit.groups import OVERALL
 from audit.metrics import METRICS
 from audit.result import COLUMNS
-from audit.words import CROSS, agreed, count, counted, percent, score
+from audit.words import CROSS, agreed, count, counted, gap_interval, gap_words, percent, score
 
 MOST = 24  # disparities that are told; all of them stand in their table
 MOST_SLICES = 8
@@ -135,7 +132,7 @@ def _would_have_been_seen(tested: list[dict[str, Any]], key: str) -> list[str]:
     if not least:
         return []
     what = {"age_mae": "age error", "gender_accuracy": "gender accuracy"}[key]
-    return [f"differences in {what} above {by(max(least), METRICS[key].unit)}"]
+    return [f"differences in {what} above {gap_words(max(least), METRICS[key].unit)}"]
 
 
 def untested_gaps(
@@ -186,15 +183,14 @@ def told_slices(
         if not row["confirmed"] or (row["feature"], row["metric"]) in known:
             continue
         metric = METRICS[row["metric"]]
-        difference, low, high = (
-            signed(row[key], metric.unit) for key in ("difference", "low", "high")
-        )
+        difference = gap_words(row["difference"], metric.unit, signed=True)
+        ends = gap_interval(row["low"], row["high"], metric.unit, signed=True)
         sentence = (
             "Weak subgroup, found on one half of the people and confirmed on the other: "
             f"{metric.label.lower()} is {amount(row['value'], metric.key)} for "
             f"{group_words(row['feature'], row['group'], names.shared)}, "
             f"{amount(row['complement_value'], metric.key)} for everyone else, "
-            f"a difference of {difference}{UNITS[metric.unit]} [{low}, {high}]."
+            f"a difference of {difference} {ends}."
         )
         keys = ("feature", "group", "metric", "value", "p_adjusted")
         records.append(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from audit.metrics import METRICS
-from audit.words import MINUS
+from audit.words import GAP_UNITS, gap, gap_interval, gap_words
 
 _FEATURES = {"gender_true": "labelled gender", "age_group": "true age"}
 
@@ -18,12 +18,12 @@ def sentence(row: Mapping[str, Any]) -> str:
     place = f"{row['corruption']} of severity {row['severity']}"
     ends = (row["low"], row["high"])
     if row["verdict"] != "unequal harm":
-        shown = f"{_signed(row['harm'], unit)} [{', '.join(_signed(x, unit) for x in ends)}]"
+        shown = f"{gap(row['harm'], unit, signed=True)} {gap_interval(*ends, unit, signed=True)}"
         none = row["verdict"].startswith("no ")
         known = "No group is" if none else "It cannot be decided whether some group is"
         return (
             f"{known} harmed more than everyone else by {row['corruption']} in {label}; "
-            f"{group} at severity {row['severity']} stands out most: {shown}{_name(unit)}."
+            f"{group} at severity {row['severity']} stands out most: {shown}{GAP_UNITS[unit]}."
         )
     falls = row["change"] < 0
     size = -row["harm"] if falls else row["harm"]
@@ -31,23 +31,10 @@ def sentence(row: Mapping[str, Any]) -> str:
     more = "more"
     if size < 0:
         size, low, high, more = -size, -high, -low, "less"
-    moved = f"{'falls' if falls else 'rises'} {_size(abs(row['change']), unit)}{_name(unit)}"
+    moved = f"{'falls' if falls else 'rises'} {gap_words(abs(row['change']), unit)}"
     return (
-        f"Under {place}, {label} of {group} {moved}, {_size(size, unit)} {more} than "
-        f"everyone else's [{_signed(low, unit, plus=False)}, {_signed(high, unit, plus=False)}]; "
-        f"its distance to everyone else goes from {_signed(row['gap_clean'], unit)} to "
-        f"{_signed(row['gap'], unit)}{_name(unit)}."
+        f"Under {place}, {label} of {group} {moved}, {gap(size, unit)} {more} than "
+        f"everyone else's {gap_interval(low, high, unit)}; "
+        f"its distance to everyone else goes from {gap(row['gap_clean'], unit, signed=True)} to "
+        f"{gap(row['gap'], unit, signed=True)}{GAP_UNITS[unit]}."
     )
-
-
-def _size(x: float, unit: str) -> str:
-    return f"{100 * x:.1f}" if unit == "share" else f"{x:.1f}"
-
-
-def _signed(x: float, unit: str, *, plus: bool = True) -> str:
-    shown = float(_size(x, unit)) + 0.0  # -0.0 reads as a claim
-    return (f"{shown:+.1f}" if plus and shown else f"{shown:.1f}").replace("-", MINUS)
-
-
-def _name(unit: str) -> str:
-    return " points" if unit == "share" else " years"

@@ -22,8 +22,14 @@ _NO_AGES = (
     (r"\d+([.,]\d+)?\s*(y|yr|yrs|years?|m|mo|months?)\W*", "write years, without their unit"),
 )
 CROSS = " × "  # between the features of a crossing, and between their levels
+GAP_UNITS = {"years": " years", "share": " points", "score": ""}  # shares differ by points
 THIN = "\u202f"  # narrow no-break space: 18 911
 MINUS = "\u2212"
+
+
+def _bare(text: str) -> str:
+    """Without the zero before a point: `.058`."""
+    return re.sub(r"(?<![0-9])0(?=[.])", "", text)
 
 
 def _sign(text: str) -> str:
@@ -88,14 +94,14 @@ def percent(x: float) -> str:
 
 def score(x: float) -> str:
     """.0584 -> `.058`."""
-    return "–" if x is None or math.isnan(x) else _sign(f"{x:.3f}").replace("0.", ".", 1)
+    return "–" if x is None or math.isnan(x) else _bare(_sign(f"{x:.3f}"))
 
 
 def p_value(p: float) -> str:
     """`p = .003`, or `p < .001`."""
     if p is None or math.isnan(p):
         return "p –"
-    return "p < .001" if p < 0.0005 else f"p = {p:.3f}".replace("0.", ".", 1)
+    return "p < .001" if p < 0.0005 else _bare(f"p = {p:.3f}")
 
 
 def in_unit(x: float, unit: str, *, signed: bool = False) -> str:
@@ -103,6 +109,33 @@ def in_unit(x: float, unit: str, *, signed: bool = False) -> str:
     if unit == "years":
         return years(x, signed=signed)
     return percent(x) if unit == "share" else score(x)
+
+
+def gap(x: float, unit: str, *, signed: bool = False, digits: int = 3) -> str:
+    """A difference without its unit's name: `4.1` years, `2.3` points of a share, a score's `.058`.
+
+    signed: `+4.1`. digits: of a score.
+    """
+    if x is None or math.isnan(x):
+        return "–"
+    if unit == "score":
+        shown = _bare(with_sign(x, digits))
+    else:
+        shown = with_sign(100 * x if unit == "share" else x, 1)
+    return shown if signed else shown.removeprefix("+")
+
+
+def gap_words(x: float, unit: str, *, signed: bool = False) -> str:
+    """A difference with its unit: `4.1 years`, `12.3 points`, `.012`."""
+    return gap(x, unit, signed=signed) + GAP_UNITS[unit]
+
+
+def gap_interval(
+    low: float, high: float, unit: str, *, signed: bool = False, digits: int = 3
+) -> str:
+    """`[3.4, 4.8]`, of a difference."""
+    ends = (gap(x, unit, signed=signed, digits=digits) for x in (low, high))
+    return f"[{', '.join(ends)}]"
 
 
 def interval(low: float, high: float, unit: str, *, signed: bool = False) -> str:

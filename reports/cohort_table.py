@@ -9,9 +9,17 @@ import pandas as pd
 from audit.cohorts import FOUND, Compared
 from audit.groups import FEW_BELOW
 from audit.metrics import METRICS
-from audit.words import count, counted_faces, counted_people, in_unit, interval
+from audit.words import (
+    count,
+    counted_faces,
+    counted_people,
+    gap_interval,
+    gap_words,
+    in_unit,
+    interval,
+)
 from reports import lookup
-from reports.tables import gap_words, metric_words, signed_gap, unsigned_gap
+from reports.tables import metric_words
 
 _STATES = {"suppressed": "fewer than 10 people", "undefined": "no such face"}
 _CHOSEN = (
@@ -48,8 +56,8 @@ def title(found: Compared) -> str:
             else f"No difference found within the margins of {len(verdicts)} metrics"
         )
     named = ", ".join(
-        f"{metric_words(r.metric).lower()} {gap_words(r.difference, r.metric)}"
-        for r in lookup.each(apart)
+        f"{metric_words(key).lower()} {gap_words(difference, METRICS[key].unit, signed=True)}"
+        for key, difference in zip(apart.metric, apart.difference, strict=True)
     )
     return f"A difference was found in {len(apart)} of {len(verdicts)} metrics: {named}"
 
@@ -125,9 +133,10 @@ def _value(row: dict[str, Any], side: str) -> tuple[str, str]:
 def _apart(row: dict[str, Any]) -> str:
     if pd.isna(row["difference"]):
         return "–"
-    key = str(row["metric"])
-    ends = ", ".join(signed_gap(row[f"difference_{end}"], key) for end in ("low", "high"))
-    return f'<b>{gap_words(row["difference"], key)}</b><br><span class="range">[{ends}]</span>'
+    unit = METRICS[str(row["metric"])].unit
+    words = gap_words(row["difference"], unit, signed=True)
+    ends = gap_interval(row["difference_low"], row["difference_high"], unit, signed=True)
+    return f'<b>{words}</b><br><span class="range">{ends}</span>'
 
 
 def _verdict(row: dict[str, Any]) -> str:
@@ -138,5 +147,5 @@ def _verdict(row: dict[str, Any]) -> str:
         return f"<b>{FOUND}</b>"
     if str(said).endswith("within margin"):
         unit = METRICS[str(row["metric"])].unit
-        return f"{escape(str(said))} of {unsigned_gap(row['margin'], unit)}"
+        return f"{escape(str(said))} of {gap_words(row['margin'], unit)}"
     return escape(str(said))

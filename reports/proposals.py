@@ -7,7 +7,7 @@ import pandas as pd
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
-from audit.words import counted_faces, in_unit, with_sign
+from audit.words import counted_faces, gap, gap_interval, in_unit
 from reports import lookup
 from reports.forest import name_width
 from reports.marks import ROW, figure, group_words, row_axis
@@ -212,18 +212,10 @@ def _change(row: dict[str, Any], unit: str) -> str:
     """`−.012 [−.015, −.009]`; shares differ by points."""
     if pd.isna(row["change"]):
         return "none stated before"
-    ends = "" if pd.isna(row["low"]) else " " + _interval(row["low"], row["high"], unit)
-    return _signed(row["change"], unit) + ends
-
-
-def _signed(x: float, unit: str) -> str:
-    if unit == "years":
-        return in_unit(x, unit, signed=True)
-    return with_sign(100 * x, 1) if unit == "share" else with_sign(x, 4).replace("0.", ".", 1)
-
-
-def _interval(low: float, high: float, unit: str) -> str:
-    return f"[{_signed(low, unit)}, {_signed(high, unit)}]"
+    change = gap(row["change"], unit, signed=True, digits=4)
+    if pd.isna(row["low"]):
+        return change
+    return f"{change} {gap_interval(row['low'], row['high'], unit, signed=True, digits=4)}"
 
 
 def _words(row: dict[str, Any], unit: str) -> str:

@@ -13,7 +13,17 @@ from markupsafe import Markup
 
 from audit.metrics import METRICS
 from audit.stress import StressResult, established, verdict_words
-from audit.words import THIN, count, in_unit, interval, p_value
+from audit.words import (
+    GAP_UNITS,
+    THIN,
+    count,
+    gap,
+    gap_interval,
+    gap_words,
+    in_unit,
+    interval,
+    p_value,
+)
 from reports import lookup
 from reports.panels import Line, panel_svg, ticks_of
 from reports.templates import page_environment
@@ -144,7 +154,8 @@ def _overall(result: StressResult, metric: str, corruptions: Sequence[Record]) -
     for c in corruptions:
         line = _line(rows, c["name"], OVERALL, look="accent", whiskers=True)
         last = line.records[-1]
-        moved = f"{_signed(last, 'change', metric)}{_unit(metric)} at {last['severity']}"
+        moved = gap_words(last["change"], METRICS[metric].unit, signed=True)
+        moved = f"{moved} at {last['severity']}"
         panels.append(_panel(c["label"], metric, ticks, [line], moved, strong=False))
     return {
         "title": METRICS[metric].label,
@@ -175,7 +186,8 @@ def _by_feature(result: StressResult, feature: str, corruptions: Sequence[Record
             lines.append(_line(all_rows, c["name"], OVERALL, look="all"))
             look = "group" if sure else "accent"
             lines.append(_line(rows, c["name"], record["group"], look=look, whiskers=True))
-            words = f"{record['group']} at {record['severity']}: {_harm(record)}{_unit(metric)}"
+            words = f"{record['group']} at {record['severity']}: {_harm(record)}"
+            words += GAP_UNITS[METRICS[metric].unit]
             panels.append(_panel(c["label"], metric, ticks, lines, words, strong=sure))
         figures.append(
             {
@@ -233,33 +245,23 @@ def _title(label: str, verdicts: Mapping[str, Record], corruptions: Sequence[Rec
     return f"{label}: {'no unequal harm found' if decided else 'no unequal harm established'}"
 
 
-def _unit(metric: str) -> str:
-    return " years" if METRICS[metric].unit == "years" else " points"
-
-
-def _signed(record: Record, name: str, metric: str) -> str:
-    if METRICS[metric].unit == "years":
-        return in_unit(record[name], "years", signed=True)
-    shown = in_unit(record[name], "share").removesuffix("\u00a0%")
-    return shown if record[name] < 0 or float(shown) == 0 else f"+{shown}"
-
-
 def _harm(record: Record) -> str:
-    metric = record["metric"]
-    ends = ", ".join(_signed(record, end, metric) for end in ("low", "high"))
-    return f"{_signed(record, 'harm', metric)} [{ends}]"
+    unit = METRICS[record["metric"]].unit
+    ends = gap_interval(record["low"], record["high"], unit, signed=True)
+    return f"{gap(record['harm'], unit, signed=True)} {ends}"
 
 
 def _row(record: Record, label: str) -> list[str]:
-    metric = record["metric"]
-    changes = (_signed(record, name, metric) for name in ("change", "rest_change"))
+    unit = METRICS[record["metric"]].unit
+    names = ("change", "rest_change", "gap_clean", "gap")
+    change, of_rest, before, after = (gap(record[name], unit, signed=True) for name in names)
     return [
         label,
         VERDICTS.get(record["verdict"], "cannot be decided"),
         f"{record['group']}, {record['severity']}",
-        ", ".join(changes),
+        f"{change}, {of_rest}",
         _harm(record),
-        f"{_signed(record, 'gap_clean', metric)} → {_signed(record, 'gap', metric)}",
+        f"{before} → {after}",
         p_value(record["p_adjusted"]).removeprefix("p = ").removeprefix("p "),
     ]
 

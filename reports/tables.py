@@ -321,30 +321,13 @@ def contrast_words(one: Mapping[str, Any]) -> str:
     metric = str(one["metric"])
     unit = METRICS[metric].unit
     value, other = (words.in_unit(one[name], unit) for name in ("value", "complement_value"))
-    ends = ", ".join(signed_gap(one[end], metric) for end in ("low", "high"))
+    difference = words.gap_words(one["difference"], unit, signed=True)
+    ends = words.gap_interval(one["low"], one["high"], unit, signed=True)
     value += " years" if unit == "years" else ""
     return (
         f"{metric_words(metric)} {value}, {other} for everyone else: "
-        f"a difference of {gap_words(one['difference'], metric)} [{ends}]"
+        f"a difference of {difference} {ends}"
     )
-
-
-def gap_words(x: float, metric: str) -> str:
-    """A difference with its sign and unit: shares differ by points, not by percent."""
-    return f"{signed_gap(x, metric)} {_UNITS[METRICS[metric].unit]}".strip()
-
-
-def signed_gap(x: float, metric: str) -> str:
-    """A difference with its sign alone: `+4.1`, points of a share, `+.058`."""
-    unit = METRICS[metric].unit
-    if unit == "years":
-        return words.years(x, signed=True)
-    if unit == "share":
-        return words.with_sign(100 * x, 1)
-    return words.with_sign(x, 3).replace("0.", ".", 1)
-
-
-_UNITS = {"years": "years", "share": "points", "score": ""}
 
 
 def _order(table: pd.DataFrame) -> list[str]:
@@ -407,7 +390,7 @@ def _writer(column: str, row: Mapping[str, Any]) -> Callable[[float], str]:
     if column in (*_IN_UNIT, "interval") and metric in METRICS:
         found = METRICS[str(metric)]
         if column in _GAPS:
-            return lambda x: unsigned_gap(x, found.unit)
+            return lambda x: words.gap_words(x, found.unit)
         signed = found.better == "zero"
         return lambda x: words.in_unit(x, found.unit, signed=signed)
     if column in ("predicted", "observed", "interval"):
@@ -422,13 +405,6 @@ def _verdict(row: Mapping[str, Any]) -> str:
     if row["verdict"] == "disparity" or _missing(row.get("detectable")):
         return str(row["verdict"])
     return f"{row['verdict']}; seen from {_writer('detectable', row)(row['detectable'])}"
-
-
-def unsigned_gap(x: float, unit: str) -> str:
-    """A difference with its unit: shares differ by points, not by percent."""
-    if unit == "share":
-        return f"{100 * x:.1f} points".replace("-", words.MINUS)
-    return f"{words.years(x)} years" if unit == "years" else words.in_unit(x, unit)
 
 
 def _missing(value: Any) -> bool:
