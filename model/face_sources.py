@@ -6,6 +6,7 @@ beside its unpacked pictures is passed over.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import product
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -18,7 +19,7 @@ from model.face_rows import MADE, Labelled, LeftOut, label_columns
 from model.label_files import LABELS, is_label_file, read_label_file
 from model.labels import Label, is_picture_name, label_of_row, labels_of_names
 from model.scan import FOLDER, files_below
-from model.shard_faces import common_root, is_shard, read_shards
+from model.shard_faces import common_root, is_shard, read_shards, unreadable_parquet
 
 _WANTED = "a folder of faces, a label file (.csv, .parquet), or .tar or Parquet shards"
 
@@ -111,8 +112,15 @@ def _read_folder(root: Path) -> Labelled:
     files = [image for image, fault in found if fault is None]
     if not any(is_picture_name(image) for image in files):
         shards = [root / image for image in files if is_shard(root / image)]
-        if shards:
-            return read_shards(shards, root=root, passed_over=len(files) - len(shards))
+        broken = [
+            (image, "unreadable", why)
+            for image in files
+            if root / image not in shards and (why := unreadable_parquet(root / image))
+        ]
+        if shards or broken:
+            others = len(files) - len(shards) - len(broken)
+            held = read_shards(shards, root=root, passed_over=others)
+            return replace(held, left_out=[*held.left_out, *broken])
     left_out = [
         (image, "not_a_file", fault) for image, fault in found
         if fault is not None and (fault != FOLDER or is_picture_name(image))

@@ -47,6 +47,18 @@ def is_shard(path: Path) -> bool:
     return is_tar(path)
 
 
+def unreadable_parquet(path: Path) -> str | None:
+    """Why a file that is Parquet by its name is none: it may have been a shard; None for others."""
+    if path.suffix.lower() not in PARQUET_SUFFIXES:
+        return None
+    try:
+        pq.read_schema(path)
+    except (OSError, pa.ArrowException) as error:
+        empty = path.stat().st_size == 0
+        return "no Parquet (empty file)" if empty else f"cut, or no Parquet ({str(error)[:80]})"
+    return None
+
+
 def common_root(files: Sequence[Path]) -> Path:
     """The folder below which all `files` lie."""
     return Path(os.path.commonpath([path.parent for path in files]))

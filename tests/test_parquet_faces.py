@@ -121,6 +121,28 @@ def test_a_row_without_a_label_is_listed_with_its_reason(column, value, words, t
     assert words in left_out(table)["f.parquet/0000004"][1]
 
 
+@pytest.mark.parametrize(("kept", "why"), [(-50, "cut, or no Parquet"), (0, "empty file")])
+def test_a_cut_shard_in_a_folder_of_shards_is_listed(kept, why, tmp_path):
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    columns = {"age": AGE, "gender": GENDER}
+    write_parquet(folder / "0.parquet", PICTURES, **columns)
+    broken = write_parquet(folder / "1.parquet", PICTURES, **columns)
+    broken.write_bytes(broken.read_bytes()[:kept])
+    pq.write_table(pa.table({"x": [1]}), folder / "notes.parquet")  # whole: no shard, no fault
+    table = read_faces(folder)
+    assert len(table.faces) == 20
+    assert set(left_out(table)) == {"1.parquet"}
+    assert left_out(table)["1.parquet"][0] == "unreadable"
+    assert why in left_out(table)["1.parquet"][1]
+    assert table.passed_over == 1
+    with pytest.raises(InputError, match="--strict"):
+        read_faces(folder, strict=True)
+    (folder / "0.parquet").unlink()
+    with pytest.raises(InputError, match=r"no face can be used: 1 left out \(1 unreadable\)"):
+        read_faces(folder)
+
+
 def test_half_a_label_a_cut_file_and_one_without_pictures_are_one_line(tmp_path, capsys):
     half = write_parquet(tmp_path / "half.parquet", PICTURES, age=AGE)
     with pytest.raises(InputError, match=r"has no column gender \(it has image, age\)"):
