@@ -1,6 +1,6 @@
 """What breaks the contract: rows that are left out, and tables that are refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from audit.columns import INFINITE_WORDS, Column
@@ -10,6 +10,7 @@ from audit.errors import InputError
 from audit.table_words import is_word, parts_left_out
 from audit.words import no_age
 
+_ODD_AGE = f"age_true is not from 0 to {OLDEST}"
 _ID_BITS = 2**27  # ids of whole numbers within such a range are checked by bits, 16 MB of them
 
 
@@ -66,9 +67,7 @@ def reasons(table: Table) -> list[tuple[str, str]]:
         heads.append("coalesce(isfinite(age_pred), false)")
     if table.has("age_true"):
         found.append(("age_true is empty", "age_true IS NULL"))
-        found.append(
-            (f"age_true is not from 0 to {OLDEST}", f"NOT age_true BETWEEN 0 AND {OLDEST}")
-        )
+        found.append((_ODD_AGE, f"NOT age_true BETWEEN 0 AND {OLDEST}"))
     if table.has("gender_true"):
         heads.append("(y IS NOT NULL AND called IS NOT NULL)")
     found.append(("no finite age and no gender call", f"NOT ({' OR '.join(heads)})"))
@@ -123,6 +122,24 @@ def breaches(table: Table) -> dict[str, Breach]:
         ),
     }
     return {name: breach for name, breach in found.items() if table.has(name)}
+
+
+def refuse_range(table: Table, left_out: Mapping[str, int], rows: int) -> None:
+    """InputError where most true ages lie out of range: they are no years, and the rest neither.
+
+    A few stray ages are left out and counted; of months, those of babies would pass for years.
+    """
+    known = rows - sum(n for why, n in left_out.items() if why.startswith("split is"))
+    odd = left_out.get(_ODD_AGE, 0)
+    if 2 * odd <= known:
+        return
+    breach = Breach(f"NOT age_true BETWEEN 0 AND {OLDEST}", ("age_true",), lambda *_: "")
+    place, values = _first_breach(table, breach)
+    raise InputError(
+        f"{table.source.label}: {_ODD_AGE} in {odd:,} of {known:,} rows (first: {place}, "
+        f"{str(values[0])!r}); it is in years: divide months by 12, take a year of birth from that "
+        "of the picture, leave empty what is unknown"
+    )
 
 
 def refuse(table: Table, name: str, rows: int) -> InputError:

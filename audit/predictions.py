@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from audit.breaches import breaches, check_ids, reasons, refuse, refuse_texts
+from audit.breaches import breaches, check_ids, reasons, refuse, refuse_range, refuse_texts
 from audit.columns import quoted
 from audit.config import AuditSettings
 from audit.contract import (
@@ -159,6 +159,7 @@ def open_predictions(
         if broken := counts.pop(f"bad_{name}"):
             raise refuse(table, name, broken)
     audited = rows - sum(left_out.values())
+    refuse_range(table, left_out, rows)
     _hold(table, left_out, audited, rows)
     ids_checked = check_ids(table, rows)
     # Conditions that held for no row need not be asked again in every scan.

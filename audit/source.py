@@ -28,6 +28,7 @@ from audit.columns import (
 )
 from audit.errors import InputError, MachineError
 from audit.files import files_of, no_pattern
+from audit.words import counted
 
 if TYPE_CHECKING:
     from audit.engine import Engine
@@ -40,6 +41,7 @@ OURS = "faceaudit"  # the metadata that `predict` writes, with page checksums
 _Found = TypeVar("_Found")
 _DELIMITERS = (",", ";", "\t", "|")
 _SAVE = "save the file as UTF-8"
+_MORE_FIELDS = "does line 1 name the columns, and is each value with a comma in quotes?"
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,9 @@ def reading_error(error: duckdb.Error, label: str) -> Exception:
         fields = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
         why = "it cannot be read; is the file cut off there?"
         if fields:
-            why = f"{fields[2]} fields where the header has {fields[1]}; is the file cut off there?"
+            wanted, there = int(fields[1]), int(fields[2])
+            why = f"{counted(there, 'field', 'fields')} where the header has {wanted}; "
+            why += "is the file cut off there?" if there < wanted else _MORE_FIELDS
         elif "unterminated quote" in text:
             why = "a quote is opened and never closed; is the file cut off there?"
         elif "unicode" in text:

@@ -138,6 +138,30 @@ def test_what_stands_in_the_place_of_an_age_is_told_with_what_to_do(table, word,
         opened(table.assign(age_true=word))
 
 
+@pytest.mark.parametrize("ages", [lambda age: age * 12, lambda age: 2026 - age, lambda age: -1])
+def test_true_ages_that_are_no_years_are_refused_and_a_few_are_left_out(ages, table):
+    odd = table["age_true"].map(ages)
+    with pytest.raises(InputError, match=r"age_true is not from 0 to 120 in .* it is in years: "):
+        opened(table.assign(age_true=odd))
+    half = table["age_true"].where(np.arange(400) < 250, -1.0)
+    assert opened(table.assign(age_true=half)).rows_audited == 250
+    learned = np.where(np.arange(400) < 250, "test", "train")
+    with pytest.raises(InputError, match="in 150 of 250 rows"):
+        opened(table.assign(age_true=half.where(np.arange(400) < 100, 999), split=learned))
+
+
+def test_a_line_of_more_fields_than_the_header_is_not_called_cut(tmp_path):
+    for text in ("# by us\nage_true,age_pred\n1,2\n", "age_true,age_pred\n1,2\n1,2,3\n"):
+        (tmp_path / "t.csv").write_text(text)
+        with pytest.raises(InputError, match=r"line [23]: . fields where .*does line 1 name the"):
+            opened(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("age_true,age_pred\n1,2\n1\n")
+    with pytest.raises(
+        InputError, match=r"line 3: 1 field where the header has 2; is the file cut"
+    ):
+        opened(tmp_path / "t.csv")
+
+
 def test_a_number_with_decimal_commas_is_cut_as_a_number(table, tmp_path):
     doses = [str(x).replace(".", ",") for x in np.tile([0.5, 1.5, 2.5, 4.5], 100)]
     table.assign(dose=doses).to_csv(tmp_path / "t.csv", index=False, sep=";")
