@@ -8,7 +8,7 @@ import pandas as pd
 from audit.result import AuditResult
 from audit.words import count, interval, percent
 from reports import lookup
-from reports.forest import name_width
+from reports.forest import least_width, name_width
 from reports.marks import band, dots, figure, group_words, line, looks_of, row_axis, spread
 from reports.marks import target as marked
 from reports.names import width
@@ -105,6 +105,7 @@ def _limit_rows(
             yaxis=row_axis(names),
         ),
         span="half" if max(map(width, names)) <= 18 else "full",
+        min_width=least_width(names, right=12),
     )
 
 

@@ -20,6 +20,7 @@ from reports.theme import LIGHT, SIZE, Drawn, axis_of, note, styled, text, told_
 ROW = 26  # px per group
 SMALL_ROW = 20
 SMALL_MOST = 9
+_EDGE = 64  # px at the right, for the number of faces
 _NAME = 15  # characters that fit beside the dots of a small one
 WHOLE = {"color": LIGHT["ink"], "width": 1, "dash": "dot"}  # the line of all faces
 MOST = 24  # groups of one figure; a crossing may have more, the table has them all
@@ -46,6 +47,7 @@ def forest(result: AuditResult, *, feature: str, metric: str) -> Drawn:
         table=rows[COLUMNS],
         figure=figure,
         span="half" if max(map(width, shown.group)) <= 18 else "full",
+        min_width=least_width(list(shown.group), right=_EDGE),
     )
 
 
@@ -100,7 +102,7 @@ def _figure(
         if len(part):
             figure.add_trace(_dots(part, place, metric, **looks))
     left = name_width(names)
-    styled(figure, height=ROW * len(names) + 84, margin=(left, 64, 28, 56))
+    styled(figure, height=ROW * len(names) + 84, margin=(left, _EDGE, 28, 56))
     figure.update_xaxes(**axis_of(metric), nticks=6)
     figure.update_yaxes(
         showgrid=False,
@@ -126,6 +128,11 @@ def name_width(names: list[str]) -> int:
     """Margin in px for the names of groups at the left."""
     longest = max(map(width, names), default=1)
     return 24 + int(7.3 * min(longest, 40))
+
+
+def least_width(names: list[str], *, right: int) -> int:
+    """Px below which nothing is left to draw on, beside the names and the margin at the right."""
+    return name_width(names) + right + 120
 
 
 def _looks(rows: pd.DataFrame, worst: str | None) -> list[tuple[pd.DataFrame, dict[str, Any]]]:

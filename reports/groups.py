@@ -7,7 +7,7 @@ from audit.groups import FEW_BELOW
 from audit.result import AuditResult
 from audit.words import count, counted_faces, percent
 from reports import lookup
-from reports.forest import name_width
+from reports.forest import least_width, name_width
 from reports.marks import ROW, figure, group_words, row_axis
 from reports.names import width
 from reports.plot import bar
@@ -58,6 +58,7 @@ def _of_feature(result: AuditResult, feature: str) -> Drawn:
             yaxis=row_axis(names),
         ),
         span="half" if max(map(width, names)) <= 18 else "full",
+        min_width=least_width(names, right=56),
     )
 
 

@@ -15,6 +15,7 @@ from reports.plot import Figure, Trace, bar, heatmap, scatter
 from reports.theme import LIGHT, SIZE, Drawn, styled, text
 
 ROW = 32  # px
+HALF = 348  # px that a figure of half the width has in the report
 SEQUENTIAL = [[0, LIGHT["paper"]], [1, LIGHT["tint"]]]
 SIGNED = [[0, LIGHT["tint-group"]], [0.5, LIGHT["paper"]], [1, LIGHT["tint"]]]
 
@@ -44,6 +45,7 @@ def crossing(result: AuditResult, *, feature: str, metric: str) -> Drawn:
         cell["words"] = _value(cell, metric) + mark
         cell["hover"] = _hover(cell)
     write_cells(figure, cells, quiet=[c["status"] != "ok" for c in cells])
+    least = name_width(sides[down]) + 52 * len(sides[across])
     return Drawn(
         key=f"crossing-{feature}-{metric}",
         heading=lookup.heading(feature),
@@ -51,8 +53,8 @@ def crossing(result: AuditResult, *, feature: str, metric: str) -> Drawn:
         alt=_alt(rows, metric),
         table=rows[COLUMNS],
         figure=figure,
-        span="half" if len(sides[across]) <= 3 else "full",
-        min_width=name_width(sides[down]) + 52 * len(sides[across]),
+        span="half" if len(sides[across]) <= 3 and least <= HALF else "full",
+        min_width=least,
     )
 
 

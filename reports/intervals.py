@@ -10,7 +10,7 @@ from audit.result import AuditResult
 from audit.words import counted_faces, interval, percent, years
 from reports import lookup
 from reports.curves import READ, TRUE
-from reports.forest import name_width
+from reports.forest import least_width, name_width
 from reports.marks import (
     LINES,
     ROW,
@@ -172,6 +172,7 @@ def _misses(rows: pd.DataFrame, feature: str) -> Drawn:
             shapes=[target(-half), target(half)],
         ),
         span=_span(names),
+        min_width=least_width(names, right=64),
     )
 
 
@@ -277,6 +278,7 @@ def _forest(
             annotations=notes or None,
         ),
         span=_span(names),
+        min_width=least_width(names, right=64),
     )
 
 

@@ -9,7 +9,7 @@ from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import counted_faces, gap, gap_interval, in_unit
 from reports import lookup
-from reports.forest import name_width
+from reports.forest import least_width, name_width
 from reports.marks import ROW, figure, group_words, row_axis
 from reports.plot import Trace
 from reports.theme import LIGHT, Drawn, note, text
@@ -141,7 +141,7 @@ def _dumbbells(rows: pd.DataFrame, metric: str, feature: str) -> Drawn | None:
             yaxis=row_axis(names),
             annotations=_changes(records, unit),
         ),
-        min_width=560,
+        min_width=max(560, least_width(names, right=176)),
     )
 
 

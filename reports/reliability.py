@@ -260,7 +260,7 @@ def _errors(rows: pd.DataFrame, feature: str) -> Drawn:
             yaxis=row_axis(names),
             **layout,
         ),
-        min_width=560,
+        min_width=max(560, name_width(names) + 320),  # four columns
     )
 
 

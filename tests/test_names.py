@@ -75,3 +75,20 @@ def test_report_and_overview_keep_right_to_left_names_in_their_place():
     held = [c for c in captions if HEBREW in c]
     assert len(held) >= len(titles)
     assert all(f"{START}{HEBREW}{END}" in c for c in held)
+
+
+def test_beside_long_names_a_phone_still_shows_what_is_drawn():
+    long = renamed(RESULT, {"Black": "a very long name that somebody typed into a spreadsheet"})
+    drawn = [d for s in SECTIONS for d in s.figures(long) if d.figure is not None]
+    for one in drawn:
+        if one.key.startswith("crossing"):
+            continue  # its cells have a width of their own
+        margin = one.figure.to_dict()["layout"]["margin"]
+        assert max(one.min_width, 343) - margin["l"] - margin["r"] >= 120, one.key
+    assert any(d.min_width > 400 for d in drawn if d.key == "forest-race-age_mae")
+
+
+def test_no_figure_scrolls_in_the_column_that_it_was_made_for():
+    for names in ({}, {"Black": "eighteen letters 8"}, {"Black": "a name so long " * 4}):
+        drawn = [d for s in SECTIONS for d in s.figures(renamed(RESULT, names))]
+        assert all(d.min_width <= {"full": 720, "half": 348, "third": 224}[d.span] for d in drawn)
