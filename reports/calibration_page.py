@@ -19,6 +19,7 @@ from reports.intervals import coverage_by_age, coverage_figures, pit_histograms
 from reports.marks import group_words
 from reports.proposals import group_proposals, label_unit, metrics_mended, overall_proposals
 from reports.reliability import furthest_off, reliability, score_figures
+from reports.theme import Drawn
 from reports.thresholds import called_at, outermost, sweeps
 from reports.view import View
 
@@ -199,7 +200,7 @@ def _scores(view: View, feature: str, groups: list[str] | None) -> None:
     if feature != lookup.OVERALL:
         drawn += reliability(result, feature=feature, groups=shown)
     drawn += score_figures(result, feature=feature, groups=groups)
-    draw_section(view, "calibration", in_theme(drawn))
+    _draw(view, "calibration", drawn)
     small = [g for g in shown if not any(d.key == f"reliability-{feature}-{g}" for d in drawn)]
     if small:
         _note(f"Too few faces for a curve: {', '.join(small)}.")
@@ -274,7 +275,7 @@ def _intervals(view: View, feature: str, groups: list[str] | None) -> None:
     drawn += pit_histograms(result, feature=lookup.OVERALL)
     if feature != lookup.OVERALL:
         drawn += pit_histograms(result, feature=feature, groups=groups)
-    draw_section(view, "coverage", in_theme(drawn))
+    _draw(view, "coverage", drawn)
 
 
 @st.fragment
@@ -360,6 +361,15 @@ _PARTS: Mapping[str, Callable[[View, str, list[str] | None], None]] = {
 }
 
 # Words ---------------------------------------------------------------------------------------
+
+
+def _draw(view: View, key: str, drawn: list[Drawn]) -> None:
+    """The figures under their heading, or why there are none."""
+    if drawn:
+        draw_section(view, key, in_theme(drawn))
+        return
+    _heading(key)
+    _note("The table has too few people for any figure of this part.")
 
 
 def _heading(key: str) -> None:

@@ -464,6 +464,14 @@ def test_a_feature_of_tiny_groups_says_why_nothing_is_drawn(tmp_path, visit):
     assert "No group of race has 10 people." in words(app)
 
 
+@pytest.mark.parametrize("part", ["Gender scores", "Age intervals"])
+def test_a_table_of_nine_faces_says_why_nothing_of_its_calibration_is_drawn(tmp_path, visit, part):
+    audit_of(tmp_path, synthetic_predictions(9, seed=1), by=("race",))
+    app = visit(tmp_path, page="calibration", part=part)
+    assert not app.exception
+    assert "too few people for any figure of this part" in words(app)
+
+
 def test_comparisons_are_counted_alike_wherever_they_are_told(tmp_path, visit):
     table = synthetic_predictions(900, seed=1, planted=[WEAK])
     table["site"] = np.where(np.arange(900) < 880, "large", "small")  # no two groups of 30
