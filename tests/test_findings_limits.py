@@ -136,6 +136,13 @@ def test_features_that_are_not_calibrated_are_told_the_furthest_off_first():
     assert found == ["B", "x"]
 
 
+def test_the_furthest_off_is_so_beyond_what_chance_adds_to_few_faces():
+    many = off("race", "B", 0.09, 0.001) | {"l2": 0.008}
+    few = off("race", "C", 0.12, 0.002) | {"l2": 0.004, "n": 40}
+    found = [r["group"] for r in told([], scores=[few, many]) if r["kind"] == "calibration"]
+    assert found == ["B"]
+
+
 def test_coverage_is_told_beside_the_level_that_was_meant():
     row = dict.fromkeys(COLUMNS["coverage"]) | {
         "feature": "overall",

@@ -12,6 +12,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from audit.recalibration import (
+    AGE_METHODS,
     LOGIT_CLIP,
     SCORE_METHODS,
     STEEPEST,
@@ -95,6 +96,51 @@ def test_linear_is_least_squares_of_true_on_predicted_age():
     assert mine["slope"] == pytest.approx(judge.coef_[0])
     assert mine["intercept"] == pytest.approx(judge.intercept_)
     np.testing.assert_allclose(corrected_age(mine, predicted), judge.predict(predicted[:, None]))
+
+
+@pytest.mark.parametrize("method", ["linear", "isotonic"])
+def test_an_age_map_of_counts_is_that_of_the_faces_one_by_one(method):
+    rng = np.random.default_rng(4)
+    predicted = np.sort(rng.choice(90, 30, replace=False)).astype(float)
+    error, n = rng.normal(0.3 * (predicted - 20), 3), np.where(predicted > 60, 40.0, 1.0)
+    faces = np.repeat(np.arange(30), n.astype(int))
+    counted_, one_by_one = (
+        fit_age(method, predicted[rows], error[rows], weights)
+        for rows, weights in ((np.arange(30), n), (faces, np.ones(len(faces))))
+    )
+    ages = np.arange(90.0)
+    maps = [corrected_age(m, ages) for m in (counted_, one_by_one)]
+    np.testing.assert_allclose(*maps, rtol=1e-9)
+    if method == "linear":
+        judge = LinearRegression().fit(predicted[faces, None], (predicted - error)[faces])
+        np.testing.assert_allclose(maps[0], judge.predict(ages[:, None]).clip(0, 120))
+
+
+def test_bins_without_faces_change_no_map():
+    x, error, n = np.array([10.0, 20, 30, 40]), np.array([1.0, 50, 3, 2]), np.array([5.0, 0, 9, 4])
+    held = n > 0
+    for method in AGE_METHODS:
+        assert fit_age(method, x, error, n) == fit_age(method, x[held], error[held], n[held])
+    score, male = x / 50, np.array([4.0, 0, 4, 1])
+    for method in SCORE_METHODS:
+        all_bins, held_bins = (
+            fit_score(method, score[k], n[k], male[k]) for k in (slice(None), held)
+        )
+        assert all_bins == held_bins
+
+
+def test_each_method_of_a_score_is_its_own():
+    counts = counted(*faces(2000, sharper=0.6, shift=0.7))
+    assert fit_score("temperature", *counts) == fit_temperature(*counts)
+    assert fit_score("platt", *counts) == fit_platt(*counts)
+    assert fit_score("temperature", *counts)["offset"] == 0
+    assert fit_score("platt", *counts)["offset"] == pytest.approx(0.7, abs=0.15)
+
+
+def test_a_map_that_changes_nothing_changes_no_score_of_a_32_bit_softmax():
+    score = np.array([2.0**-23, 1e-5, 0.3, 0.5, 1 - 1e-5, 1 - 2.0**-23])
+    same = corrected_score({"slope": 1.0, "offset": 0.0}, score)
+    np.testing.assert_allclose(same, score, rtol=1e-9)
 
 
 def test_isotonic_age_is_that_of_scikit_learn():
@@ -198,6 +244,7 @@ def test_missing_values_stay_missing():
 def test_a_model_that_always_says_the_same_is_moved_to_the_mean():
     numbers = fit_age("linear", np.array([30.0]), np.array([-4.0]), np.array([50.0]))
     assert corrected_age(numbers, np.array([30.0])) == pytest.approx([34.0])
+    assert corrected_age(numbers, np.array([31.0])) == pytest.approx([35.0]), "and what lies beside"
 
 
 def test_corrected_ages_stay_ages():

@@ -7,12 +7,15 @@ from exact_scores import drawn, histogram
 from model_diagnostics.calibration import compute_bias
 from model_diagnostics.scoring import SquaredError, decompose
 from pandas_tally import FEATURES, some_faces, tally_of
+from scipy import stats
+from scipy.optimize import isotonic_regression
 from sklearn.isotonic import IsotonicRegression
 
-from audit.calibration import score_design
+from audit.calibration import DRAWS, score_design
 from audit.groups import gather
 from audit.reliability import (
     MOST_BINS,
+    _between,
     fitted,
     hundredths,
     isotonic_fits,
@@ -146,3 +149,91 @@ def test_people_who_repeat_widen_the_band():
     tables = [pd.DataFrame(reliability_table(g, simulated(g))) for g in groups]
     widths = [(t["band_high"] - t["band_low"]).mean() for t in tables]
     assert widths[1] > 1.2 * widths[0]
+
+
+def brier_saved(score, females, rows):
+    """What an isotonic fit saves of the Brier score, row by row."""
+    y = np.concatenate([np.arange(n) < k for k, n in zip(females, rows, strict=True)]).astype(float)
+    f = np.repeat(score, rows)
+    fit = isotonic_regression(females / rows, weights=rows).x
+    return ((f - y) ** 2).mean() - ((np.repeat(fit, rows) - y) ** 2).mean()
+
+
+def test_miscalibration_weighs_bins_by_their_rows():
+    score, rows = np.array([0.2, 0.5, 0.8]), np.array([40, 3, 11])
+    females = np.array([15, 0, 10])
+    share = (females / rows)[None]
+    mine = miscalibration(share, isotonic_fits(share, rows), score, rows)
+    assert mine[0] == pytest.approx(brier_saved(score, females, rows))
+
+
+def at_scores(score, females, rows):
+    """Histogram of `rows` faces at each of a few scores."""
+    f = np.repeat(score, rows)
+    return histogram(
+        f, np.concatenate([np.arange(n) < k for k, n in zip(females, rows, strict=True)])
+    )
+
+
+def test_the_null_point_and_p_are_those_of_labels_drawn_a_second_time():
+    score, rows, females = np.array([0.2, 0.5, 0.8]), np.array([20, 30, 25]), np.array([7, 13, 17])
+    chance = simulate(*at_scores(score, females, rows), 1.0)
+    rng = np.random.default_rng(0)
+    drawn = rng.binomial(rows, score, (4000, 3))
+    null = np.array([brier_saved(score, k, rows) for k in drawn])
+    seen = brier_saved(score, females, rows)
+    assert chance.miscalibration_null == pytest.approx(np.quantile(null, 0.95), rel=0.12)
+    assert chance.miscalibration_p == pytest.approx((null >= seen - 1e-12).mean(), abs=0.04)
+    none = simulate(*at_scores(score, rows - 1, rows), 1.0)
+    assert none.miscalibration_p == 1 / (DRAWS + 1), "what was seen is one of the replicates"
+
+
+def test_of_one_score_band_and_smooth_null_are_the_binomials():
+    chance = simulate(*at_scores(np.array([0.5]), np.array([200]), np.array([400])), 1.0)
+    law = stats.binom(400, 0.5)
+    assert chance.band_low[0] == pytest.approx(law.ppf(0.025) / 400, abs=0.005)
+    assert chance.band_high[0] == pytest.approx(law.ppf(0.975) / 400, abs=0.005)
+    off = np.abs(np.arange(401) / 400 - 0.5)
+    order = np.argsort(off)
+    reached = np.cumsum(law.pmf(np.arange(401))[order]) >= 0.95
+    assert chance.smooth_ece_null == pytest.approx(off[order][reached][0], rel=0.08)
+
+
+def test_between_bins_a_replicate_runs_straight_and_beyond_them_level():
+    rng = np.random.default_rng(1)
+    score, fits = np.sort(rng.random(12)) * 0.8 + 0.1, np.sort(rng.random((5, 12)), axis=1)
+    grid = np.linspace(0, 1, 101)
+    judge = [np.interp(grid, score, fit) for fit in fits]
+    np.testing.assert_allclose(_between(grid, score, fits), judge)
+
+
+@pytest.mark.parametrize("shrink", [1.0, 0.37])
+def test_thinned_bins_turn_round_with_the_scores_and_lose_no_row(shrink):
+    score, female = drawn(907, 10)  # a prime: no bin lies on an edge
+    rows, sums = histogram(score, female)
+    bins = thin(rows, sums, shrink)
+    turned = thin(rows[::-1, ::-1], (rows.sum(axis=0) * 1e6 - sums)[::-1], shrink)
+    assert bins.rows.sum() == turned.rows.sum() == round(907 * shrink)
+    np.testing.assert_array_equal(bins.rows, turned.rows[::-1])
+    np.testing.assert_allclose(bins.share, 1 - turned.share[::-1], atol=1e-12)
+    np.testing.assert_allclose(bins.score, 1 - turned.score[::-1])
+
+
+def test_the_grid_runs_from_the_nearest_hundredth_to_the_nearest_and_so_do_the_faces():
+    score = np.array([0.296] * 9 + [0.404] * 8 + [0.485] * 7)
+    at = histogram(score, np.arange(24) % 2 == 0)
+    grid = hundredths(*at)
+    assert (grid[0], grid[-1], len(grid)) == (0.3, 0.49, 20)
+    faces = some_faces(24, seed=11).assign(race="Black", score=score)
+    groups = gather(tally_of(faces), RACE)
+    table = pd.DataFrame(reliability_table(groups, simulated(groups))).set_index("predicted")
+    assert table["n"][table["n"] > 0].to_dict() == {0.3: 9, 0.4: 8, 0.49: 7}
+
+
+def test_ten_people_are_shown_and_nine_are_not():
+    faces = some_faces(300, seed=12)
+    kept = faces.groupby("race").cumcount() < faces["race"].map(
+        {"Asian": 9, "Black": 10, "White": 99}
+    )
+    found = simulated(gather(tally_of(faces[kept], people_given=False), RACE))
+    assert [one is None for one in found] == [True, False, False]

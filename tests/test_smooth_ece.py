@@ -48,6 +48,8 @@ def test_errors_far_smaller_than_a_cell_are_found(n):
 def test_turning_gender_round_changes_nothing():
     rng = np.random.default_rng(1)
     score, residual = rng.random(500), rng.normal(0, 1 / 500, 500)
+    score[:6], residual[:6] = (0, 0.0003, 0.0008, 1, 0.9996, 0.9991), (9, -7, 5, 8, -8, 6)
+    residual /= np.abs(residual).sum()
     assert smooth_error(1 - score, -residual) == pytest.approx(smooth_error(score, residual))
 
 
@@ -76,3 +78,19 @@ def test_the_null_point_is_the_quantile_of_the_replicates_own_errors():
     own = [smooth_error(score, r) for r in residuals]
     point = smooth_error_null(score, residuals, level=0.95)
     assert point == pytest.approx(np.quantile(own, 0.95), abs=0.002)
+
+
+def test_scores_that_are_off_one_way_everywhere_are_off_by_the_mean_of_it():
+    """No width lets residuals of one sign cancel: the reflected kernel loses no mass."""
+    rng = np.random.default_rng(5)
+    for n in range(1, 40):
+        residual = rng.random(n) / n
+        assert smooth_error(rng.random(n), residual) == pytest.approx(residual.sum(), abs=2e-5)
+
+
+def test_a_hairs_breadth_in_the_scores_moves_the_error_by_no_more():
+    """Also where a score passes from one cell of the grid to the next."""
+    score = (np.arange(200, 600) + 0.5) / 1024
+    residual = np.where(np.arange(400) % 2, 1.0, -1.0) / 400
+    moved = score + np.where(np.arange(400) % 4 < 2, 1e-9, -1e-9)
+    assert smooth_error(moved, residual) == pytest.approx(smooth_error(score, residual), abs=1e-5)
