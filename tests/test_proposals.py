@@ -112,6 +112,7 @@ def test_groups_of_few_fall_back_to_the_map_of_everyone_and_say_so():
         assert "B" not in maps[head, method, "race"].groups
     rows = records[(records["scope"] == "race") & (records["group"] == "B")]
     assert rows["fell_back"].all()
+    assert one(records, "age", "linear", "race", "age_mae")["fell_back"], "some of all groups did"
     everyone = {r["head"]: r["n_fit"] for _, r in records.iterrows() if r["scope"] == OVERALL}
     assert (rows["n_fit"] == rows["head"].map(everyone)).all()
     same = one(records, "age", "linear", OVERALL, "age_mae", feature="race", group="B")
@@ -230,3 +231,65 @@ def test_whole_ages_are_mapped_where_they_lie_not_half_a_year_beside():
     linear = maps["age", "linear", OVERALL].overall
     assert linear["slope"] == pytest.approx(0.5, abs=0.02)
     assert linear["intercept"] + linear["slope"] * 40 == pytest.approx(40, abs=0.15)
+
+
+def judging(table):
+    """Whether each face lies in the half that judges."""
+    return np.array([shard_of(int(i)) >= 500 for i in table["sample_id"]])
+
+
+def test_faces_are_counted_in_the_half_they_are_used_in():
+    table = synthetic_predictions(3000, seed=13, races=THREE)
+    judge, of_a, of_b = judging(table), *((table["race"] == r).to_numpy() for r in "AB")
+    _, records = proposed(table)
+    linear = records[(records["method"] == "linear") & (records["metric"] == "age_mae")]
+    n = linear.set_index(["scope", "feature", "group"])[["n_fit", "n_judge"]]
+    everyone = [(~judge).sum(), judge.sum()]
+    assert n.loc[OVERALL, OVERALL, OVERALL].tolist() == everyone
+    assert n.loc["race", OVERALL, OVERALL].tolist() == everyone
+    assert n.loc["race", "race", "A"].tolist() == [(~judge & of_a).sum(), (judge & of_a).sum()]
+    assert n.loc["race", "race", "B"].tolist() == [(~judge & of_b).sum(), (judge & of_b).sum()]
+    assert n.loc[OVERALL, "race", "A"].tolist() == [(~judge).sum(), (judge & of_a).sum()]
+
+
+def test_groups_are_judged_from_ten_people_on_and_fall_back_where_none_was_fitted_on():
+    table = synthetic_predictions(3000, seed=14, races=THREE)
+    judge = judging(table)
+    table["race"] = "A"
+    place = np.flatnonzero(judge)
+    table.loc[place[:10], "race"] = "B"
+    table.loc[place[10:19], "race"] = "C"
+    table.loc[place[19:49], ["race", "gender_score"]] = ["D", np.nan]
+    maps, records = proposed(table)
+    assert maps["age", "linear", "race"].fell_back == ("B", "C", "D")
+    assert maps["gender", "platt", "race"].fell_back == ("B", "C"), "D has no score to map"
+    judged = records[(records["feature"] == "race") & (records["head"] == "age")]
+    assert set(judged["group"]) == {"A", "B", "D"}
+
+
+def test_many_photos_of_few_people_are_not_judged():
+    table = synthetic_predictions(3000, seed=15, races=THREE)
+    table["subject_id"] = table["sample_id"]
+    place = np.flatnonzero(judging(table))[:24]
+    table["race"] = "A"
+    table.loc[place, "race"] = "B"
+    person = table.loc[place[:4], "subject_id"].to_numpy()
+    table.loc[place, "subject_id"] = np.repeat(person, 6)
+    _, records = proposed(table)
+    assert set(records[records["feature"] == "race"]["group"]) == {"A", OVERALL}
+
+
+def test_where_everyone_lies_in_the_fitting_half_there_are_maps_and_no_judgement():
+    table = synthetic_predictions(1500, seed=16, races=THREE)
+    maps, records = proposed(table[~judging(table)])
+    assert maps["age", "linear", OVERALL].n_fit[OVERALL] == (~judging(table)).sum()
+    assert records.empty
+
+
+def test_calls_are_judged_at_the_threshold_of_the_settings():
+    table = synthetic_predictions(3000, seed=17, races=THREE)
+    _, records = proposed(table, AuditSettings(by=("race",), threshold=0.9))
+    mine = table[judging(table)]
+    right = (mine["gender_score"] >= 0.9) == (mine["gender_true"] == "female")
+    row = one(records, "gender", "platt", OVERALL, "gender_accuracy")
+    assert row["before"] == pytest.approx(right.mean(), abs=0.002)

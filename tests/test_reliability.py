@@ -26,6 +26,7 @@ from audit.reliability import (
     thin,
 )
 from audit.score_tests import isotonic_brier
+from audit.smooth_ece import smooth_error
 
 RACE = FEATURES[:1]
 
@@ -175,8 +176,11 @@ def at_scores(score, females, rows):
     )
 
 
-def test_the_null_point_and_p_are_those_of_labels_drawn_a_second_time():
-    score, rows, females = np.array([0.2, 0.5, 0.8]), np.array([20, 30, 25]), np.array([7, 13, 17])
+@pytest.mark.parametrize(
+    ("rows", "females"), [((20, 30, 25), (7, 13, 17)), ((60, 6, 9), (15, 2, 8))]
+)
+def test_the_null_point_and_p_are_those_of_labels_drawn_a_second_time(rows, females):
+    score, rows, females = np.array([0.2, 0.5, 0.8]), np.array(rows), np.array(females)
     chance = simulate(*at_scores(score, females, rows), 1.0)
     rng = np.random.default_rng(0)
     drawn = rng.binomial(rows, score, (4000, 3))
@@ -184,6 +188,8 @@ def test_the_null_point_and_p_are_those_of_labels_drawn_a_second_time():
     seen = brier_saved(score, females, rows)
     assert chance.miscalibration_null == pytest.approx(np.quantile(null, 0.95), rel=0.12)
     assert chance.miscalibration_p == pytest.approx((null >= seen - 1e-12).mean(), abs=0.04)
+    smooth = [smooth_error(score, (k - rows * score) / rows.sum()) for k in drawn[:1000]]
+    assert chance.smooth_ece_null == pytest.approx(np.quantile(smooth, 0.95), rel=0.12)
     none = simulate(*at_scores(score, rows - 1, rows), 1.0)
     assert none.miscalibration_p == 1 / (DRAWS + 1), "what was seen is one of the replicates"
 
