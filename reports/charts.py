@@ -28,6 +28,7 @@ from reports.asking import label_of
 from reports.figures import SECTIONS, Section
 from reports.filters import ask_for, narrow
 from reports.forest import alt_words, part_words, small_forest
+from reports.narrowed import foremost, only
 from reports.opening import Finding
 from reports.pointing import Pointed, can_open, levels_of, pointed_at
 from reports.ranges import span_words
@@ -37,6 +38,7 @@ from reports.view import View
 
 _ACROSS = {"full": 1, "half": 2, "third": 3}  # figures side by side
 _OPEN_ROWS, _OPEN_HEIGHT = 16, 480  # rows of a table shown whole; px of one that scrolls
+BY_FEATURE = ("subgroups", "crossings", "spread")  # sections of the page of one feature
 _ORDER_OF_HEAD = {"age": "error", "interval": "wide", "gender": "gender", "score": "gender"}
 
 
@@ -45,28 +47,39 @@ def section(key: str) -> Section:
     return next(s for s in SECTIONS if s.key == key)
 
 
-def figures(view: View, key: str) -> list[Drawn]:
-    """A section's figures in the colours of the theme in force; drawn once for all viewers."""
-    folder = str(view.folder.resolve())
-    return _figures(folder, view.stamp, key, in_dark=is_dark(), _result=view.result)
+def figures(view: View, key: str, feature: str = "") -> list[Drawn]:
+    """A section's figures in the colours of the theme in force; drawn once for all viewers.
+
+    feature: of this feature or crossing alone.
+    """
+    place = str(view.folder.resolve()), view.stamp, key, feature
+    return _figures(*place, in_dark=is_dark(), _result=view.result)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=512, show_spinner=False)
 def _figures(
-    folder: str, stamp: tuple[int, int], key: str, *, in_dark: bool, _result: AuditResult
+    folder: str,
+    stamp: tuple[int, int],
+    key: str,
+    feature: str,
+    *,
+    in_dark: bool,
+    _result: AuditResult,
 ) -> list[Drawn]:
     if not in_dark:
-        return section(key).figures(_result)
-    drawn = _figures(folder, stamp, key, in_dark=False, _result=_result)
+        return section(key).figures(only(_result, [feature]) if feature else _result)
+    drawn = _figures(folder, stamp, key, feature, in_dark=False, _result=_result)
     return in_theme(drawn)
 
 
 def draw_ahead(folder: Path, stamp: tuple[int, int], result: AuditResult) -> None:
-    """Draw every section's figures before anyone asks, so that no page waits for plotly."""
+    """Draw what pages show before anyone asks, so that none waits for plotly."""
+    wanted = [(one.key, "") for one in SECTIONS if not one.by_feature]
+    wanted += [(key, name) for name in foremost(result) for key in BY_FEATURE]
     with suppress(Exception):  # the page that needs the figure meets the same fault, and says so
-        for one in SECTIONS:
-            drawn = _figures(str(folder.resolve()), stamp, one.key, in_dark=False, _result=result)
-            for each in drawn:
+        for key, feature in wanted:
+            place = str(folder.resolve()), stamp, key, feature
+            for each in _figures(*place, in_dark=False, _result=result):
                 _ = each.figure and each.figure.checked
 
 

@@ -34,13 +34,15 @@ CROSSED_METRICS = ("age_mae", "age_me", "gender_accuracy")
 class Section:
     """A question, how to read its answer in a sentence, and the figures that answer it.
 
-    `figures` draws stored numbers and may return none: the section is then left out.
+    `figures` draws stored numbers and may return none: the section is then left out. by_feature:
+    whether it has figures of every feature, of which a page may leave some out.
     """
 
     key: str
     title: str
     how: str
     figures: Callable[[AuditResult], list[Drawn]]
+    by_feature: bool = False
 
 
 def overall(result: AuditResult) -> list[Drawn]:
@@ -238,6 +240,7 @@ SECTIONS = (
         "the compared group furthest on the worse side; a hollow dot has fewer than 30 people and "
         "is out of every comparison; under 10, only the number of faces is given.",
         subgroups,
+        by_feature=True,
     ),
     Section(
         "crossings",
@@ -246,6 +249,7 @@ SECTIONS = (
         "where too young. Hatched: fewer than 30 people, not compared (fewer than 10: not shown). "
         "A dot marks a difference from the rest that is established.",
         crossings,
+        by_feature=True,
     ),
     Section(
         "disparities",
@@ -271,6 +275,7 @@ SECTIONS = (
         "chance alone a calibrated score shows up to the figure in brackets. Never split by "
         "labelled gender: a perfect score would look wrong.",
         calibration,
+        by_feature=True,
     ),
     Section(
         "thresholds",
@@ -279,6 +284,7 @@ SECTIONS = (
         "labelled female, the lower ones faces labelled male, shaded with their 95 % intervals. "
         "The dotted upright, and the dot on the ROC curve, is the threshold in force.",
         calls,
+        by_feature=True,
     ),
     Section(
         "coverage",
@@ -289,6 +295,7 @@ SECTIONS = (
         "over it, inside the grey band, and squared z is 1 on average, if it is right. A hollow "
         "mark stands for fewer than 30 faces.",
         coverage,
+        by_feature=True,
     ),
     Section(
         "age_limits",
@@ -296,6 +303,7 @@ SECTIONS = (
         "Where a reading decides who is old enough: people under the limit who pass, and people "
         "of the limit or older who are turned away, with 95 % intervals.",
         limits,
+        by_feature=True,
     ),
     Section(
         "proposals",
@@ -304,6 +312,7 @@ SECTIONS = (
         "filled after, at the right the change with its paired 95 % interval. A star: the group is "
         "too small for a map of its own and fell back to that of all people.",
         proposals,
+        by_feature=True,
     ),
     Section(
         "spread",
@@ -311,6 +320,7 @@ SECTIONS = (
         "The solid line is the share of the group's faces read at most k years off, in its 95 % "
         "band; the dotted line is all faces. Higher is better.",
         spread,
+        by_feature=True,
     ),
     Section(
         "confusion",

@@ -4,7 +4,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -25,6 +25,7 @@ from reports import lookup
 from reports.faces import face_cards, face_table
 from reports.figures import SECTIONS, Section
 from reports.forest import part_words, small_forest
+from reports.narrowed import foremost, left_undrawn, only
 from reports.opening import HOW_FINDINGS, Finding, opening
 from reports.stress import stress_section
 from reports.tables import in_words, is_number, unbroken
@@ -79,7 +80,7 @@ def render_report(
     """
     plotly = _plotly_packed()
     first = opening(result)
-    sections = [s for s in (_section(section, result) for section in SECTIONS) if s["parts"]]
+    sections = [s for s in _sections(result) if s["parts"]]
     drawn = [d for s in sections for p in s["parts"] for r in p["rows"] for d in r["drawn"]]
     keys = {d["key"]: d["id"] for d in drawn}
     figures = {
@@ -132,6 +133,16 @@ def _finding(finding: Finding, result: AuditResult, keys: dict[str, str]) -> dic
         wanted += [f"coverage-{feature}"] if metric.startswith("interval") else []
         link = next((keys[key] for key in wanted if key in keys), None)
     return {**asdict(finding), "forest": forest, "part": part, "link": link}
+
+
+def _sections(result: AuditResult) -> Iterator[dict[str, Any]]:
+    """Every section, with its note where it leaves features out."""
+    names = foremost(result)
+    narrow, notes = only(result, names), left_undrawn(result, names)
+    for section in SECTIONS:
+        kind = "crossings" if section.key == "crossings" else ""
+        note = notes.get(kind, "") if section.by_feature else ""
+        yield _section(section, narrow if section.by_feature else result) | {"note": note}
 
 
 def _section(section: Section, result: AuditResult) -> dict[str, Any]:

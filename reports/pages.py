@@ -14,6 +14,7 @@ from reports import lookup
 from reports.asking import label_of, widget_label
 from reports.calibration_page import calibration_page
 from reports.charts import (
+    BY_FEATURE,
     draw_section,
     figures,
     finding_forest,
@@ -25,7 +26,6 @@ from reports.marking import marks_section
 from reports.opening import HOW_FINDINGS, Finding, Tile, opening, site_notes
 from reports.pointing import Pointed
 from reports.tables import contrast_words, unbroken
-from reports.theme import Drawn
 from reports.view import View
 
 __all__ = [
@@ -111,10 +111,9 @@ def subgroups_page(view: View) -> None:
         )
         return
     feature = _by(named, page="subgroups")
-    shown = {
-        key: [d for d in figures(view, key) if _is_of(d, feature)]
-        for key in ("age", "subgroups", "crossings", "spread")
-    }
+    shown = {key: figures(view, key, feature) for key in BY_FEATURE}
+    if feature == "age_group":
+        shown = {"age": figures(view, "age"), **shown}
     if not any(shown.values()):
         empty(
             f"No group of {label_of(feature)} has {SUPPRESSED_BELOW} people.",
@@ -211,16 +210,6 @@ _BUTTONS = 20  # more stand between the reader and the first figure
 
 def _crossings(view: View) -> list[str]:
     return [f for n in (2, 3) for f in lookup.features(view.result, crossed=n)]
-
-
-def _is_of(drawn: Drawn, feature: str) -> bool:
-    """Whether a figure shows the groups of `feature`, as its key says."""
-    kind, _, rest = drawn.key.partition("-")
-    if kind == "age":
-        return feature == "age_group"
-    if kind in ("forest", "crossing"):
-        return rest.rpartition("-")[0] == feature
-    return rest == feature or rest.startswith(f"{feature}-")
 
 
 def _counts(view: View) -> str:

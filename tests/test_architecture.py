@@ -81,7 +81,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"model", "reports"},
     {"reports.plot", "reports.names"},
     {"reports.theme", "reports.lookup", "reports.thumbnails", "reports.curves_svg"},
-    {"reports.templates"},
+    {"reports.templates", "reports.narrowed"},
     {
         "reports.tables",
         "reports.faces",
