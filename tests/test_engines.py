@@ -429,7 +429,7 @@ def test_sqlite_is_refused_before_it_counts(folder, monkeypatch):
 
 def test_a_tally_is_counted_already_and_needs_no_engine(folder, tmp_path, capsys):
     tally, out = str(tmp_path / "tally.parquet"), str(tmp_path / "o")
-    assert main(["tally", str(folder / "t.parquet"), "--out", tally, "--by", *BY]) == 0
+    assert main(["tally", str(folder / "t.parquet"), "--out", tally, "--by", "race"]) == 0
     capsys.readouterr()
     assert main(["audit", tally, "--out", out, "--engine", "spark"]) == 2
     assert "tally.parquet is a tally" in capsys.readouterr().err
