@@ -94,10 +94,8 @@ def _train(
     try:
         state = _state(job, dumped, pace=pace)
         del dumped
-        if (
-            place.first and state.history
-        ):  # the file may be gone or cut since, the checkpoint is not
-            write_rows(state.history, out)
+        if place.first and state.history:
+            write_rows(state.history, out)  # it may be gone or cut, which the checkpoint is not
         run_epochs(job, state, progress=Progress(settings.epochs, job.steps, show=progress))
         if place.first:
             finish(job.material, state, settings=settings, out=out, mean=mean, std=std)
