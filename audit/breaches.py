@@ -1,6 +1,6 @@
 """What breaks the contract: rows that are left out, and tables that are refused."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from audit.columns import INFINITE_WORDS, Column
@@ -11,6 +11,7 @@ from audit.table_words import is_word, parts_left_out
 from audit.words import no_age
 
 _ODD_AGE = f"age_true is not from 0 to {OLDEST}"
+_IS_ODD_AGE = f"NOT age_true BETWEEN 0 AND {OLDEST}"
 _ID_BITS = 2**27  # ids of whole numbers within such a range are checked by bits, 16 MB of them
 
 
@@ -67,7 +68,7 @@ def reasons(table: Table) -> list[tuple[str, str]]:
         heads.append("coalesce(isfinite(age_pred), false)")
     if table.has("age_true"):
         found.append(("age_true is empty", "age_true IS NULL"))
-        found.append((_ODD_AGE, f"NOT age_true BETWEEN 0 AND {OLDEST}"))
+        found.append((_ODD_AGE, _IS_ODD_AGE))
     if table.has("gender_true"):
         heads.append("(y IS NOT NULL AND called IS NOT NULL)")
     found.append(("no finite age and no gender call", f"NOT ({' OR '.join(heads)})"))
@@ -133,8 +134,7 @@ def refuse_range(table: Table, left_out: Mapping[str, int], rows: int) -> None:
     odd = left_out.get(_ODD_AGE, 0)
     if 2 * odd <= known:
         return
-    breach = Breach(f"NOT age_true BETWEEN 0 AND {OLDEST}", ("age_true",), lambda *_: "")
-    place, values = _first_breach(table, breach)
+    place, values = _first_breach(table, _IS_ODD_AGE, ("age_true",))
     raise InputError(
         f"{table.source.label}: {_ODD_AGE} in {odd:,} of {known:,} rows (first: {place}, "
         f"{str(values[0])!r}); it is in years: divide months by 12, take a year of birth from that "
@@ -145,24 +145,24 @@ def refuse_range(table: Table, left_out: Mapping[str, int], rows: int) -> None:
 def refuse(table: Table, name: str, rows: int) -> InputError:
     """The error for `rows` rows that breach the contract in column `name`."""
     breach = breaches(table)[name]
-    place, values = _first_breach(table, breach)
+    place, values = _first_breach(table, breach.sql, breach.shown)
     value = " to ".join(map(repr, map(str, values))) if None not in values else "empty"
     many = f"{rows:,} row{'s' if rows > 1 else ''}"
     words = breach.words(many, place, value)
     return InputError(f"{table.source.label}: {words}")
 
 
-def _first_breach(table: Table, breach: Breach) -> tuple[str, tuple[object, ...]]:
-    """Where the first row stands that breaches the contract, and its values there."""
+def _first_breach(table: Table, sql: str, shown: Sequence[str]) -> tuple[str, tuple[object, ...]]:
+    """Where the first row stands of which `sql` is true, and its values of the columns `shown`."""
     source = table.source
     if not source.ordered:
-        shown = ", ".join(breach.shown)
-        first = f"SELECT sample_id, {shown} FROM typed WHERE {breach.sql} ORDER BY 1 LIMIT 1"
+        names = ", ".join(shown)
+        first = f"SELECT sample_id, {names} FROM typed WHERE {sql} ORDER BY 1 LIMIT 1"
         name, *given = source.rows(first)[0]
         return f"sample_id {name}", tuple(given)
-    first = f"SELECT row_at FROM typed WHERE {breach.sql} ORDER BY row_at LIMIT 1"
+    first = f"SELECT row_at FROM typed WHERE {sql} ORDER BY row_at LIMIT 1"
     at = source.rows(first)[0][0]
-    texts = ", ".join(table.columns[c].text for c in breach.shown)
+    texts = ", ".join(table.columns[c].text for c in shown)
     return source.place(at), source.rows(f"SELECT {texts} FROM raw WHERE row_at = {at}")[0]
 
 

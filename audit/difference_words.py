@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from audit.metrics import METRICS
-from audit.words import CROSS, gap, gap_interval, gap_words, in_unit, percent, years
+from audit.words import CROSS, gap, gap_interval, gap_words, in_unit
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,5 @@ def _is_number(word: str) -> bool:
 def amount(value: float, key: str) -> str:
     """A value with its unit in words: `4.1 years`, `91.2 %`, `.058`."""
     metric = METRICS[key]
-    if metric.unit == "years":
-        return f"{years(value, signed=metric.better == 'zero')} years"
-    return percent(value) if metric.unit == "share" else in_unit(value, metric.unit)
+    shown = in_unit(value, metric.unit, signed=metric.better == "zero")
+    return f"{shown} years" if metric.unit == "years" else shown

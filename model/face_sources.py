@@ -111,12 +111,13 @@ def _read_folder(root: Path) -> Labelled:
     found = sorted(files_below(root))
     files = [image for image, fault in found if fault is None]
     if not any(is_picture_name(image) for image in files):
-        shards = [root / image for image in files if is_shard(root / image)]
-        broken = [
-            (image, "unreadable", why)
-            for image in files
-            if root / image not in shards and (why := unreadable_parquet(root / image))
-        ]
+        shards: list[Path] = []
+        broken: list[LeftOut] = []
+        for image in files:
+            if is_shard(root / image):
+                shards.append(root / image)
+            elif why := unreadable_parquet(root / image):
+                broken.append((image, "unreadable", why))
         if shards or broken:
             others = len(files) - len(shards) - len(broken)
             held = read_shards(shards, root=root, passed_over=others)

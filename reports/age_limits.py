@@ -8,10 +8,9 @@ import pandas as pd
 from audit.result import AuditResult
 from audit.words import count, interval, percent
 from reports import lookup
-from reports.forest import least_width, name_width
+from reports.forest import least_width, name_width, span_of
 from reports.marks import band, dots, figure, group_words, line, looks_of, row_axis, spread
 from reports.marks import target as marked
-from reports.names import width
 from reports.plot import Trace
 from reports.theme import Drawn, text
 from reports.thresholds import LEAST, records_at
@@ -104,7 +103,7 @@ def _limit_rows(
             },
             yaxis=row_axis(names),
         ),
-        span="half" if max(map(width, names)) <= 18 else "full",
+        span=span_of(names),
         min_width=least_width(names, right=12),
     )
 

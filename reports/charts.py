@@ -124,11 +124,12 @@ def draw_section(
     found = section(key)
     if headed:
         st.html(f'<h2>{escape(title or found.title)}</h2><p class="how">{escape(found.how)}</p>')
+    said = lookup.in_place(view.result)
     for span, run in groupby(drawn, key=lambda d: d.span):
         for row in _rows(list(run), _ACROSS[span]):
             for column, one in zip(st.columns(_ACROSS[span], gap="medium"), row, strict=False):
                 with column:
-                    _figure(view, one)
+                    _figure(view, one, said(one.title))
 
 
 def _rows(drawn: list[Drawn], size: int) -> Iterator[list[Drawn]]:
@@ -136,8 +137,8 @@ def _rows(drawn: list[Drawn], size: int) -> Iterator[list[Drawn]]:
         yield drawn[start : start + size]
 
 
-def _figure(view: View, drawn: Drawn) -> None:
-    st.html(f'<p class="figure-title">{unbroken(lookup.in_place(view.result)(drawn.title))}</p>')
+def _figure(view: View, drawn: Drawn, title: str) -> None:
+    st.html(f'<p class="figure-title">{unbroken(title)}</p>')
     if drawn.figure is None:
         if len(drawn.table):
             _table(drawn, height="content" if len(drawn.table) <= _OPEN_ROWS else _OPEN_HEIGHT)

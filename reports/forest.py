@@ -15,7 +15,7 @@ from audit.words import count, counted_faces
 from reports import lookup
 from reports.names import isolated, width
 from reports.plot import Figure, Trace, scatter
-from reports.theme import LIGHT, SIZE, Drawn, axis_of, note, styled, text, told_apart
+from reports.theme import LIGHT, SIZE, Drawn, Span, axis_of, note, styled, text, told_apart
 
 ROW = 26  # px per group
 SMALL_ROW = 20
@@ -46,7 +46,7 @@ def forest(result: AuditResult, *, feature: str, metric: str) -> Drawn:
         alt=alt_words(rows, metric),
         table=rows[COLUMNS],
         figure=figure,
-        span="half" if max(map(width, shown.group)) <= 18 else "full",
+        span=span_of(list(shown.group)),
         min_width=least_width(list(shown.group), right=_EDGE),
     )
 
@@ -128,6 +128,11 @@ def name_width(names: list[str]) -> int:
     """Margin in px for the names of groups at the left."""
     longest = max(map(width, names), default=1)
     return 24 + int(7.3 * min(longest, 40))
+
+
+def span_of(names: list[str]) -> Span:
+    """How much of the page a figure takes with these names at its left."""
+    return "half" if max(map(width, names)) <= 18 else "full"
 
 
 def least_width(names: list[str], *, right: int) -> int:

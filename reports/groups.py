@@ -7,9 +7,8 @@ from audit.groups import FEW_BELOW
 from audit.result import AuditResult
 from audit.words import count, counted_faces, percent
 from reports import lookup
-from reports.forest import least_width, name_width
+from reports.forest import least_width, name_width, span_of
 from reports.marks import ROW, figure, group_words, row_axis
-from reports.names import width
 from reports.plot import bar
 from reports.theme import LIGHT, Drawn, text
 
@@ -57,7 +56,7 @@ def _of_feature(result: AuditResult, feature: str) -> Drawn:
             xaxis={"visible": False, "rangemode": "tozero"},  # every bar says its number
             yaxis=row_axis(names),
         ),
-        span="half" if max(map(width, names)) <= 18 else "full",
+        span=span_of(names),
         min_width=least_width(names, right=56),
     )
 

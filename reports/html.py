@@ -138,15 +138,16 @@ def _finding(finding: Finding, result: AuditResult, keys: dict[str, str]) -> dic
 def _sections(result: AuditResult) -> Iterator[dict[str, Any]]:
     """Every section, with its note where it leaves features out."""
     names = foremost(result)
-    narrow, notes = only(result, names), left_undrawn(result, names)
+    narrow, said = only(result, names), lookup.in_place(result)
     for section in SECTIONS:
-        kind = "crossings" if section.key == "crossings" else ""
-        note = notes.get(kind, "") if section.by_feature else ""
-        yield _section(section, narrow if section.by_feature else result) | {"note": note}
+        if section.by_feature:
+            note = left_undrawn(result, names, crossed=section.key == "crossings")
+            yield _section(section, section.figures(narrow), said) | {"note": note}
+        else:
+            yield _section(section, section.figures(result), said) | {"note": ""}
 
 
-def _section(section: Section, result: AuditResult) -> dict[str, Any]:
-    drawn, said = section.figures(result), lookup.in_place(result)
+def _section(section: Section, drawn: list[Drawn], said: Callable[[str], str]) -> dict[str, Any]:
     return {
         "key": section.key,
         "title": section.title,

@@ -10,7 +10,7 @@ from audit.result import AuditResult
 from audit.words import counted_faces, interval, percent, years
 from reports import lookup
 from reports.curves import READ, TRUE
-from reports.forest import least_width, name_width
+from reports.forest import least_width, name_width, span_of
 from reports.marks import (
     LINES,
     ROW,
@@ -24,7 +24,6 @@ from reports.marks import (
     spread,
     target,
 )
-from reports.names import width
 from reports.plot import Trace
 from reports.theme import LIGHT, Drawn, note, text
 
@@ -171,7 +170,7 @@ def _misses(rows: pd.DataFrame, feature: str) -> Drawn:
             yaxis=row_axis(names),
             shapes=[target(-half), target(half)],
         ),
-        span=_span(names),
+        span=span_of(names),
         min_width=least_width(names, right=64),
     )
 
@@ -277,13 +276,9 @@ def _forest(
             shapes=None if at is None else [target(at[0])],
             annotations=notes or None,
         ),
-        span=_span(names),
+        span=span_of(names),
         min_width=least_width(names, right=64),
     )
-
-
-def _span(names: Sequence[str]) -> Any:
-    return "half" if max(map(width, names)) <= 18 else "full"
 
 
 def coverage_by_age(result: AuditResult) -> Drawn | None:

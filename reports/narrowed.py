@@ -45,19 +45,17 @@ def foremost(result: AuditResult) -> list[str]:
     return [name for name in _names(result) if name in kept]
 
 
-def left_undrawn(result: AuditResult, names: Collection[str]) -> dict[str, str]:
-    """What is told of features, and of crossings, that are not among `names`, by section."""
-    words = {}
-    for section, kind, crossed in (("", "features", (1,)), ("crossings", "crossings", (2, 3))):
-        every = [name for n in crossed for name in lookup.features(result, crossed=n)]
-        drawn = sum(name in names for name in every)
-        if drawn < len(every):
-            words[section] = (
-                f"{count(drawn)} of {count(len(every))} {kind} are drawn, chosen by what was found "
-                "and how far their groups differ; the others stand in result.json and, one at a "
-                "time, in the dashboard."
-            )
-    return words
+def left_undrawn(result: AuditResult, names: Collection[str], *, crossed: bool) -> str:
+    """What is told of features (or crossings) that are not among `names`; nothing if all are."""
+    every = [name for name in _names(result) if (lookup.CROSS in name) == crossed]
+    drawn = sum(name in names for name in every)
+    if drawn == len(every):
+        return ""
+    return (
+        f"{count(drawn)} of {count(len(every))} {'crossings' if crossed else 'features'} are "
+        "drawn, chosen by what was found and how far their groups differ; the others stand in "
+        "result.json and, one at a time, in the dashboard."
+    )
 
 
 def _names(result: AuditResult) -> list[str]:

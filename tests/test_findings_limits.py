@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from finding_rows import gap, off, told, weak
 
-from audit.findings import MOST, MOST_SLICES, Names, about_data, difference_sentence
+from audit.difference_words import Names, difference_sentence
+from audit.findings import MOST, MOST_SLICES, about_data
 from audit.metrics import METRICS
 from audit.result import COLUMNS
 

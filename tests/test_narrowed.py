@@ -30,7 +30,8 @@ def shown(drawn):
 
 def test_where_there_is_room_every_feature_is_drawn_and_nothing_is_said():
     assert narrowed.foremost(RESULT) == [*dict.fromkeys(RESULT.subgroups.feature)][1:]
-    assert narrowed.left_undrawn(RESULT, NAMES) == {}
+    assert narrowed.left_undrawn(RESULT, NAMES, crossed=False) == ""
+    assert narrowed.left_undrawn(RESULT, NAMES, crossed=True) == ""
 
 
 @pytest.mark.parametrize("section", BY_FEATURE, ids=lambda s: s.key)
