@@ -4,7 +4,9 @@ Shards are resampled, so that all photos of a person go together. Every record o
 the same replicates, and one matrix product serves them all.
 """
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
@@ -21,6 +23,7 @@ LOOK_AGAIN = 0.02  # records with a smaller p are given more replicates
 MORE, MOST = 20_000, 50_000  # so many, and so many beyond MANY tests
 MANY = 100
 TAIL = 20  # replicates that the critical value rests on from which a tail is carried on
+AT_ONCE = 4  # chunks of replicates worked on side by side: 40 MB each at most
 COLUMNS_AT_ONCE = 6000  # bounds memory: 6000 columns of 1000 replicates are 24 MB
 
 
@@ -207,15 +210,19 @@ def _run(block: Sequence[Record], chunks: Sequence[int], *, seed: int) -> list[R
     t_high = [np.empty((len(chunks), CHUNK)) for _ in plans]
     t_low = [np.empty((len(chunks), CHUNK)) for _ in plans]
     own = [(np.empty((0, 0), np.float32),) * 2 for _ in plans]
-    for c, chunk in enumerate(chunks):
-        product = columns.sums(weights(chunk, shards=shards, seed=seed) @ matrix)
+
+    def draw(c: int) -> None:
+        product = columns.sums(weights(chunks[c], shards=shards, seed=seed) @ matrix)
         for i, plan in enumerate(plans):
             t, *mine = plan.t(product)
             # a replicate that lacks a group altogether speaks for neither side
             t_high[i][c] = np.where(np.isnan(t), np.inf, t).max(axis=1)
             t_low[i][c] = np.where(np.isnan(t), -np.inf, t).min(axis=1)
-            if chunk == 0 and mine:
+            if chunks[c] == 0 and mine:
                 own[i] = (mine[0], mine[1])
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, AT_ONCE)) as pool:
+        list(pool.map(draw, range(len(chunks))))
     return [
         Replicates(
             p.difference, p.se, np.sort(high.ravel()), np.sort(low.ravel()), *mine, p.value_se

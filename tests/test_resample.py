@@ -109,6 +109,15 @@ def test_a_record_is_answered_alike_in_any_company_and_order():
         assert a.p_value == b.p_value == c.p_value
 
 
+def test_threads_change_no_figure(monkeypatch):
+    side_by_side = replicate(three_kinds(6), seed=1)
+    assert len(side_by_side[0].t_high) == MORE
+    monkeypatch.setattr("audit.resample.AT_ONCE", 1)
+    for a, b in zip(side_by_side, replicate(three_kinds(6), seed=1), strict=True):
+        for name in ("t_high", "t_low", "own", "own_se", "difference", "se"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
 def test_units_change_neither_p_nor_t():
     X, N = some_groups(SIZES, seed=3)
     years, hundredths = replicate([Ratios(X, N, ALL, "mean", 100), Ratios(X, N, ALL, "mean", 1)])
