@@ -30,7 +30,7 @@ class Apart:
     p_value: float
 
 
-def means_apart(top: Floats, bottom: Floats, *, scale: float = 1.0, seed: int = 0) -> Apart:
+def means_apart(top: Floats, bottom: Floats, *, scale: float = 1.0) -> Apart:
     """The difference of two ratios of sums by a bootstrap-t over shards.
 
     top, bottom: sums [side, shard]; a face on both sides is in both. Every shard (a thousandth of
@@ -45,7 +45,7 @@ def means_apart(top: Floats, bottom: Floats, *, scale: float = 1.0, seed: int = 
     grown = np.sqrt(occupied / np.maximum(occupied - 1, 1))  # as for a variance over n - 1
     own = grown[:, None] * r / N[:, None]
     se = float(np.sqrt(((own[0] - own[1]) ** 2).sum()))
-    t = np.sort(_replicated_t(r, bottom, _drawn(seed)))
+    t = np.sort(_replicated_t(r, bottom, _drawn().astype(np.float64)))
     found = Replicates(
         np.array([(m[0] - m[1]) / scale]), np.array([se / scale]), t, t, _NONE, _NONE, np.zeros(0)
     )
@@ -53,8 +53,9 @@ def means_apart(top: Floats, bottom: Floats, *, scale: float = 1.0, seed: int = 
     return Apart(float(found.difference[0]), float(low[0]), float(high[0]), found.p_value)
 
 
-def _drawn(seed: int) -> Floats:
-    return weights(0, shards=SHARDS, seed=seed).astype(np.float64)
+def _drawn() -> Singles:
+    """The replicates of every comparison: how often each shard counts [replicate, shard]."""
+    return weights(0, shards=SHARDS, seed=0)
 
 
 def _replicated_t(r: Floats, bottom: Floats, drawn: Floats) -> Floats:
@@ -76,13 +77,13 @@ def _replicated_t(r: Floats, bottom: Floats, drawn: Floats) -> Floats:
     return np.where(lacking, np.where(np.arange(len(t)) % 2, np.inf, -np.inf), t)
 
 
-def quantiles_apart(counts: Singles, edges: Floats, share: float, *, seed: int = 0) -> Apart:
+def quantiles_apart(counts: Singles, edges: Floats, share: float) -> Apart:
     """The difference of two quantiles by a percentile bootstrap over shards.
 
     counts [side, shard, bin], edges: the upper edge of each bin, rising, as in
     `audit.intervals.quantile`. Both sides meet the same replicates, as in `means_apart`.
     """
-    drawn = weights(0, shards=SHARDS, seed=seed)
+    drawn = _drawn()
     sides = [(drawn @ side).astype(np.float64) for side in counts]
     moved = quantile(sides[0], edges, share) - quantile(sides[1], edges, share)
     moved = np.sort(moved[~np.isnan(moved)])

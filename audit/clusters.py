@@ -50,9 +50,7 @@ class Cluster:
     confirmed: bool
 
 
-def find_clusters(
-    embeddings: Embeddings, faces: pd.DataFrame, *, seed: int = 0, alpha: float = ALPHA
-) -> list[Cluster]:
+def find_clusters(embeddings: Embeddings, faces: pd.DataFrame, *, seed: int = 0) -> list[Cluster]:
     """The nominated clusters of every metric that `faces` allow, confirmed ones first.
 
     faces: sample_id, and of subject_id (else one photo per person), error (years), gender_true and
@@ -77,7 +75,7 @@ def find_clusters(
     tested = weak_slices([one.cells for one in found], levels=1)
     ids = faces["sample_id"].to_numpy(np.str_)
     clusters = [
-        _cluster(one, slice_, p, ids[one.known], alpha=alpha)
+        _cluster(one, slice_, p, ids[one.known])
         for one, slices in zip(found, tested, strict=True)
         for slice_, p in slices
     ]
@@ -164,9 +162,7 @@ def _centres(points: Floats, k: int, *, seed: int) -> Floats:
     return best
 
 
-def _cluster(
-    one: _Searched, found: Slice, p: float, ids: NDArray[np.str_], *, alpha: float
-) -> Cluster:
+def _cluster(one: _Searched, found: Slice, p: float, ids: NDArray[np.str_]) -> Cluster:
     inside = np.flatnonzero(one.cells.codes[:, 0] == found.levels[0][1])
     order = inside[np.argsort(one.far[inside], kind="stable")]
     flip = METRICS[one.metric].better == "higher"
@@ -183,5 +179,5 @@ def _cluster(
         n=len(inside),
         n_confirm=int(found.n_confirm),
         p_adjusted=p,
-        confirmed=bool(p < alpha),
+        confirmed=bool(p < ALPHA),
     )

@@ -73,9 +73,7 @@ class Compared:
     chosen_by: tuple[str, ...]
 
 
-def compare(
-    rows: FaceRows, first: Cohort, second: Cohort, *, info: Mapping[str, Any], seed: int = 0
-) -> Compared:
+def compare(rows: FaceRows, first: Cohort, second: Cohort, *, info: Mapping[str, Any]) -> Compared:
     """Lay two cohorts of an audit side by side. info: that of its result.
 
     Raises InputError where the folder holds a part of the faces only (their figures would be those
@@ -98,7 +96,7 @@ def compare(
     chosen_by = tuple(sorted(named & OUTCOMES))
     keys = metrics_of(sorted(named), [k for k in KEYS if sides.totals(METRICS[k].bottom).any()])
     found = {
-        key: _difference(key, sides, parts, counts, edges, seed=seed)
+        key: _difference(key, sides, parts, counts, edges)
         for key in keys
         if _comparable(key, sides, apart)
     }
@@ -254,19 +252,17 @@ def _comparable(key: str, sides: Groups, apart: Groups) -> bool:
     return bool((both == "ok").all()) and people_of(apart, key)[0] >= FEW_BELOW
 
 
-def _difference(
-    key: str, sides: Groups, parts: Groups, counts: Singles, edges: Floats, *, seed: int
-) -> Apart:
+def _difference(key: str, sides: Groups, parts: Groups, counts: Singles, edges: Floats) -> Apart:
     metric = METRICS[key]
     if metric.top is None:
-        return quantiles_apart(_mix(_SIDES, counts), edges, P90, seed=seed)
+        return quantiles_apart(_mix(_SIDES, counts), edges, P90)
     top, bottom = sides.sums[metric.top], sides.sums[metric.bottom]
     if metric.unit == "share":
         worth = sides.worth(metric.top, metric.bottom)
         if rare(top.sum(axis=1) * worth / bottom.sum(axis=1), worth).any():
             hits, n = parts.totals(metric.top), parts.totals(metric.bottom)
             return rare_shares_apart(hits, n, parts.worth(metric.top, metric.bottom))
-    return means_apart(top, bottom, scale=metric.scale, seed=seed)
+    return means_apart(top, bottom, scale=metric.scale)
 
 
 def _told(

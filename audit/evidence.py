@@ -167,9 +167,9 @@ def cochran(
 
 
 def spread(
-    values: Floats, se: Floats, *, noise: tuple[Reals, Reals] | None = None, alpha: float = 0.05
+    values: Floats, se: Floats, *, noise: tuple[Reals, Reals] | None = None
 ) -> tuple[float, float, float]:
-    """(tau, low, high): the standard deviation of the groups' true values, with its interval.
+    """(tau, low, high): the standard deviation of the groups' true values, with its 95 % interval.
 
     tau by Paule & Mandel (1982), the interval by the Q profile (Viechtbauer 2007): all tau at which
     Q lies inside its null quantiles. Those are chi-squared's, or with `noise` (replicates of the
@@ -181,10 +181,11 @@ def spread(
     if len(values) < 2 or not usable.all():
         return float("nan"), float("nan"), float("nan")
     drawn = np.zeros(0) if noise is None else _q_of_noise(*noise)
+    tail = 0.05 / 2
     if not len(drawn):
-        ends = np.asarray(stats.chi2.ppf([alpha / 2, 1 - alpha / 2], len(values) - 1))
+        ends = np.asarray(stats.chi2.ppf([tail, 1 - tail], len(values) - 1))
     else:
-        ends = np.quantile(drawn, [alpha / 2, 1 - alpha / 2])
+        ends = np.quantile(drawn, [tail, 1 - tail])
     low, tau, high = np.sqrt(_solve(values, se**2, np.array([ends[1], len(values) - 1, ends[0]])))
     if len(values) == 2:
         return float(tau), float("nan"), float("nan")

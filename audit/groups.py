@@ -171,11 +171,6 @@ def spread_out(
     return flat.astype(np.float64).reshape(shape)
 
 
-def shard_sums(tally: Tally, parts: Sequence[Feature]) -> Mapping[str, Floats]:
-    """Every sum of every group as an array [group, shard], groups as in `gather(...).names`."""
-    return gather(tally, parts).sums
-
-
 def enough_people(people: Floats | float, least: int = SUPPRESSED_BELOW) -> NDArray[np.bool_]:
     """Whether at least `least` people, an estimate, are there: below, a group shows its n alone."""
     return np.asarray(np.floor(np.asarray(people) + 0.5) >= least)

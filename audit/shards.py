@@ -71,18 +71,6 @@ def counted_people(rows: NDArray[np.float64], people_per_row: float = 1.0) -> ND
     return np.asarray(np.where(occupied < 0.9 * shards, counted, many))
 
 
-def subjects_in(rows: int, shards: int, *, subjects_are_rows: bool) -> int:
-    """Persons in a group of `rows` faces that occupy `shards` different shards.
-
-    The rows, where every person has one photo; else counted linearly, rounded, at least `shards`
-    and at most `rows`.
-    """
-    if subjects_are_rows or shards >= SHARDS:
-        return rows
-    estimate = round(float(_linear_count(np.asarray(float(shards)), SHARDS)))
-    return min(max(estimate, shards), rows)
-
-
 def _linear_count(occupied: NDArray[np.float64], shards: int) -> NDArray[np.float64]:
     """How many people fill that many of S shards: −S ln(1 − occupied/S).
 

@@ -87,8 +87,8 @@ def lattice(cells: Cells, *, levels: int = LEVELS) -> Lattice:
     return Lattice(tuple(names), np.concatenate(sums, axis=1))
 
 
-def nominate(found: Lattice, *, most: int = NOMINATED) -> list[int]:
-    """Positions of the `most` slices with the largest one-sided Welch t on the even half.
+def nominate(found: Lattice) -> list[int]:
+    """Positions of the NOMINATED slices with the largest one-sided Welch t on the even half.
 
     A slice that joins several features counts only when it is clearly worse than the rest of each
     of its parents: else it is the parent that is weak. A slice as large as its parent is dropped.
@@ -102,7 +102,7 @@ def nominate(found: Lattice, *, most: int = NOMINATED) -> list[int]:
     place = {levels: i for i, levels in enumerate(found.levels)}
     chosen: list[int] = []
     for i in np.argsort(-t, kind="stable").tolist():
-        if len(chosen) == most or t[i] <= 0:
+        if len(chosen) == NOMINATED or t[i] <= 0:
             break
         levels = found.levels[i]
         above = combinations(levels, len(levels) - 1) if len(levels) > 1 else ()

@@ -122,11 +122,11 @@ def _lot(source: Source, rows: str, audited: int) -> _List:
     return _List("sample", f"mixed <= {found['last']}", "mixed", SAMPLED, SAMPLED * audited / some)
 
 
-def merge_faces(parts: Sequence[pd.DataFrame], *, top: int = TOP) -> pd.DataFrame:
+def merge_faces(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """What `ranked_faces` gives of all rows together, from what it gave of parts of them."""
     whole = pd.concat(parts, ignore_index=True)
     frames = []
-    for name, most in (("age_error", top), ("gender_wrong", top), ("sample", SAMPLED)):
+    for name, most in (("age_error", TOP), ("gender_wrong", TOP), ("sample", SAMPLED)):
         mine = whole[whole["list"] == name]
         ranks = [*zip(map(Decimal, mine["best"]), mine["sample_id"], strict=True)]
         order = sorted(range(len(mine)), key=ranks.__getitem__)
