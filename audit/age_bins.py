@@ -9,10 +9,10 @@ import pandas as pd
 
 from audit.errors import InputError
 
-OLDEST = 100  # last year of an open bin such as `70+`
+END_OF_OPEN = 100  # last year of an open bin such as `70+`
 
 
-def bin_years(labels: Sequence[str], *, oldest: int = OLDEST) -> list[tuple[int, int]]:
+def bin_years(labels: Sequence[str], *, oldest: int = END_OF_OPEN) -> list[tuple[int, int]]:
     """First and last whole year of each bin named by `labels`, in their order.
 
     `0-2`, `(25, 32)`, `25 to 32` name both; `7` one year; `70+`, `more than 70`, `over 70` an open
@@ -29,7 +29,7 @@ def bin_years(labels: Sequence[str], *, oldest: int = OLDEST) -> list[tuple[int,
 
 
 def ages_of_bins(
-    probabilities: pd.DataFrame, *, coverage: float = 0.9, oldest: int = OLDEST
+    probabilities: pd.DataFrame, *, coverage: float = 0.9, oldest: int = END_OF_OPEN
 ) -> pd.DataFrame:
     """`age_pred`, `age_low`, `age_high` (years) from the probability of each age bin.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from audit.evidence import INTERVAL_ALPHA
 from audit.exact_sums import Singles
 from audit.intervals import Z, quantile, wilson
 from audit.metrics import Floats
@@ -49,7 +50,7 @@ def means_apart(top: Floats, bottom: Floats, *, scale: float = 1.0) -> Apart:
     found = Replicates(
         np.array([(m[0] - m[1]) / scale]), np.array([se / scale]), t, t, _NONE, _NONE, np.zeros(0)
     )
-    low, high = found.interval(0.05)
+    low, high = found.interval(INTERVAL_ALPHA)
     return Apart(float(found.difference[0]), float(low[0]), float(high[0]), found.p_value)
 
 

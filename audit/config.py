@@ -16,13 +16,16 @@ from audit.metrics import METRICS
 from audit.words import nearest
 
 OLDEST = 120  # years; the contract's last true age
+NOMINAL = 0.9  # share of true ages that the contract takes age_low..age_high to be meant to hold
 MOST_THREADS = 1024  # beyond, a machine has none left
 SPLITS = ("train", "valid", "test", "judge", "all")  # judge: of a recalibrated table
+SCORE_METHODS = ("temperature", "platt", "isotonic")  # how scores and ages are recalibrated
+AGE_METHODS = ("linear", "isotonic")
 NONE, BEST = "none", "best"
 # What `faceaudit recalibrate` offers for each head.
 RECALIBRATIONS: Mapping[str, tuple[str, ...]] = {
-    "gender": ("temperature", "platt", "isotonic", NONE, BEST),
-    "age": ("linear", "isotonic", NONE, BEST),
+    "gender": (*SCORE_METHODS, NONE, BEST),
+    "age": (*AGE_METHODS, NONE, BEST),
     "interval": ("conformal", "mondrian", NONE, BEST),
 }
 

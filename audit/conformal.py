@@ -7,15 +7,15 @@ import math
 
 import numpy as np
 
+from audit.config import NOMINAL
 from audit.intervals import quantile
 from audit.metrics import Floats
 
-LEVEL = 0.9  # of the intervals, as the contract takes age_low..age_high to be meant
 PREDICTED = "age_group_pred"  # what intervals can be widened by without any feature
 FEWEST = 100  # people; below, the order statistic says too little of a group
 
 
-def widening(counts: Floats, misses: Floats, people: float, *, level: float = LEVEL) -> float:
+def widening(counts: Floats, misses: Floats, people: float, *, level: float = NOMINAL) -> float:
     """Years to add at both ends of every interval: the ⌈(n+1)·level⌉-th smallest miss.
 
     For exchangeable people the widened interval then holds the true age with probability `level`

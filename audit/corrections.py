@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from audit.config import NONE, RECALIBRATIONS
+from audit.config import NONE, OLDEST, RECALIBRATIONS
 from audit.conformal import PREDICTED, widened
 from audit.errors import InputError
 from audit.files import write_text
 from audit.levels import UNKNOWN, number_of, read_words
 from audit.metrics import Floats
-from audit.recalibration import OLDEST, Numbers, corrected_age, corrected_score
+from audit.recalibration import Numbers, corrected_age, corrected_score
 
 SCHEMA = 1
 FILE = "recalibration.json"

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from audit.config import NOMINAL
 from audit.groups import Groups, enough_people
 from audit.intervals import clustered_se, student
 from audit.metrics import Floats
-
-NOMINAL = 0.9  # what the contract's age_low..age_high is taken to mean
 
 
 def coverage_table(

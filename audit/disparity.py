@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from audit.config import AuditSettings
 from audit.evidence import (
+    INTERVAL_ALPHA,
     Comparison,
     alphas,
     beyond,
@@ -31,7 +32,6 @@ from audit.metrics import METRICS, Floats, Metric
 from audit.resample import Linear, Ratios, Record, Replicates, replicate
 from audit.standardise import Standardised, standardise
 
-LEVEL = 0.05  # of the simultaneous intervals shown
 LARGE = 100  # people per group from which Cochran's Q follows chi-squared
 DRAWS = 1000
 
@@ -192,7 +192,7 @@ def _comparison(q: _Question, raw: Replicates | None) -> Comparison | None:
     if not q.enough:
         return None
     if q.metric.key == "gender_auc" and raw is not None:
-        return areas_compared(raw, q.groups, q.compared, alpha=LEVEL)
+        return areas_compared(raw, q.groups, q.compared, alpha=INTERVAL_ALPHA)
     if q.ratios is None:
         return None
     few = q.rare[q.compared]
@@ -200,14 +200,16 @@ def _comparison(q: _Question, raw: Replicates | None) -> Comparison | None:
     difference, se, low, high = (np.full(K, np.nan) for _ in range(4))
     together, critical, gap = np.nan, np.nan, np.nan
     if raw is not None:
-        level = LEVEL * int((~few).sum()) / K
-        together, critical, gap = raw.p_value, raw.critical(level), raw.noise_gap
+        alpha = INTERVAL_ALPHA * int((~few).sum()) / K
+        together, critical, gap = raw.p_value, raw.critical(alpha), raw.noise_gap
         difference[~few], se[~few] = raw.difference, raw.se
-        low[~few], high[~few] = raw.interval(level)
+        low[~few], high[~few] = raw.interval(alpha)
     exact = np.zeros(0)
     if few.any():
         exact, difference[few], se[few], low[few], high[few] = _exactly(q)
-        critical = np.fmax(critical, beyond(Z, groups=1, alpha=LEVEL, share=LEVEL / K))
+        critical = np.fmax(
+            critical, beyond(Z, groups=1, alpha=INTERVAL_ALPHA, share=INTERVAL_ALPHA / K)
+        )
         gap = _noise_of_shares(q)
     tau, q_of_groups = _spread(q, None if few.any() else raw)
     c = Comparison(
@@ -226,7 +228,7 @@ def _comparison(q: _Question, raw: Replicates | None) -> Comparison | None:
 
 def _detectable(q: _Question, c: Comparison, *, share: float) -> float:
     """The difference that would have been found 80 times in 100, in the metric's unit."""
-    critical = beyond(c.critical, groups=len(c.se), alpha=LEVEL, share=share)
+    critical = beyond(c.critical, groups=len(c.se), alpha=INTERVAL_ALPHA, share=share)
     grows = q.metric.key in ("age_mae", "age_rmse")
     return detectable(c.se, q.values[q.compared], critical=critical, grows=grows)
 
@@ -248,7 +250,7 @@ def _at_one_age_mix(q: _Question, age: Replicates | None, g: int) -> dict[str, A
     if q.by_age is None or age is None:
         return {}
     low, high = (q.names.index(q.record[f"{end}_group"]) for end in ("lowest", "highest"))
-    ends = age.interval(LEVEL)
+    ends = age.interval(INTERVAL_ALPHA)
     return {
         "standardised_difference": q.by_age.value[high] - q.by_age.value[low],
         "standardised_p": age.p_value,
@@ -329,7 +331,7 @@ def _exactly(q: _Question) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     x, n = _effective_counts(q)
     y, m = x.sum() - x, n.sum() - n
     x, n, y, m = (a[q.rare] for a in (x, n, y, m))
-    low, high = newcombe(x / n, n, y / m, m, alpha=LEVEL / int(q.compared.sum()))
+    low, high = newcombe(x / n, n, y / m, m, alpha=INTERVAL_ALPHA / int(q.compared.sum()))
     a, b = (x + 1) / (n + 2), (y + 1) / (m + 2)
     se = np.sqrt(a * (1 - a) / (n + 2) + b * (1 - b) / (m + 2))
     return exact_p(x, n, y, m), x / n - y / m, se, low, high

@@ -13,6 +13,7 @@ from audit.metrics import Floats
 
 Verdict = Literal["disparity", "no disparity found", "insufficient evidence"]
 
+INTERVAL_ALPHA = 0.05  # of intervals that are shown, those that hold together included
 RECORDS_SHARE = 0.8  # of alpha goes to the disparity records, the rest to slices
 RARE = 10  # expected events below which a share is tested exactly
 POWER = 0.84  # normal quantile of 80 %
@@ -181,7 +182,7 @@ def spread(
     if len(values) < 2 or not usable.all():
         return float("nan"), float("nan"), float("nan")
     drawn = np.zeros(0) if noise is None else _q_of_noise(*noise)
-    tail = 0.05 / 2
+    tail = INTERVAL_ALPHA / 2
     if not len(drawn):
         ends = np.asarray(stats.chi2.ppf([tail, 1 - tail], len(values) - 1))
     else:

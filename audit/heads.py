@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from audit.config import AGE_METHODS, SCORE_METHODS
 from audit.conformal import FEWEST, PREDICTED, widening
 from audit.groups import OVERALL, added
 from audit.halves import FIT, JUDGE, LABELS, Kind, counted
@@ -17,9 +18,7 @@ from audit.histograms import YEARS
 from audit.judging import Change, judge_ages, judge_gap, judge_intervals, judge_scores
 from audit.metrics import Floats
 from audit.recalibration import (
-    AGE_METHODS,
     LOGIT_CLIP,
-    SCORE_METHODS,
     Numbers,
     corrected_age,
     corrected_score,

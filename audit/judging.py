@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy import special
 
 from audit.calibration import BINS, equal_mass
-from audit.conformal import LEVEL
+from audit.config import NOMINAL
 from audit.groups import added
-from audit.intervals import LEVEL as SURE
+from audit.intervals import LEVEL
 from audit.metrics import Floats
 from audit.shards import SHARDS
 
@@ -85,7 +85,7 @@ def _reach(change: float, variance: float, people: float) -> tuple[float, float]
     """Student's interval of a mean difference over `people`, from its variance between faces."""
     freedom = max(min(people, SHARDS) - 1, 1)
     se = math.sqrt(max(variance, 0) / max(people - 1, 1))
-    half = float(special.stdtrit(freedom, 0.5 + SURE / 2)) * se
+    half = float(special.stdtrit(freedom, 0.5 + LEVEL / 2)) * se
     return change - half, change + half
 
 
@@ -164,10 +164,10 @@ def judge_gap(n: Floats, misses: Floats, by: Floats, *, people: Floats, stated: 
     weight = n.sum(axis=1) / n.sum()
     held = (misses <= 0, misses[None] <= by[:, None])
     was, now = ((share * h).sum(axis=1) for h in held)
-    gap_was, gap_now = (float((weight * np.abs(c - LEVEL)).sum()) for c in (was, now))
+    gap_was, gap_now = (float((weight * np.abs(c - NOMINAL)).sum()) for c in (was, now))
     if not stated:
         return _first("interval_gap", gap_now)
-    signs = [np.sign(c - LEVEL)[:, None] for c in (was, now)]
+    signs = [np.sign(c - NOMINAL)[:, None] for c in (was, now)]
     effect = signs[1] * held[1] - signs[0] * held[0]
     centre = (share * effect).sum(axis=1, keepdims=True)
     variance = (share * (effect - centre) ** 2).sum(axis=1)

@@ -13,8 +13,8 @@ import pandas as pd
 
 from audit.choosing import LABELS as METRIC_LABELS
 from audit.choosing import Choice, change_words, choose, scope_of
-from audit.config import BEST, NONE, AuditSettings
-from audit.conformal import LEVEL, PREDICTED
+from audit.config import BEST, NOMINAL, NONE, AuditSettings
+from audit.conformal import PREDICTED
 from audit.corrected import write_corrected
 from audit.corrections import FILE, HEADS, METADATA, SCHEMA, Recalibration, write_recalibration
 from audit.errors import InputError
@@ -91,7 +91,7 @@ def recalibrate(
         "run_id": run_id,
         "fitted_on": _fitted_on(tally, predictions, settings),
         "threshold": settings.threshold,
-        "level": LEVEL,
+        "level": NOMINAL,
         "heads": {head: _head(head, chosen[head], records, tally, settings) for head in HEADS},
     }
     recalibration = Recalibration(data)

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 from scipy import optimize, special
 
+from audit.config import OLDEST
 from audit.metrics import Floats
 
 Numbers = Mapping[str, Any]  # the parameters of one map: plain numbers and lists of them
 
-SCORE_METHODS = ("temperature", "platt", "isotonic")
-AGE_METHODS = ("linear", "isotonic")
 STEEPEST = 10.0  # where scores part the genders without a fault, no slope is steep enough
 LOGIT_CLIP = 16.0  # a 32-bit softmax says nothing beyond; a score of exactly 1 stands here
-OLDEST = 120.0  # years; corrected ages and ends of intervals stay within 0 and this
+
 _STEPS = 100  # of Newton's method; ten are plenty
 
 
@@ -107,7 +106,10 @@ def fit_isotonic(x: Floats, y: Floats, n: Floats) -> Numbers:
 
 
 def fit_score(method: str, score: Floats, female: Floats, male: Floats) -> Numbers:
-    """The map of `method` (SCORE_METHODS) from counts of either gender per score, rising [bin]."""
+    """The map of `method` (one of SCORE_METHODS) from counts of either gender per score [bin].
+
+    score: P(female), rising.
+    """
     held = female + male > 0
     f, y, x = score[held], female[held], male[held]
     if method == "isotonic":
@@ -116,7 +118,7 @@ def fit_score(method: str, score: Floats, female: Floats, male: Floats) -> Numbe
 
 
 def fit_age(method: str, predicted: Floats, error: Floats, n: Floats) -> Numbers:
-    """The map of `method` (AGE_METHODS) from predicted age to the mean true age at it.
+    """The map of `method` (one of AGE_METHODS) from predicted age to the mean true age at it.
 
     Of true on predicted, not the other way: what a reader of the prediction should expect. A model
     that always says the same is moved to the mean.

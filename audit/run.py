@@ -18,7 +18,7 @@ import pandas as pd
 
 from audit.age_limits import age_limit_table
 from audit.calibration import age_calibration, gender_calibration
-from audit.config import AuditSettings
+from audit.config import NOMINAL, AuditSettings
 from audit.counts import (
     age_confusion,
     age_counts,
@@ -27,7 +27,7 @@ from audit.counts import (
     score_counts,
     within_years,
 )
-from audit.coverage import NOMINAL, coverage_table
+from audit.coverage import coverage_table
 from audit.disparity import Asked, family, weigh_disparities
 from audit.engines import DUCKDB
 from audit.evidence import holm

@@ -20,7 +20,7 @@ import pandas as pd
 
 from audit.config import AuditSettings
 from audit.errors import InputError
-from audit.evidence import holm, outlying, verdict
+from audit.evidence import INTERVAL_ALPHA, holm, outlying, verdict
 from audit.files import write_text
 from audit.findings import ORDER
 from audit.groups import OVERALL, status
@@ -34,7 +34,6 @@ from audit.result import plain_records, plain_values
 SCHEMA = 1
 # A worse reading leans to the mean age: the signed error then moves by true age for any model.
 COMPARED = ("age_mae", "gender_accuracy", "interval_coverage")
-LEVEL = 0.05  # of the simultaneous intervals shown
 VERDICTS = {
     "disparity": "unequal harm",
     "no disparity found": "no unequal harm found",
@@ -258,7 +257,7 @@ def _judged(
     comparisons: list[dict[str, Any]] = []
     harms: Harms = {}
     for q, a, p_adjusted in zip(questions, answers, adjusted, strict=True):
-        low, high = a.interval(LEVEL)
+        low, high = a.interval(INTERVAL_ALPHA)
         margin = settings.margin(q.metric.key)
         words = verdict(p_adjusted, low, high, margin=margin, alpha=settings.alpha)
         for place, *figures in zip(q.places, a.difference, low, high, strict=True):

@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr, ndtri
 
-Floats = NDArray[np.float64]
+from audit.metrics import Floats
+
 Errors = Literal["normal", "t4", "lognormal", "skewed"]
 
 RACES: Mapping[str, float] = {

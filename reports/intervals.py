@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.config import NOMINAL
 from audit.groups import FEW_BELOW
 from audit.result import AuditResult
 from audit.words import counted_faces, interval, percent, years
@@ -288,7 +289,7 @@ def coverage_by_age(result: AuditResult) -> Drawn | None:
         return None
     order = [str(x) for x in result.info.get("age_groups") or ()]
     order += [x for x in dict.fromkeys(table.group) if x not in order]
-    stated = float(result.coverage.level.iloc[0]) if len(result.coverage) else 0.9
+    stated = float(result.coverage.level.iloc[0]) if len(result.coverage) else NOMINAL
     traces = []
     for looks, shift, (by, rows) in zip(
         LINES, (-0.08, 0.08), table.groupby("by", sort=False), strict=False

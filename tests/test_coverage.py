@@ -11,7 +11,8 @@ from pandas_tally import FEATURES, RACES, some_faces, tally_of, with_groups
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from audit.coverage import NOMINAL, coverage_table
+from audit.config import NOMINAL
+from audit.coverage import coverage_table
 from audit.fairness import audited_metrics, disaggregate, subgroup_table
 from audit.groups import gather
 from audit.pit import crps

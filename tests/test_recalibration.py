@@ -11,10 +11,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from audit.config import AGE_METHODS, SCORE_METHODS
 from audit.recalibration import (
-    AGE_METHODS,
     LOGIT_CLIP,
-    SCORE_METHODS,
     STEEPEST,
     corrected_age,
     corrected_score,
