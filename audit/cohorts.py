@@ -29,6 +29,7 @@ from audit.fairness import (
     subgroup_table,
 )
 from audit.groups import FEW_BELOW, Groups, status
+from audit.histograms import ERROR_BIN
 from audit.metrics import METRICS, Floats
 from audit.rows import Cohort, FaceRows, ask
 from audit.shards import SHARDS, key_sql, sharded
@@ -155,11 +156,10 @@ def _read(
     sums = {name: np.zeros((_PARTS, SHARDS)) for name in (*added, *_FOLLOW)}
     for name, array in sums.items():
         array[place] = got[name]
-    binned = "(abs(error) + 9) // 10"  # as audit.histograms: up to and with each tenth of a year
     got = ask(
         rows,
-        f"SELECT part, shard, {binned} AS bin, count(*) AS n FROM {faces} WHERE error IS NOT NULL "
-        "GROUP BY ALL",
+        f"SELECT part, shard, {ERROR_BIN} AS bin, count(*) AS n FROM {faces} "
+        "WHERE error IS NOT NULL GROUP BY ALL",
         *wheres,
     )
     bins, column = np.unique(got["bin"].to_numpy(np.int64), return_inverse=True)

@@ -14,6 +14,8 @@ from audit.packed import Key, Sums, flag_sql
 from audit.predictions import Predictions
 from audit.shards import SHARDS
 
+# `audit.tally_file` hashes the numbers here by name and value: one more, or another name, and it
+# refuses every tally made before.
 LOGIT_STEP = 0.05  # width of a score bin, in logit units
 LOGIT_END = 40.0  # a softmax saturates at 16 (32 bits) or 37 (64); empty bins cost nothing
 SCORE_BINS = 2 * round(LOGIT_END / LOGIT_STEP) + 2
@@ -22,6 +24,7 @@ YEARS = 122  # whole years 0..121; ages beyond lie in the first and the last
 FAR_OFF = 60  # years; larger errors lie in the outermost bins of `ages`
 FAR_OUT = 120  # years; larger misses lie in the outermost bins of `misses`
 Z_STEP, Z_END = 0.02, 100.0  # of z; further out lie hardly more than slips
+ERROR_BIN = "(abs(error) + 9) // 10"  # SQL: bin b ends with b tenths of a year, end included
 
 # The tables of a tally and their keys beside the features, in the order they are sorted by.
 FRAMES: Mapping[str, tuple[str, ...]] = {
@@ -60,8 +63,12 @@ def keys_without_age(predictions: Predictions) -> list[Key]:
 
     Only for rows with a predicted age.
     """
-    features = [k for k in feature_keys(predictions) if k.name != "age_group"]
+    features = _features_but_age(predictions)
     return [*features, _age_key("age_group_pred", "age_pred", predictions)]
+
+
+def _features_but_age(predictions: Predictions) -> list[Key]:
+    return [k for k in feature_keys(predictions) if k.name != "age_group"]
 
 
 def _age_key(name: str, age: str, predictions: Predictions) -> Key:
@@ -107,7 +114,7 @@ _READ = "error IS NOT NULL"
 
 def _errors_and_years(predictions: Predictions) -> dict[str, Sums]:
     features = feature_keys(predictions)
-    bins = Key("bin", "(abs(error) + 9) // 10", 10 * FAR + 1)
+    bins = Key("bin", ERROR_BIN, 10 * FAR + 1)
     older = Key("read_older", flag_sql("age_pred > age_true"), 2)
     years = {
         f"years{i}": Sums([*features, Key("age_year", age, YEARS, ends=True), older], {}, _READ)
@@ -131,7 +138,7 @@ def _z(predictions: Predictions) -> Sums:
 
 
 def _ages_and_misses(predictions: Predictions) -> dict[str, Sums]:
-    features = [k for k in feature_keys(predictions) if k.name != "age_group"]
+    features = _features_but_age(predictions)
     fifths = 5 * FAR_OFF
     # to the nearest fifth, so that whole years of error stand where they are
     near = Key("bin", "(error + 10) / 20.0", 2 * fifths + 1, -fifths, ends=True)

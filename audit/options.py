@@ -219,17 +219,16 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _stress_arguments(parser: argparse.ArgumentParser) -> None:
-    several: dict[str, Any] = {"nargs": "+", "action": "extend"}
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder, or an exported .onnx")
     parser.add_argument("faces", type=Path, metavar="FACES", help=FACES_HELP)
     parser.add_argument("--out", type=Path, required=True, help="output folder, an audit's or new")
     parser.add_argument("--strict", action="store_true", help="left-out files are an error")
     parser.add_argument(
-        "--by", **several, metavar="FEATURE", help="compare these (race, gender_true, age_group)"
+        "--by", **_SEVERAL, metavar="FEATURE", help="compare these (race, gender_true, age_group)"
     )
-    parser.add_argument("--corruptions", **several, metavar="NAME", help="these only (all eight)")
+    parser.add_argument("--corruptions", **_SEVERAL, metavar="NAME", help="these only (all eight)")
     parser.add_argument(
-        "--severities", **several, type=int, metavar="N", help="these only (1 2 3 4 5)"
+        "--severities", **_SEVERAL, type=int, metavar="N", help="these only (1 2 3 4 5)"
     )
     parser.add_argument(
         "--split", choices=("train", "valid", "test", "all"), default="test", help="(%(default)s)"

@@ -349,7 +349,7 @@ def _marked_rows(table: Table, marks: Mapping[str, Mark]) -> int:
 
 def _row_name(source: Source) -> str:
     """SQL of a made sample_id: `predictions.csv 17`, the file and the number of the row in it."""
-    names = ", ".join("'" + Path(f).name.replace("'", "''") + "'" for f in source.files)
+    names = ", ".join(quoted(Path(f).name) for f in source.files)
     if not names:
         return "'row ' || (row_at + 1)::VARCHAR"
     file = f"([{names}])[(row_at >> 40) + 1]"

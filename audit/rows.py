@@ -15,10 +15,11 @@ import duckdb
 import pandas as pd
 
 from audit.checksums import verify_pages
+from audit.columns import identifier
 from audit.errors import InputError
 from audit.files import no_pattern
 from audit.source import connect
-from audit.where import DERIVED, Span, Where, column_sql, condition_of, quoted_name
+from audit.where import DERIVED, Span, Where, column_sql, condition_of
 
 MOST_LEVELS = 50  # of a column of words that one can narrow by
 
@@ -108,7 +109,7 @@ def open_rows(folder: Path) -> FaceRows:
     verify_pages(path)
     kinds = _ask(path, "DESCRIBE SELECT * FROM faces")
     types = dict(zip(kinds["column_name"], kinds["column_type"].astype(str), strict=True))
-    counted = ", ".join(f"count({quoted_name(name)})" for name in types)
+    counted = ", ".join(f"count({identifier(name)})" for name in types)
     total, *held = _ask(path, f"SELECT count(*), {counted} FROM faces").iloc[0].tolist()
     # the ages of a table of genders alone are columns of nothing: nobody asks for them
     types = {
@@ -120,8 +121,8 @@ def open_rows(folder: Path) -> FaceRows:
 def _numbers(path: Path, types: Mapping[str, str]) -> dict[str, Span]:
     names = [name for name, kind in types.items() if kind in _NUMERIC]
     asked = ", ".join(
-        f"min({quoted_name(n)}) FILTER (isfinite({quoted_name(n)})), "
-        f"max({quoted_name(n)}) FILTER (isfinite({quoted_name(n)}))"
+        f"min({identifier(n)}) FILTER (isfinite({identifier(n)})), "
+        f"max({identifier(n)}) FILTER (isfinite({identifier(n)}))"
         for n in names
     )
     ends = _ask(path, f"SELECT {asked} FROM faces").iloc[0].tolist() if names else []
@@ -134,7 +135,7 @@ def _words(path: Path, types: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     for name, kind in types.items():
         if name in _NAMES or not kind.startswith(("VARCHAR", "ENUM")):
             continue
-        query = f"SELECT DISTINCT {quoted_name(name)} AS level FROM faces WHERE level IS NOT NULL"
+        query = f"SELECT DISTINCT {identifier(name)} AS level FROM faces WHERE level IS NOT NULL"
         levels = _ask(path, f"{query} LIMIT {MOST_LEVELS + 1}")["level"].astype(str).tolist()
         if 0 < len(levels) <= MOST_LEVELS:
             found[name] = tuple(sorted(levels))
@@ -185,7 +186,7 @@ def rows_of(rows: FaceRows, sample_ids: Sequence[str]) -> pd.DataFrame:
 def figures_of(rows: FaceRows, columns: Sequence[str]) -> pd.DataFrame:
     """sample_id and those of `columns` that there are, of every face, in the order of the file."""
     held = ["sample_id", *(c for c in columns if c in rows.columns)]
-    return _ask(rows.path, f"SELECT {', '.join(map(quoted_name, held))} FROM faces")
+    return _ask(rows.path, f"SELECT {', '.join(map(identifier, held))} FROM faces")
 
 
 def quantiles(

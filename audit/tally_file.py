@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from audit.result import plain_records, table
 from audit.shards import SHARDS
 from audit.sites import Site, SiteTally
 from audit.tally import Tally, fingerprint_of
+from audit.words import own_version
 
 SCHEMA = 1
 _TABLE, _FEATURE = "table", "feature:"
@@ -169,7 +169,7 @@ def _about(site: SiteTally) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "counted": _counted(),
-        "tool_version": _tool_version(),
+        "tool_version": own_version(),
         "features": [asdict(f) for f in tally.features],
         **{name: getattr(tally, name) for name in _PLAIN},
         "tables": {
@@ -181,13 +181,6 @@ def _about(site: SiteTally) -> dict[str, Any]:
         "sites": [asdict(s) for s in site.sites],
         "faces": None if site.faces is None else plain_records(site.faces),
     }
-
-
-def _tool_version() -> str:
-    try:
-        return version("faceaudit")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 # In -------------------------------------------------------------------------------------------

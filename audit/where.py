@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from audit.columns import identifier
 from audit.errors import InputError
 
 AREA = "area"  # where an outline stands in a `Where`: it is of two columns
@@ -117,9 +118,4 @@ def column_sql(columns: Sequence[str], column: str) -> str:
         return DERIVED[column].sql
     if column not in columns:
         raise InputError(f"the faces of this audit have no column {column!r}")
-    return quoted_name(column)
-
-
-def quoted_name(column: str) -> str:
-    """The name as SQL."""
-    return '"' + column.replace('"', '""') + '"'
+    return identifier(column)

@@ -16,6 +16,7 @@ from audit.result import COLUMNS
 from audit.shards import sharded
 from audit.source import Source
 from audit.tally import Tally
+from audit.words import CROSS
 
 TOP = 200  # faces of each ranked list
 SAMPLED = 24  # faces of the random list
@@ -145,7 +146,7 @@ def _columns(predictions: Predictions) -> str:
         # -0.0 is 0.0, whatever the engine makes of the two
         **{n: f"{n} + 0.0" for n in ("age_true", "age_pred", "age_low", "age_high")},
         "error": "error / 100",
-        "groups": f"concat_ws(' × ', {', '.join(groups)})" if groups else "NULL::VARCHAR",
+        "groups": f"concat_ws({quoted(CROSS)}, {', '.join(groups)})" if groups else "NULL::VARCHAR",
     }
     return ", ".join(f"{made.get(c, c)} AS {c}" for c in (*COLUMNS["worst"][2:], "face"))
 
