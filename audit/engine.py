@@ -8,6 +8,8 @@ import pyarrow as pa
 
 from audit.translate import order_of, relations_in, translated
 
+TABLE = "table:"  # what stands before the name of an engine's own table, where a path could stand
+
 
 @dataclass(frozen=True)
 class Engine:

@@ -209,11 +209,7 @@ def open_source(source: Path | pd.DataFrame, *, threads: int | None = None) -> S
         return _open_frame(con, source)
     files = files_of(Path(source))
     label = Path(source).name or str(source)
-    if all(is_parquet(f) for f in files):
-        return _open_parquet(con, files, label)
-    if any(is_parquet(f) for f in files):
-        raise InputError(f"{source} mixes CSV and Parquet files; give one kind")
-    return _open_csv(con, files, label)
+    return (_open_parquet if all_parquet(files, source) else _open_csv)(con, files, label)
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -235,10 +231,23 @@ def is_parquet(path: Path) -> bool:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _open_parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str) -> Source:
+def all_parquet(files: Sequence[Path], source: Path) -> bool:
+    """Whether the files of `source` are Parquet, not CSV. InputError: both kinds, or an empty one.
+
+    Of CSV an empty one is told by its missing header.
+    """
+    kinds = {is_parquet(path) for path in files}
+    if len(kinds) > 1:
+        raise InputError(f"{source} mixes CSV and Parquet files; give one kind")
+    if False in kinds:
+        return False
     for path in files:
         if path.stat().st_size == 0:
             raise InputError(f"{path.name} is empty (0 bytes); was its writing interrupted?")
+    return True
+
+
+def _open_parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str) -> Source:
     # whole and plain: where a name holds a sign of patterns, DuckDB tells the shortest way to it
     whole = [f.resolve() for f in files]
     exact = ", ".join(quoted(no_pattern(f)) for f in whole)
@@ -271,10 +280,7 @@ def _open_parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: 
 
 
 def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str) -> Source:
-    names, delimiter = header_of(files[0])
-    for other in files[1:]:
-        if header_of(other) != (names, delimiter):
-            raise InputError(f"{other.name} and {files[0].name} differ in their header line")
+    names, delimiter = common_header(files)
     spec = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(names)))
     listed = ", ".join(quoted(no_pattern(f.resolve())) for f in files)
     scan = (
@@ -293,6 +299,15 @@ def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str)
         raise reading_error(error, label) from error
     columns, skipped = columns_of_csv(names, delimiter)
     return Source(con, label, columns, tuple(map(str, files)), 1, {}, skipped)
+
+
+def common_header(files: Sequence[Path]) -> tuple[list[str], str]:
+    """What `header_of` says of every one of some CSV files; InputError where it differs."""
+    header = header_of(files[0])
+    for other in files[1:]:
+        if header_of(other) != header:
+            raise InputError(f"{other.name} and {files[0].name} differ in their header line")
+    return header
 
 
 def header_of(path: Path) -> tuple[list[str], str]:

@@ -25,14 +25,14 @@ from pyspark.sql import functions as f
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from audit.columns import columns_of_arrow, columns_of_csv
-from audit.engine import Engine
+from audit.engine import TABLE, Engine
 from audit.errors import InputError
 from audit.files import files_of
-from audit.source import HELD_BYTES, Source, connect, header_of, is_parquet, unpacked_bytes
+from audit.source import HELD_BYTES, Source, all_parquet, common_header, connect, unpacked_bytes
 
 Frame = Any  # a DataFrame of Spark's
 
-TABLE = "table:"
+
 MOST_FILES = 500  # more Parquet files are read without saying which of them a row stands in
 INSTALL_JAVA = "Spark needs Java 17 or newer (on Debian: apt-get install openjdk-17-jre-headless)"
 _ROW_BITS = 2**33 - 1  # of monotonically_increasing_id: the row within its part
@@ -75,10 +75,7 @@ def open_spark(source: Path, *, master: str | None = None, threads: int | None =
         return _laid(spark, con, frame, label=label)
     files = files_of(source)
     label = source.name or str(source)
-    kinds = {is_parquet(path) for path in files}
-    if len(kinds) > 1:
-        raise InputError(f"{source} mixes CSV and Parquet files; give one kind")
-    return (_parquet if kinds.pop() else _csv)(spark, con, files, label)
+    return (_parquet if all_parquet(files, source) else _csv)(spark, con, files, label)
 
 
 def _session(master: str | None, threads: int | None) -> Any:
@@ -157,9 +154,6 @@ def _read(frame: Any, label: str) -> Frame:
 def _parquet(
     spark: Any, con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str
 ) -> Source:
-    for path in files:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path.name} is empty (0 bytes); was its writing interrupted?")
     paths = [_address(path) for path in files]
     reader = spark.read.option("mergeSchema", "true")
     plain = _read(lambda: reader.parquet(*paths), label)
@@ -201,10 +195,7 @@ def _place(uri: str) -> str:
 
 def _csv(spark: Any, con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str) -> Source:
     """CSV as text, quoted as DuckDB reads it: a field may hold lines, so a file is not parted."""
-    names, delimiter = header_of(files[0])
-    for other in files[1:]:
-        if header_of(other) != (names, delimiter):
-            raise InputError(f"{other.name} and {files[0].name} differ in their header line")
+    names, delimiter = common_header(files)
     fields = [f"c{i}" for i in range(len(names))]
     reader = (
         spark.read.schema(", ".join(f"{name} STRING" for name in fields))

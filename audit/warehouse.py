@@ -13,11 +13,10 @@ import ibis
 import pyarrow as pa
 
 from audit.columns import columns_of_arrow
-from audit.engine import Engine
+from audit.engine import TABLE, Engine
 from audit.errors import InputError
 from audit.source import Source, connect
 
-TABLE = "table:"
 _LACKING = ("sqlite",)  # it estimates no number of different values, for one
 
 
