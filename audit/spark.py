@@ -25,10 +25,11 @@ from pyspark.sql import functions as f
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from audit.columns import columns_of_arrow, columns_of_csv
+from audit.csv_header import common_header, unpacked_bytes
 from audit.engine import TABLE, Engine
 from audit.errors import InputError
 from audit.files import files_of
-from audit.source import HELD_BYTES, Source, all_parquet, common_header, connect, unpacked_bytes
+from audit.source import HELD_BYTES, Source, all_parquet, connect
 
 Frame = Any  # a DataFrame of Spark's
 

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from audit.columns import is_index
+from audit.csv_header import header_of, undecodable
 from audit.errors import InputError
-from audit.source import header_of, undecodable
 from audit.words import CODED_1_2, nearest
 
 LABELS = ("image", "age", "gender", "race", "subject_id", "split")  # what --column may name
