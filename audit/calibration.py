@@ -35,17 +35,22 @@ def equal_mass(counts: Floats) -> NDArray[np.int64]:
     return np.asarray(np.where(2 * place <= BINS * 2 * total, lower, upper)).astype(np.int64)
 
 
-def binned(scores: Floats, score_sums: Floats) -> tuple[Floats, Floats, Floats]:
-    """Rows, sum of P(female) and females of one group's equal-mass bins, empty ones left out.
+def occupied(scores: Floats, score_sums: Floats) -> tuple[Floats, Floats, Floats]:
+    """Rows, sum of P(female) and females of one group's histogram bins, empty ones left out [bin].
 
     scores: rows [female 0/1, bin]; score_sums: sum of P(female) in millionths [bin].
     """
     n = scores.sum(axis=0)
     held = n > 0
-    if not held.any():
-        return np.zeros(0), np.zeros(0), np.zeros(0)
-    place = equal_mass(n[held])
-    columns = (n[held], score_sums[held] / 1e6, scores[1][held])
+    return n[held], score_sums[held] / 1e6, scores[1][held]
+
+
+def binned(scores: Floats, score_sums: Floats) -> tuple[Floats, Floats, Floats]:
+    """As `occupied`, of the equal-mass bins."""
+    columns = occupied(scores, score_sums)
+    if not len(columns[0]):
+        return columns
+    place = equal_mass(columns[0])
     sums = np.stack([np.bincount(place, weights=x, minlength=BINS) for x in columns])
     rows, stated, females = sums[:, sums[0] > 0]
     return rows, stated, females

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from audit.calibration import DRAWS, score_design
+from audit.calibration import DRAWS, occupied, score_design
 from audit.groups import Groups, enough_people
 from audit.intervals import LEVEL
 from audit.metrics import Floats
@@ -60,9 +60,7 @@ def thin(scores: Floats, score_sums: Floats, shrink: float) -> Thinned:
     scores: rows [female 0/1, bin]; score_sums: sum of P(female) in millionths [bin]; shrink:
     effective over nominal rows.
     """
-    n = scores.sum(axis=0)
-    held = n > 0
-    n, stated, females = n[held], score_sums[held] / 1e6, scores[1][held]
+    n, stated, females = occupied(scores, score_sums)
     total = max(round(float(n.sum()) * shrink), 1)
     bins = min(MOST_BINS, total)
     middle = (np.cumsum(n) - n / 2) / n.sum()
@@ -97,9 +95,8 @@ def fitted(scores: Floats, score_sums: Floats, grid: Floats) -> Floats:
 
     scores: rows [female 0/1, bin]; score_sums: sum of P(female) in millionths [bin].
     """
-    n = scores.sum(axis=0)
-    held = n > 0
-    return np.asarray(np.interp(grid, score_sums[held] / 1e6 / n[held], isotonic(scores)))
+    n, stated, _ = occupied(scores, score_sums)
+    return np.asarray(np.interp(grid, stated / n, isotonic(scores)))
 
 
 def isotonic(scores: Floats) -> Floats:
@@ -143,8 +140,8 @@ def simulate(scores: Floats, score_sums: Floats, shrink: float) -> Simulated:
 
 def hundredths(scores: Floats, score_sums: Floats) -> Floats:
     """Hundredths of P(female) from that nearest the lowest score to that nearest the highest."""
-    n = scores.sum(axis=0)
-    mean = score_sums[n > 0] / 1e6 / n[n > 0]
+    n, stated, _ = occupied(scores, score_sums)
+    mean = stated / n
     first, last = (int(np.floor(end * 100 + 0.5)) for end in (mean.min(), mean.max()))
     return np.arange(max(first, 0), min(last, 100) + 1) / 100
 
@@ -171,10 +168,9 @@ def reliability_table(groups: Groups, chance: Sequence[Simulated | None]) -> lis
             continue
         scores, sums = groups.scores[g], groups.score_sums[g]
         fit = fitted(scores, sums, null.grid)
-        n = scores.sum(axis=0)
-        held = n > 0
-        place = np.floor(sums[held] / 1e6 / n[held] * 100 + 0.5).astype(np.int64)
-        faces = np.bincount(np.clip(place, 0, 100), weights=n[held], minlength=101)
+        n, stated, _ = occupied(scores, sums)
+        place = np.floor(stated / n * 100 + 0.5).astype(np.int64)
+        faces = np.bincount(np.clip(place, 0, 100), weights=n, minlength=101)
         records += [
             {
                 "feature": groups.feature,

@@ -10,6 +10,7 @@ from audit.calibration import (
     calibration_error,
     calibration_error_interval,
     normal_draws,
+    occupied,
     score_design,
 )
 from audit.groups import Groups, enough_people
@@ -92,10 +93,8 @@ def spiegelhalter(scores: Floats, score_sums: Floats, shrink: float) -> tuple[fl
     scores: rows [female 0/1, bin]; score_sums: sum of P(female) in millionths [bin]; shrink:
     effective over nominal rows.
     """
-    n = scores.sum(axis=0)
-    held = n > 0
-    n, females = n[held], scores[1][held]
-    f = np.clip(score_sums[held] / 1e6 / n, 0, 1)
+    n, stated, females = occupied(scores, score_sums)
+    f = np.clip(stated / n, 0, 1)
     variance = float((n * (1 - 2 * f) ** 2 * f * (1 - f)).sum())
     if variance <= 0:
         return float("nan"), float("nan")
@@ -119,10 +118,8 @@ def _parts(groups: Groups, g: int, brier: float) -> dict[str, float]:
 
 def _errors(groups: Groups, g: int, shrink: float, draws: Floats) -> dict[str, float]:
     scores, sums = groups.scores[g], groups.score_sums[g]
-    n = scores.sum(axis=0)
-    held = n > 0
-    stated = sums[held] / 1e6
-    smooth = smooth_error(stated / n[held], (scores[1][held] - stated) / n.sum())
+    n, stated, females = occupied(scores, sums)
+    smooth = smooth_error(stated / n, (females - stated) / n.sum())
     signed = signed_error(scores, sums, shrink)
     z, p = spiegelhalter(scores, sums, shrink)
     return {

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from audit.calibration import binned, score_design
-from audit.groups import FEW_BELOW, Groups
+from audit.groups import FEW_BELOW, Groups, enough_people
 from audit.intervals import LEVEL
 from audit.metrics import Floats
 
@@ -98,7 +98,7 @@ def weigh_calibration(groups: Groups, *, seed: int = 0) -> CalibrationTest:
     error, p = np.full(size, np.nan), np.full(size, np.nan)
     tested: list[tuple[Floats, Floats]] = []
     which: list[int] = []
-    for g in np.flatnonzero(np.floor(people + 0.5) >= FEW_BELOW):
+    for g in np.flatnonzero(enough_people(people, FEW_BELOW)):
         n, stated, females = binned(groups.scores[g], groups.score_sums[g])
         kept = n * worth[g] > 1.5
         n, stated, females = ((x[kept] * worth[g]) for x in (n, stated, females))
