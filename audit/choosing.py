@@ -121,17 +121,17 @@ def _after(pair: tuple[Proposal, Mapping[str, Any]]) -> float:
 def change_words(metric: str, row: Mapping[str, Any]) -> str:
     """`.0871 → .0812, −.0059 [−.0070, −.0048]`; where nothing was before, `→ .9012`."""
     digits = 2 if "years" in LABELS[metric] else 4
-    after = _shown(row["after"], f".{digits}f")
+    after = _shown(row["after"], digits)
     if row["before"] is None:
         return f"→ {after}"
-    text = f"{_shown(row['before'], f'.{digits}f')} → {after}"
+    text = f"{_shown(row['before'], digits)} → {after}"
     change, low, high = (
-        None if row[c] is None else _shown(row[c], f"+.{digits}f")
+        None if row[c] is None else _shown(row[c], digits, sign="+")
         for c in ("change", "low", "high")
     )
     return f"{text}, {change}" if low is None else f"{text}, {change} [{low}, {high}]"
 
 
-def _shown(x: float, form: str) -> str:
-    digits = int(form.strip("+.f"))
-    return format(round(float(x), digits) + 0.0, form).replace("-", MINUS)  # -0.00 reads as a claim
+def _shown(x: float, digits: int, *, sign: str = "") -> str:
+    rounded = round(float(x), digits) + 0.0  # -0.00 reads as a claim
+    return f"{rounded:{sign}.{digits}f}".replace("-", MINUS)

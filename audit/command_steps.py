@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from audit.sites import SiteTally
     from model.faces import FaceTable
 
+_MANY = 100  # crossings: half a minute on two cores
+
 
 def shows_progress(args: argparse.Namespace) -> bool:
     """Whether progress is shown: on a terminal, unless --quiet."""
@@ -139,9 +141,6 @@ def say_if_many(features: int, *, depth: int) -> None:
             "--by names those that matter, --depth 1 crosses none",
             file=sys.stderr,
         )
-
-
-_MANY = 100  # crossings: half a minute on two cores
 
 
 def write_page(result: "AuditResult", out: Path, *, images: Path | None, thumbnails: int) -> Path:

@@ -11,11 +11,7 @@ from difflib import get_close_matches
 from audit.columns import Column
 from audit.config import AuditSettings
 from audit.errors import InputError
-from audit.levels import (
-    UNKNOWN,
-    code_sql,
-    is_missing,
-)
+from audit.levels import UNKNOWN, code_sql, is_missing
 from audit.shards import key_sql
 from audit.source import Source
 from audit.words import nearest
@@ -30,10 +26,10 @@ CONDITIONS = (
     *("picture_ita", "picture_skin_tone", "picture_side", "picture_bits_per_pixel"),
     "picture_copy",
 )
+CONDITION_WORDS = ("picture_skin_tone", "picture_copy")  # the others are numbers
 IMAGES_KEY = "faceaudit.images"  # in the metadata of a Parquet: the folder of its pictures
 PART = "recalibration_part"  # column of a corrected table: who taught the maps, who judged them
 TALLY_KEY = "faceaudit.tally"  # in the metadata of a Parquet: it holds counts, not rows
-CONDITION_WORDS = ("picture_skin_tone", "picture_copy")  # the others are numbers
 EXACT_ROWS = 5_000_000  # up to here ids and persons are counted exactly without being asked to
 
 

@@ -14,9 +14,7 @@ from audit.files import write_atomic
 
 SUFFIX = ".embeddings.npz"
 _PARTS = ("sample_id", "embedding", "age_pred", "gender_score")
-_SAME = (
-    0.002  # years and P(female): how closely a table must agree with its embeddings' own figures
-)
+_SAME = 0.002  # years and P(female): how closely a table must agree with the embeddings' figures
 # What numpy raises for a file that is cut, foreign or of one array.
 _BROKEN = (
     OSError,

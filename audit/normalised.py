@@ -42,10 +42,10 @@ def write_normalised(
     rows = (
         "faces" if predictions.rows_audited <= most else _chosen(predictions, errors, listed, most)
     )
-    beside = _conditions(predictions)
-    given = [f"{sql} AS {name}" for name, (_, sql) in beside.items()]
+    conditions = _conditions(predictions)
+    given = [f"{sql} AS {name}" for name, (_, sql) in conditions.items()]
     sql = f"SELECT {', '.join([*plain, *given, *codes])} FROM {rows}{_in_order(predictions)}"
-    schema = _schema(words, beside)
+    schema = _schema(words, conditions)
 
     def write(beside: Path) -> None:
         # LZ4 packs as well as Snappy in a fifth of the time; a flipped bit would read silently
@@ -71,8 +71,9 @@ def _in_order(predictions: Predictions) -> str:
     return " ORDER BY row_at" if predictions.source.ordered else " ORDER BY sample_id"
 
 
+_TEXTS = ("sample_id", "subject_id", "image", "split")
 _PLAIN = {
-    **{name: name for name in ("sample_id", "subject_id", "image", "split")},
+    **{name: name for name in _TEXTS},
     **{name: name for name in ("age_true", "age_pred", "age_low", "age_high", "gender_score")},
     "error": "error / 100",
 }
@@ -106,12 +107,11 @@ def _conditions(predictions: Predictions) -> dict[str, tuple[pa.DataType, str]]:
     }
 
 
-def _schema(words: Words, beside: Mapping[str, tuple[pa.DataType, str]]) -> pa.Schema:
-    texts = 4
+def _schema(words: Words, conditions: Mapping[str, tuple[pa.DataType, str]]) -> pa.Schema:
     fields: list[tuple[str, Any]] = [
-        (name, pa.string() if i < texts else pa.float64()) for i, name in enumerate(_PLAIN)
+        (name, pa.string() if name in _TEXTS else pa.float64()) for name in _PLAIN
     ]
-    fields += [(name, kind) for name, (kind, _) in beside.items()]
+    fields += [(name, kind) for name, (kind, _) in conditions.items()]
     coded = [(name, pa.dictionary(pa.int16(), pa.string())) for name, *_ in words]
     return pa.schema([*fields, *coded])
 
