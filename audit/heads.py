@@ -29,13 +29,17 @@ from audit.recalibration import (
 from audit.shards import SHARDS
 from audit.tally import Tally, score_edges
 
+ERRORS_A_YEAR = 5  # bins of the error in Tally.ages
+MISSES_A_YEAR = 10  # bins of the miss in Tally.misses
 FEWEST_OF_A_GENDER = 25  # about ten for each number of a map of two, and some to spare
 
 
 @dataclass(frozen=True)
 class Head:
-    """One head's counts and functions; `kinds` are those its groups are judged by.
+    """One head's counts and functions.
 
+    methods, by_group: of maps for everyone, of maps for groups. kinds: what its groups are judged
+    by. counts: faces of each kind [group, half, ..., cell].
     fit(method, kind, g): the map of group g from its fitting half. enough(kind, g): whether that
     half bears one. value(numbers) [cell]: what a map makes of every cell. judge(kind, groups,
     value [group, cell], people): the changes in the judging half of these groups together.
@@ -43,10 +47,10 @@ class Head:
     """
 
     name: str
-    methods: tuple[str, ...]  # of maps for everyone
-    by_group: tuple[str, ...]  # of maps for groups
+    methods: tuple[str, ...]
+    by_group: tuple[str, ...]
     kinds: Mapping[str, Kind]
-    counts: Mapping[str, Floats]  # [group, half, ..., cell]
+    counts: Mapping[str, Floats]
     fit: Callable[[str, Kind, int], Numbers]
     enough: Callable[[Kind, int], bool]
     value: Callable[[Numbers], Floats]
@@ -90,16 +94,16 @@ def score_head(tally: Tally, kinds: Mapping[str, Kind], *, threshold: float) -> 
         )
 
     return Head(
-        "gender",
-        SCORE_METHODS,
-        SCORE_METHODS,
-        judged,
-        counts,
-        fit,
-        enough,
-        lambda numbers: corrected_score(numbers, score),
-        judge,
-        _nothing,
+        name="gender",
+        methods=SCORE_METHODS,
+        by_group=SCORE_METHODS,
+        kinds=judged,
+        counts=counts,
+        fit=fit,
+        enough=enough,
+        value=lambda numbers: corrected_score(numbers, score),
+        judge=judge,
+        over=_nothing,
     )
 
 
@@ -152,11 +156,18 @@ def age_head(tally: Tally, kinds: Mapping[str, Kind], *, edges: tuple[int, ...])
         before = np.tile(error, len(groups))[held]
         return judge_ages(before, after.ravel()[held], cells[held], people=people)
 
-    return Head("age", AGE_METHODS, AGE_METHODS, kinds, counts, fit, enough, value, judge, _nothing)
-
-
-ERRORS_A_YEAR = 5  # bins of the error in Tally.ages
-MISSES_A_YEAR = 10  # bins of the miss in Tally.misses
+    return Head(
+        name="age",
+        methods=AGE_METHODS,
+        by_group=AGE_METHODS,
+        kinds=kinds,
+        counts=counts,
+        fit=fit,
+        enough=enough,
+        value=value,
+        judge=judge,
+        over=_nothing,
+    )
 
 
 def interval_head(tally: Tally, kinds: Mapping[str, Kind]) -> Head:
@@ -193,16 +204,16 @@ def interval_head(tally: Tally, kinds: Mapping[str, Kind]) -> Head:
         return [judge_gap(cells[seen], misses, by[seen, 0], people=behind[seen], stated=stated)]
 
     return Head(
-        "interval",
-        ("conformal",),
-        ("mondrian",),
-        kinds,
-        counts,
-        fit,
-        lambda kind, g: people(kind, g) >= FEWEST,
-        lambda numbers: np.full(len(bins), numbers["widen"]),
-        judge,
-        over,
+        name="interval",
+        methods=("conformal",),
+        by_group=("mondrian",),
+        kinds=kinds,
+        counts=counts,
+        fit=fit,
+        enough=lambda kind, g: people(kind, g) >= FEWEST,
+        value=lambda numbers: np.full(len(bins), numbers["widen"]),
+        judge=judge,
+        over=over,
     )
 
 
