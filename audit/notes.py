@@ -10,6 +10,14 @@ FAR = 10_000  # years; a reading further off counts as this far off (so that sum
 LEAKY = "subject_also_in_training"  # counted by `leaky_rows`
 UNMET = "marks_of_no_row"  # marked faces that the table does not hold
 WITHHELD = "cells_withheld"  # counted by `audit.predictions.open_predictions`, with `min_cell`
+# Whether ages are read in years: the median of read to true age, as counts that add up over sites.
+# From ten years of age on, for a poor model may well read every infant as thirty.
+_TIMES = 6
+UNIT_SQL = {
+    "age_ten_or_more": "age_true >= 10",
+    "age_pred_many_times": f"age_true >= 10 AND age_pred > {_TIMES} * age_true",
+    "age_pred_a_fraction": f"age_true >= 10 AND {_TIMES} * age_pred < age_true",
+}
 
 _COUNTED = {
     "age_pred_not_finite": "rows have no finite age_pred: not in the age figures.",
@@ -74,7 +82,7 @@ class Facts:
                 "Fewer than half of the gender calls agree with the label: is one of the two coded "
                 "the other way round? 1 is read as female, 0 as male; gender_score is P(female)."
             )
-        notes += _constant(counts, self.constants)
+        notes += [*_unit(counts), *_constant(counts, self.constants)]
         notes += marked_notes(self.left_out, counts.get(UNMET, 0))
         return (*notes, *self.unfit)
 
@@ -155,6 +163,23 @@ def _places(
             places[reason] = ", ".join(table.source.place(at) for (at,) in first)
         before += f"NOT coalesce({sql}, false) AND "
     return places
+
+
+def _unit(counts: Mapping[str, int]) -> list[str]:
+    """A question where most ages are read as many times what they are, or as a small part of it."""
+    faces = counts.get("age_ten_or_more", 0)
+    ways = {
+        "age_pred_many_times": f"more than {_TIMES} times as old as they are: is age_pred in "
+        "months, or a year of birth?",
+        "age_pred_a_fraction": f"less than 1/{_TIMES} as old as they are: is age_pred in decades, "
+        "or scaled to 0 to 1?",
+    }
+    return [
+        f"{counts[way]:,} of {faces:,} faces of 10 years and more are read as {words} It must be "
+        "in years, as age_true is."
+        for way, words in ways.items()
+        if 2 * counts.get(way, 0) > faces
+    ]
 
 
 def _constant(counts: Mapping[str, int], constants: Mapping[str, float]) -> list[str]:

@@ -26,7 +26,7 @@ from audit.errors import InputError
 from audit.features import Feature, choose_features
 from audit.levels import UNKNOWN, cut_sql
 from audit.marked import LEFT_OUT, Mark, read_marks, reasons_of
-from audit.notes import FAR, LEAKY, UNMET, WITHHELD, Facts, leaky_rows, table_facts
+from audit.notes import FAR, LEAKY, UNIT_SQL, UNMET, WITHHELD, Facts, leaky_rows, table_facts
 from audit.shards import sharded
 from audit.source import Source
 from audit.table_words import read_words_of, unread_parts
@@ -236,6 +236,7 @@ def _flags(table: Table) -> dict[str, str]:
         flags["age_rows"] = finite
         flags["age_pred_not_finite"] = f"NOT {finite}"
         flags["age_pred_far"] = f"{finite} AND abs(age_pred - age_true) > {FAR}"
+        flags |= {name: f"{finite} AND {sql}" for name, sql in UNIT_SQL.items()}
         if table.has("age_low", "age_high"):
             both = "coalesce(isfinite(age_low) AND isfinite(age_high), false)"
             flags["interval_rows"] = f"{finite} AND {both}"

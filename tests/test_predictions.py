@@ -136,6 +136,27 @@ def test_calls_that_mostly_disagree_with_the_label_are_remarked():
     assert not any("other way round" in note for note in opened(faces()).notes)
 
 
+@pytest.mark.parametrize(
+    ("read", "asked"),
+    [
+        (lambda age: 12 * age, "in months"),
+        (lambda age: 2020 - age, "a year of birth"),
+        (lambda age: age / 10, "in decades"),
+        (lambda age: age / 116, "scaled to 0 to 1"),
+        (lambda age: 0 * age + 30, None),  # a poor model, of babies and the old too
+        (lambda age: 100 - age, None),
+        (lambda age: age / 2, None),
+    ],
+)
+def test_ages_read_in_another_unit_are_asked_about_and_a_poor_model_is_not(read, asked):
+    table = synthetic_predictions(300, seed=2)
+    table["age_pred"] = read(table.age_true) + np.resize([-0.2, 0.2], 300)
+    [*told] = (n for n in opened(table).notes if "must be in years" in n)
+    assert [asked in note for note in told] == [True] * (asked is not None)
+    young = table[table.age_true < 10]
+    assert not any("must be in years" in note for note in opened(young).notes)
+
+
 def test_a_model_that_says_the_same_of_every_face_is_remarked():
     notes = " ".join(opened(faces(age_pred=31.5, gender_score=0.7)).notes)
     assert "read as 31.5 years old" in notes
