@@ -8,7 +8,7 @@ from audit.config import OLDEST
 from audit.contract import EXACT_ROWS, NUMBERS, Table, no_id
 from audit.errors import InputError
 from audit.table_words import is_word, parts_left_out
-from audit.words import no_age
+from audit.words import IN_YEARS, no_age
 
 _ODD_AGE = f"age_true is not from 0 to {OLDEST}"
 _IS_ODD_AGE = f"NOT age_true BETWEEN 0 AND {OLDEST}"
@@ -137,8 +137,7 @@ def refuse_range(table: Table, left_out: Mapping[str, int], rows: int) -> None:
     place, values = _first_breach(table, _IS_ODD_AGE, ("age_true",))
     raise InputError(
         f"{table.source.label}: {_ODD_AGE} in {odd:,} of {known:,} rows (first: {place}, "
-        f"{str(values[0])!r}); it is in years: divide months by 12, take a year of birth from that "
-        "of the picture, leave empty what is unknown"
+        f"{str(values[0])!r}); {IN_YEARS}"
     )
 
 

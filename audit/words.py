@@ -21,6 +21,11 @@ _NO_AGES = (
     ),
     (r"\d+([.,]\d+)?\s*(y|yr|yrs|years?|m|mo|months?)\W*", "write years, without their unit"),
 )
+# What to do about a column of ages most of which are no years.
+IN_YEARS = (
+    "it is in years: divide months by 12, take a year of birth from that of the picture, leave "
+    "empty what is unknown"
+)
 CROSS = " × "  # between the features of a crossing, and between their levels
 GAP_UNITS = {"years": " years", "share": " points", "score": ""}  # shares differ by points
 THIN = "\u202f"  # narrow no-break space: 18 911

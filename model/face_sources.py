@@ -17,7 +17,13 @@ from audit.errors import InputError
 from audit.held import is_tar
 from model.face_rows import MADE, Labelled, LeftOut, label_columns
 from model.label_files import LABELS, is_label_file, read_label_file
-from model.labels import Label, is_picture_name, label_of_row, labels_of_names
+from model.labels import (
+    Label,
+    is_picture_name,
+    label_of_row,
+    labels_of_names,
+    refuse_ages,
+)
 from model.scan import FOLDER, files_below
 from model.shard_faces import common_root, is_shard, read_shards, unreadable_parquet
 
@@ -155,12 +161,14 @@ def _leads_out(image: str) -> bool:
 
 def _read_label_rows(path: Path, of_file: Mapping[str, str] | None) -> Labelled:
     rows = read_label_file(path, of_file)
+    places = [f"row {number + 1}" for number in range(len(rows))]
+    refuse_ages(list(rows["age"]), label=str(path), places=places)
     race = rows["race"] if "race" in rows else [None] * len(rows)
     left_out: list[LeftOut] = []
     images, good, kept = [], [], []
     columns = zip(rows["image"], rows["age"], rows["gender"], race, strict=True)
     for number, (name, age, gender, of_race) in enumerate(columns):
-        place = f"row {number + 1}: "
+        place = places[number] + ": "
         image = "" if pd.isna(name) else PurePosixPath(str(name)).as_posix()
         label = label_of_row(age, gender, of_race)
         if not image or image == ".":

@@ -1,5 +1,6 @@
 """Labels of faces: from file names, or from a table beside the pictures. Never guessed."""
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -7,7 +8,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from audit.words import FEMALE, MALE, no_age
+from audit.errors import InputError
+from audit.words import FEMALE, IN_YEARS, MALE, no_age
 
 RACES = ("White", "Black", "Asian", "Indian", "Other")  # UTKFace's third field, 0 to 4
 GENDERS = {"0": "male", "1": "female"}
@@ -89,12 +91,10 @@ def label_of_row(age: object, gender: object, race: object) -> Label | str:
     """Label in one row of a label file, or the reason why there is none."""
     if pd.isna(age):  # type: ignore[call-overload]
         return "age is empty"
-    text = str(age)
-    try:
-        years = float(text.replace("_", "x"))  # Python reads 3_0 as 30; who knows what was meant
-    except ValueError:
-        why = no_age(text)
-        return f"age {text[:20]!r} is not a number{f': {why}' if why else ''}"
+    years = _number(age)
+    if years is None:
+        why = no_age(str(age))
+        return f"age {str(age)[:20]!r} is not a number{f': {why}' if why else ''}"
     if not 0 <= years <= MAX_AGE:  # also false for NaN
         return f"age {str(age)[:20]} is not in 0 to {MAX_AGE}"
     if pd.isna(gender) or not str(gender).strip():  # type: ignore[call-overload]
@@ -107,3 +107,30 @@ def label_of_row(age: object, gender: object, race: object) -> Label | str:
     # codes beside an empty cell come as floats
     code = int(race) if isinstance(race, float) and race.is_integer() else race
     return Label(years, word, str(code))
+
+
+def refuse_ages(ages: Sequence[object], *, label: str, places: Sequence[str]) -> None:
+    """InputError where most ages lie out of range, as `audit.breaches.refuse_range` has it.
+
+    Of months, those of babies would pass for years. places: where each age stands, in words.
+    """
+    odd = [
+        (place, age)
+        for place, age in zip(places, ages, strict=True)
+        if (years := _number(age)) is not None and not (pd.isna(years) or 0 <= years <= MAX_AGE)
+    ]
+    if 2 * len(odd) > len(ages):
+        place, first = odd[0]
+        raise InputError(
+            f"{label}: age is not in 0 to {MAX_AGE} in {len(odd):,} of {len(ages):,} rows (first: "
+            f"{place}, {str(first)[:20]!r}); {IN_YEARS}"
+        )
+
+
+def _number(age: object) -> float | None:
+    """A value of a column of ages as a number, NaN where it is empty; None where it is none."""
+    try:
+        # Python reads 3_0 as 30; who knows what was meant
+        return float(str(age).replace("_", "x")) if age is not None else math.nan
+    except ValueError:
+        return None

@@ -20,7 +20,14 @@ from audit.held import PARQUET_SUFFIXES, is_tar, row_name
 from audit.parquet_pictures import IMAGE, class_names, holds_pictures, parquet_pictures
 from audit.tar_members import TarIndex, tar_index
 from model.face_rows import Labelled, LeftOut, further_columns, label_columns
-from model.labels import Label, is_picture_name, label_of_name, label_of_row, labels_of_names
+from model.labels import (
+    Label,
+    is_picture_name,
+    label_of_name,
+    label_of_row,
+    labels_of_names,
+    refuse_ages,
+)
 
 _BESIDE = (".json", ".cls")  # what says a picture's labels, and in this order
 _MOST = 2**20  # bytes of a label beside a picture
@@ -88,6 +95,8 @@ def _labelled(
 ) -> Labelled:
     by_name = [f"{face.image.rpartition('/')[0]}/{face.name}" for face in faces if not face.said]
     of_names = iter(labels_of_names(by_name))
+    ages = [face.said.get("age") if isinstance(face.said, Mapping) else None for face in faces]
+    refuse_ages(ages, label=str(root), places=[face.image for face in faces])
     kept: list[_Face] = []
     labels: list[Label] = []
     for face in faces:

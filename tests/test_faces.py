@@ -365,6 +365,15 @@ def test_a_row_that_cannot_be_used_is_left_out_with_its_reason(tmp_path, change,
         assert row["reason"].startswith("row 4: ")
 
 
+def test_ages_most_of_which_are_no_years_are_refused(tmp_path):
+    months = [{**ROWS[0], "image": f"{i}.jpg", "age": age} for i, age in enumerate([9, 300, 480])]
+    with pytest.raises(
+        InputError, match=r"labels.csv: age is not in 0 to 120 in 2 of 3 rows \(first: row 2, '300'"
+    ) as told:
+        read_faces(label_file(tmp_path, months))
+    assert "divide months by 12" in str(told.value)
+
+
 def test_a_path_with_a_nul_is_left_out(tmp_path):
     table = read_faces(label_file(tmp_path, [*ROWS, {**ROWS[0], "image": "a\0.jpg"}], parquet=True))
     assert list(table.left_out["status"]) == ["unreadable"]

@@ -89,6 +89,13 @@ def test_class_labels_are_their_words_whichever_number_they_have(tmp_path):
     assert list(read_faces(plain).faces["gender"]) == ["male", "female"] * 10
 
 
+def test_ages_most_of_which_are_no_years_are_refused(tmp_path):
+    months = [12 * (5 + i) for i in range(len(AGE))]
+    path = write_parquet(tmp_path / "f.parquet", PICTURES, age=months, gender=GENDER)
+    with pytest.raises(InputError, match=r"age is not in 0 to 120 in 14 of 20 rows.*months"):
+        read_faces(path)
+
+
 @pytest.mark.parametrize(
     ("data", "status"),
     [
