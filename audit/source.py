@@ -329,5 +329,11 @@ def _is_missing(value: Any) -> bool:
     return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
+def key_values(path: Path) -> dict[str, str]:
+    """The key-value metadata of a Parquet file that another engine reads."""
+    held = pq.read_metadata(path).metadata or {}
+    return {_plain(k): _plain(v) for k, v in held.items()}
+
+
 def _plain(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -16,7 +16,6 @@ from urllib.parse import unquote, urlparse
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark import SparkConf, SparkContext
 from pyspark.errors import AnalysisException, ParseException, PySparkException
 from pyspark.java_gateway import launch_gateway
@@ -29,7 +28,7 @@ from audit.csv_header import common_header, unpacked_bytes
 from audit.engine import TABLE, Engine
 from audit.errors import InputError
 from audit.files import files_of
-from audit.source import HELD_BYTES, Source, all_parquet, connect
+from audit.source import HELD_BYTES, Source, all_parquet, connect, key_values
 
 Frame = Any  # a DataFrame of Spark's
 
@@ -170,8 +169,6 @@ def _parquet(
             f,
         )
         at = number.cast("bigint") * f.lit(2**40) + at
-    held = pq.read_metadata(files[0]).metadata or {}
-    metadata = {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in held.items()}
     return _laid(
         spark,
         con,
@@ -179,7 +176,7 @@ def _parquet(
         label=label,
         at=at if len(files) <= MOST_FILES else None,
         files=tuple(map(str, files)),
-        metadata=metadata,
+        metadata=key_values(files[0]),
     )
 
 

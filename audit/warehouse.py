@@ -15,7 +15,7 @@ import pyarrow as pa
 from audit.columns import columns_of_arrow
 from audit.engine import TABLE, Engine
 from audit.errors import InputError
-from audit.source import Source, connect
+from audit.source import Source, connect, key_values
 
 _LACKING = ("sqlite",)  # it estimates no number of different values, for one
 
@@ -52,7 +52,8 @@ def open_warehouse(source: Path, *, url: str) -> Source:
         raw=str(backend.compile(raw)),
         doubles=frozenset(doubles),
     )
-    return Source(con, name, columns, (), 0, {}, skipped, engine, ordered=False)
+    metadata = key_values(source) if _is_read(backend, source) else {}
+    return Source(con, name, columns, (), 0, metadata, skipped, engine, ordered=False)
 
 
 def _connected(url: str) -> Any:
@@ -64,9 +65,14 @@ def _connected(url: str) -> Any:
         raise InputError(f"--engine ibis:{url}: {_first(error)}") from error
 
 
+def _is_read(backend: Any, source: Path) -> bool:
+    """Whether the table is a Parquet file that the backend reads, not a table of its own."""
+    return source.is_file() and hasattr(backend, "read_parquet")
+
+
 def _table(backend: Any, source: Path, name: str, url: str) -> Any:
     try:
-        if source.is_file() and hasattr(backend, "read_parquet"):
+        if _is_read(backend, source):
             return backend.read_parquet(source)
         *above, last = name.split(".")
         database = tuple(above) if len(above) > 1 else above[0] if above else None

@@ -433,6 +433,16 @@ def test_a_tally_is_counted_already_and_needs_no_engine(folder, tmp_path, capsys
     capsys.readouterr()
     assert main(["audit", tally, "--out", out, "--engine", "spark"]) == 2
     assert "tally.parquet is a tally" in capsys.readouterr().err
+    here_or_skip(DATAFUSION)
+    assert main(["tally", tally, "--out", out, "--engine", DATAFUSION]) == 2
+    assert "tally.parquet holds a tally, counts without rows" in capsys.readouterr().err
+
+
+def test_what_a_parquet_says_of_its_model_is_read_by_every_engine(folder, engine):
+    table = pq.read_table(folder / "t.parquet")
+    about = folder / "about.parquet"
+    pq.write_table(table.replace_schema_metadata({"model": "theirs é"}), about)
+    assert open_table(about, engine=engine).metadata["model"] == "theirs é"
 
 
 def test_a_master_goes_with_spark():
