@@ -7,6 +7,8 @@ import pandas as pd
 from example_result import example_faces, example_result
 from PIL import Image
 
+from audit import AuditSettings, run_audit
+
 
 def write_audit_folder(
     folder: Path, *, n: int = 600, pictures: int = 60, faces: pd.DataFrame | None = None, **options
@@ -27,3 +29,8 @@ def write_audit_folder(
     result.save(folder)
     faces.to_parquet(folder / "predictions.parquet", index=False)
     return faces
+
+
+def audit_of(folder, table, **settings):
+    """A true audit, as the command leaves it."""
+    return run_audit(table, settings=AuditSettings(**settings), out=folder)

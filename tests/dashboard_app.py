@@ -1,10 +1,12 @@
 """The dashboard by AppTest, for the tests of its pages: one run of the script, and its words."""
 
+import json
 import sys
 from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
+HOSTILE = "<img src=x onerror=alert(1)>"
 SCRIPT = Path(__file__).parents[1] / "streamlit_app.py"
 
 
@@ -22,3 +24,9 @@ def visit_dashboard(monkeypatch, folder, *more, page="", **query):
 def words(app):
     """All that `st.html` put on the page."""
     return "\n".join(element.proto.body for element in app.main.get("html"))
+
+
+def cards_of(app):
+    """The cards of the one gallery on the page."""
+    (gallery,) = app.main.get("bidi_component")
+    return json.loads(gallery.proto.json)["cards"]

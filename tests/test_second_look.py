@@ -3,13 +3,12 @@
 import io
 import json
 from base64 import b64decode
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from audit_folder import write_audit_folder
-from dashboard_app import visit_dashboard, words
+from dashboard_app import words
 from example_result import example_faces, example_result
 from PIL import Image
 from tiny_training import tiny_faces, tiny_settings
@@ -28,11 +27,6 @@ from reports.reread import map_words, tinted, worse_pictures
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture
-def visit(monkeypatch):
-    return partial(visit_dashboard, monkeypatch)
 
 
 def galleries(app):
