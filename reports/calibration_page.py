@@ -15,8 +15,9 @@ from reports.asking import label_of, widget_label
 from reports.charts import download, draw_section, in_theme, section
 from reports.faces_page import empty
 from reports.filters import asked_of, keep_in_url, write_url
-from reports.intervals import coverage_by_age, coverage_figures, pit_histograms
+from reports.intervals import coverage_by_age, coverage_figures
 from reports.marks import group_words
+from reports.pit import pit_histograms
 from reports.proposals import group_proposals, label_unit, metrics_mended, overall_proposals
 from reports.reliability import furthest_off, reliability, score_figures
 from reports.theme import Drawn

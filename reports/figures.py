@@ -14,7 +14,8 @@ from reports.curves import error_by_age, learning_curves, within_years
 from reports.forest import forest
 from reports.groups import faces_by_group
 from reports.heatmap import confusion, crossing
-from reports.intervals import coverage_by_age, coverage_figures, pit_histograms
+from reports.intervals import coverage_by_age, coverage_figures
+from reports.pit import pit_histograms
 from reports.proposals import REPORTED, group_proposals, overall_proposals
 from reports.reliability import reliability, score_figures
 from reports.theme import Drawn

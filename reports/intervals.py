@@ -15,12 +15,10 @@ from reports.forest import least_width, name_width, span_of
 from reports.marks import (
     LINES,
     ROW,
-    band,
     dots,
     figure,
     filled,
     group_words,
-    line,
     row_axis,
     spread,
     target,
@@ -34,7 +32,6 @@ WHY_TWO_LINES = (
     "predicted age can what was stated be checked."
 )
 MOST = 24  # rows of a figure; the table behind has them all
-PIT_MOST = 6  # groups of a feature whose histogram is drawn; any group on the dashboard
 COVERAGE = ["group", "level", "coverage", "low", "high", "width", "n"]
 
 
@@ -136,21 +133,13 @@ def _misses(rows: pd.DataFrame, feature: str) -> Drawn:
         trace = dots(x, place, hover=hover, looks=looks)
         trace["marker"]["symbol"] = filled(rows.n, looks["symbol"])
         traces.append(trace)
-    title = way = ""
-    if len(own := _compared(rows[rows.feature == feature])):
-        most = own.iloc[int((own.below - own.above).abs().argmax())]
-        side = "younger" if most.below > most.above else "older"
-        way = f" The most one-sided group misses more who are {side}."
-        title = (
-            f"{group_words(most.group)} most one-sided: {percent(most.below)} younger, "
-            f"{percent(most.above)} older than their interval"
-        )
+    title, way = _one_sided(_compared(rows[rows.feature == feature]))
     reach = 1.15 * max(rows.below.max(), rows.above.max(), half)
     ticks = [-half, 0, half]
     return Drawn(
         key=f"misses-{feature}",
         heading=lookup.heading(feature),
-        title=title or f"Misses on either side: {_NONE}",
+        title=title,
         alt=f"Misses on each side, {percent(half)} stated.{way} "
         + "; ".join(
             f"{name} {percent(r.below)} younger, {percent(r.above)} older"
@@ -174,6 +163,19 @@ def _misses(rows: pd.DataFrame, feature: str) -> Drawn:
         span=span_of(names),
         min_width=least_width(names, right=64),
     )
+
+
+def _one_sided(own: pd.DataFrame) -> tuple[str, str]:
+    """Which group's misses lie most on one side: a title, and a sentence for who cannot see it."""
+    if not len(own):
+        return f"Misses on either side: {_NONE}", ""
+    most = own.iloc[int((own.below - own.above).abs().argmax())]
+    side = "younger" if most.below > most.above else "older"
+    title = (
+        f"{group_words(most.group)} most one-sided: {percent(most.below)} younger, "
+        f"{percent(most.above)} older than their interval"
+    )
+    return title, f" The most one-sided group misses more who are {side}."
 
 
 def _winkler(rows: pd.DataFrame, feature: str) -> Drawn:
@@ -290,36 +292,11 @@ def coverage_by_age(result: AuditResult) -> Drawn | None:
     order = [str(x) for x in result.info.get("age_groups") or ()]
     order += [x for x in dict.fromkeys(table.group) if x not in order]
     stated = float(result.coverage.level.iloc[0]) if len(result.coverage) else NOMINAL
-    traces = []
-    for looks, shift, (by, rows) in zip(
-        LINES, (-0.08, 0.08), table.groupby("by", sort=False), strict=False
-    ):
-        value, low, high = (rows[c].tolist() for c in ("coverage", "low", "high"))
-        hover = [
-            f"{by} {text(str(r.group))}: {percent(r.coverage)} "
-            f"{interval(r.low, r.high, 'share')}, ± {years(r.width / 2)} years, "
-            f"{counted_faces(r.n)}"
-            for r in lookup.each(rows)
-        ]
-        x = [order.index(str(g)) + shift for g in rows.group]
-        trace = dots(x, value, hover=hover, looks=looks) | {"mode": "lines+markers", "name": by}
-        trace["line"] = {"color": looks["color"], "width": 2, "dash": looks["dash"]}
-        trace["error_y"] = spread(value, low, high, color=looks["color"])
-        trace["customdata"] = [str(g) for g in rows.group]
-        trace["marker"]["symbol"] = filled(rows.n, looks["symbol"])
-        traces.append(trace)
-    title = f"Intervals by age: {_NONE}"
-    if len(last := _compared(table[table.by == table.by.iloc[-1]])):
-        least = last.iloc[int(last.coverage.argmin())]
-        words = "Read as" if least.by == READ else "Aged"
-        title = (
-            f"{words} {least.group}, intervals hold least often: {percent(least.coverage)} "
-            f"{interval(least.low, least.high, 'share')}, stated {_plain_percent(stated)}"
-        )
+    traces = _age_lines(table, order)
     return Drawn(
         key="age-interval_coverage",
         heading="By age",
-        title=title,
+        title=_age_title(table, stated),
         alt="Interval coverage "
         + "; ".join(
             f"{by}: "
@@ -354,6 +331,44 @@ def coverage_by_age(result: AuditResult) -> Drawn | None:
     )
 
 
+def _age_lines(table: pd.DataFrame, order: list[str]) -> list[Trace]:
+    """A line by true and one by predicted age, set apart by a hair so that neither hides the other.
+
+    order: names of the age groups, youngest first, as they stand on the axis.
+    """
+    traces: list[Trace] = []
+    for looks, shift, (by, rows) in zip(
+        LINES, (-0.08, 0.08), table.groupby("by", sort=False), strict=False
+    ):
+        value, low, high = (rows[c].tolist() for c in ("coverage", "low", "high"))
+        hover = [
+            f"{by} {text(str(r.group))}: {percent(r.coverage)} "
+            f"{interval(r.low, r.high, 'share')}, ± {years(r.width / 2)} years, "
+            f"{counted_faces(r.n)}"
+            for r in lookup.each(rows)
+        ]
+        x = [order.index(str(g)) + shift for g in rows.group]
+        trace = dots(x, value, hover=hover, looks=looks) | {"mode": "lines+markers", "name": by}
+        trace["line"] = {"color": looks["color"], "width": 2, "dash": looks["dash"]}
+        trace["error_y"] = spread(value, low, high, color=looks["color"])
+        trace["customdata"] = [str(g) for g in rows.group]
+        trace["marker"]["symbol"] = filled(rows.n, looks["symbol"])
+        traces.append(trace)
+    return traces
+
+
+def _age_title(table: pd.DataFrame, stated: float) -> str:
+    last = _compared(table[table.by == table.by.iloc[-1]])
+    if not len(last):
+        return f"Intervals by age: {_NONE}"
+    least = last.iloc[int(last.coverage.argmin())]
+    words = "Read as" if least.by == READ else "Aged"
+    return (
+        f"{words} {least.group}, intervals hold least often: {percent(least.coverage)} "
+        f"{interval(least.low, least.high, 'share')}, stated {_plain_percent(stated)}"
+    )
+
+
 def _by_age(result: AuditResult) -> pd.DataFrame:
     """Both lines as one table: by, group, coverage, low, high, width, n."""
     columns = ["by", "group", "coverage", "low", "high", "width", "n"]
@@ -369,64 +384,3 @@ def _by_age(result: AuditResult) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     table = pd.concat(parts, ignore_index=True)
     return table[table.coverage.notna()]
-
-
-def pit_histograms(
-    result: AuditResult, *, feature: str, groups: Sequence[str] | None = None
-) -> list[Drawn]:
-    """Where true ages fall in the stated distribution: flat, inside the band, where it is right."""
-    rows = result.histograms[result.histograms.kind == "age_pit"]
-    rows = rows[(rows.feature == feature) & rows.value.notna()]
-    held = list(dict.fromkeys(rows.group))
-    if groups is None:
-        size = rows.groupby("group").n.sum().sort_values(ascending=False, kind="stable")
-        kept = set(size.index[:PIT_MOST])
-        groups = [g for g in held if g in kept]
-    return [_pit(feature, g, rows[rows.group == g]) for g in groups if g in held]
-
-
-def _pit(feature: str, group: str, rows: pd.DataFrame) -> Drawn:
-    outside = int(((rows.value < rows.value_low) | (rows.value > rows.value_high)).sum())
-    name = "All faces" if group == lookup.OVERALL else str(group)
-    low, high = float(rows.value_low.iloc[0]), float(rows.value_high.iloc[0])
-    step = line(
-        ((rows.low + rows.high) / 2).round(4).tolist(),
-        rows.value.round(5).tolist(),
-        looks={"color": LIGHT["accent"], "dash": "solid"},
-        customdata=rows.n.astype(int).tolist(),
-        hovertemplate="stated quantile %{x:.1%}: %{y:.1%} of true ages, %{customdata} faces"
-        "<extra></extra>",
-    )
-    step["line"] |= {"shape": "hvh", "width": 1.75}
-    ends = rows.value.iloc[[0, -1]]
-    return Drawn(
-        key=f"pit-{feature}-{group}",
-        heading=lookup.heading(feature),
-        title=f"{name}, {counted_faces(rows.n.sum())}: {outside} of 20 twentieths outside the band",
-        alt=f"{name}: share of true ages per twentieth of the stated distribution, band "
-        f"{percent(low)} to {percent(high)}: " + ", ".join(map(percent, rows.value)) + ".",
-        table=pd.DataFrame(
-            {
-                "quantile": ["youngest twentieth", "oldest twentieth"],
-                "pit": ends.tolist(),
-                "pit_low": rows.value_low.iloc[[0, -1]].tolist(),
-                "pit_high": rows.value_high.iloc[[0, -1]].tolist(),
-                "n": rows.n.iloc[[0, -1]].tolist(),
-            }
-        ),
-        data=rows,
-        figure=figure(
-            [band([0, 1], [low, low], [high, high]), step],
-            height=190,
-            margin=(44, 4, 8, 44),
-            xaxis={
-                "title": {"text": "stated quantile"},
-                "tickformat": ".2~%",
-                "range": [0, 1],
-                "nticks": 5,
-                "showgrid": False,
-            },
-            yaxis={"tickformat": ".2~%", "rangemode": "tozero", "nticks": 5},
-        ),
-        span="third",
-    )

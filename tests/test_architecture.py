@@ -92,7 +92,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     },
     {"reports.heatmap", "reports.curves", "reports.reliability", "reports.groups"},
     {"reports.reread"},
-    {"reports.intervals", "reports.thresholds", "reports.proposals"},
+    {"reports.intervals", "reports.pit", "reports.thresholds", "reports.proposals"},
     {"reports.age_limits"},
     {"reports.figures", "reports.ranges", "reports.gallery"},
     {"reports.asking"},

@@ -29,8 +29,8 @@ from reports.intervals import (
     coverage_by_age,
     coverage_figures,
     interval_coverage,
-    pit_histograms,
 )
+from reports.pit import pit_histograms
 from reports.proposals import group_proposals, overall_proposals
 from reports.reliability import MOST as MOST_CURVES
 from reports.reliability import furthest_off, reliability, score_figures
