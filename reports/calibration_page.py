@@ -1,22 +1,21 @@
 """The dashboard's Calibration page: groups side by side, a threshold and an age limit to move."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from audit.result import AuditResult
-from audit.words import count, interval, percent
+from audit.words import count
 from reports import lookup
 from reports.age_limits import age_sweep, read_at
 from reports.asking import label_of, widget_label
 from reports.charts import download, draw_section, in_theme, section
+from reports.counts_table import call_words, counts_table, limit_words
 from reports.faces_page import empty
 from reports.filters import asked_of, keep_in_url, write_url
 from reports.intervals import coverage_by_age, coverage_figures
-from reports.marks import group_words
 from reports.pit import pit_histograms
 from reports.proposals import group_proposals, label_unit, metrics_mended, overall_proposals
 from reports.reliability import furthest_off, reliability, score_figures
@@ -228,8 +227,8 @@ def _threshold(view: View, feature: str, groups: list[str] | None) -> None:
         f"{count(whole.female_n)} faces labelled female and <b>{count(whole.fp)}</b> of "
         f"{count(whole.male_n)} labelled male are called female.</p>"
     )
-    _counts(
-        _call_words(rows),
+    counts_table(
+        call_words(rows),
         [
             "Females",
             "called female",
@@ -247,20 +246,6 @@ def _threshold(view: View, feature: str, groups: list[str] | None) -> None:
     with st.container(key="sweeps"):  # whose titles keep their height while the words change
         draw_section(view, "thresholds", in_theme(drawn), headed=False)
     _remember(view)
-
-
-def _call_words(rows: pd.DataFrame) -> list[list[str]]:
-    return [
-        [
-            group_words(r.group),
-            *(count(n) for n in (r.female_n, r.tp, r.fn)),
-            _rate(r.tpr, r.tpr_low, r.tpr_high),
-            *(count(n) for n in (r.male_n, r.fp, r.tn)),
-            _rate(r.fpr, r.fpr_low, r.fpr_high),
-            _rate(r.selection, r.selection_low, r.selection_high),
-        ]
-        for r in lookup.each(rows.fillna({"tp": 0, "fn": 0, "fp": 0, "tn": 0}))
-    ]
 
 
 def _intervals(view: View, feature: str, groups: list[str] | None) -> None:
@@ -293,8 +278,8 @@ def _age_limit(view: View, feature: str, groups: list[str] | None) -> None:
     )
     limit = int(st.session_state[_LIMIT])
     rows = read_at(view.result, feature=feature, limit=limit)
-    _counts(
-        _limit_words(rows),
+    counts_table(
+        limit_words(rows),
         [
             *(f"Under {limit}", f"read as {limit} or older", "false acceptance"),
             *(f"{limit} or older", f"read as under {limit}", "false rejection"),
@@ -305,19 +290,6 @@ def _age_limit(view: View, feature: str, groups: list[str] | None) -> None:
     drawn = age_sweep(view.result, feature=feature, groups=shown, limit=limit)
     draw_section(view, "age_limits", in_theme(drawn), headed=False)
     _remember(view)
-
-
-def _limit_words(rows: pd.DataFrame) -> list[list[str]]:
-    return [
-        [
-            group_words(r.group),
-            *(count(n) for n in (r.below_n, r.accepted_n)),
-            _rate(r.accepted, r.accepted_low, r.accepted_high),
-            *(count(n) for n in (r.above_n, r.rejected_n)),
-            _rate(r.rejected, r.rejected_low, r.rejected_high),
-        ]
-        for r in lookup.each(rows.fillna({"accepted_n": 0, "rejected_n": 0}))
-    ]
 
 
 @st.fragment
@@ -380,29 +352,3 @@ def _heading(key: str) -> None:
 
 def _note(words: str) -> None:
     st.html(f'<p class="note">{escape(words)}</p>')
-
-
-def _rate(value: float, low: float, high: float) -> str:
-    return "–" if pd.isna(value) else f"{percent(value)} {interval(low, high, 'share')}"
-
-
-def _counts(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> None:
-    """A plain table: it changes at once, and keeps its height while it does."""
-    head = "".join(f'<th scope="col">{escape(h)}</th>' for h in ["Group", *headings])
-    body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{_cell(cell)}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in rows
-    )
-    st.html(
-        '<div class="counts" tabindex="0" role="region" aria-label="Counts and rates by group">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _cell(words: str) -> str:
-    """A number; its interval, where it has one, quietly beneath."""
-    value, bracket, ends = words.partition(" [")
-    beneath = f'<br><span class="range">{escape(bracket[1:] + ends)}</span>' if ends else ""
-    return escape(value) + beneath

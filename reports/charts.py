@@ -25,14 +25,16 @@ from audit.where import Area, Span
 from audit.words import counted_faces
 from reports import lookup
 from reports.asking import label_of
+from reports.downloads import as_csv, file_name
 from reports.figures import SECTIONS, Section
 from reports.filters import ask_for, narrow
 from reports.forest import alt_words, part_words, small_forest
+from reports.markup import unbroken
 from reports.narrowed import foremost, only
 from reports.opening import Finding
 from reports.pointing import Pointed, can_open, levels_of, pointed_at
 from reports.ranges import span_words
-from reports.tables import as_csv, as_grid, file_name, metric_words, unbroken
+from reports.tables import as_grid, metric_words
 from reports.theme import CONFIG, PALETTE, WIDTH_STEP, Drawn, dark
 from reports.view import View
 

@@ -15,7 +15,8 @@ from reports.asking import Filter
 from reports.charts import download, grid
 from reports.faces_page import draw_faces
 from reports.filters import ask_for, narrow
-from reports.tables import as_grid, contrast_words, unbroken, with_code
+from reports.markup import unbroken, with_code
+from reports.tables import as_grid, contrast_words
 from reports.view import View
 
 COLUMN = "lookalikes"  # the filter's name in the URL: no table has such a column

@@ -16,9 +16,9 @@ from reports.asking import label_of
 from reports.charts import download
 from reports.cohort_names import FILE, FILTER, FIRST, REST, Named
 from reports.cohort_table import notes, table_html, title
+from reports.downloads import as_csv, file_name
 from reports.faces_page import empty, note
 from reports.filters import ask_for, asked_of, keep_in_url, show, where_words
-from reports.tables import as_csv, file_name
 from reports.view import View, stamp_of
 
 PAGE = "cohorts"

@@ -25,10 +25,11 @@ from reports import lookup
 from reports.faces import face_cards, face_table
 from reports.figures import SECTIONS, Section
 from reports.forest import part_words, small_forest
+from reports.markup import unbroken
 from reports.narrowed import foremost, left_undrawn, only
 from reports.opening import HOW_FINDINGS, Finding, opening
 from reports.stress import stress_section
-from reports.tables import in_words, is_number, unbroken
+from reports.tables import in_words, is_number
 from reports.theme import DARKENED, LOOKS, Drawn, plain
 from reports.thumbnails import images_folder
 

@@ -23,9 +23,10 @@ from reports.charts import (
 from reports.cluster_page import draw_clusters
 from reports.faces_page import draw_faces, empty, errors_page
 from reports.marking import marks_section
+from reports.markup import unbroken
 from reports.opening import HOW_FINDINGS, Finding, Tile, opening, site_notes
 from reports.pointing import Pointed
-from reports.tables import contrast_words, unbroken
+from reports.tables import contrast_words
 from reports.view import View
 
 __all__ = [

@@ -14,8 +14,8 @@ from audit.rows import rows_of
 from audit.words import score, years
 from reports import lookup
 from reports.charts import chart, in_theme, is_dark
+from reports.markup import with_code
 from reports.reread import is_number, map_words, tinted, worse_pictures
-from reports.tables import with_code
 from reports.thumbnails import picture_path
 from reports.view import View
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from audit import words
 from audit.metrics import METRICS
@@ -241,29 +240,6 @@ def _shown(table: pd.DataFrame) -> Iterator[str]:
         yield column
 
 
-def as_csv(table: pd.DataFrame) -> bytes:
-    """The table's stored numbers as CSV, for a spreadsheet: no word of it runs as a formula.
-
-    Words that begin with = + - @, a tab or a carriage return get an apostrophe before them.
-    """
-    words = table.select_dtypes(include=["object", "str", "category"]).columns
-    safe = table.assign(**{c: table[c].map(_harmless) for c in words})
-    safe.columns = [_harmless(str(c)) for c in safe.columns]
-    return safe.to_csv(index=False).encode("utf-8-sig")
-
-
-def _harmless(value: Any) -> Any:
-    risky = isinstance(value, str) and value.lstrip(" ").startswith(
-        ("=", "+", "-", "@", "\t", "\r")
-    )
-    return f"'{value}" if risky else value
-
-
-def file_name(words: str) -> str:
-    """Letters, digits and hyphens of `words`: a name that every file system takes."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-").lower()[:80] or "table"
-
-
 def _compared(table: pd.DataFrame) -> pd.DataFrame:
     """Metric and feature of a comparison as one column, so that the table fits a page."""
     if not {"feature", "metric", "lowest_group"} <= set(table.columns):
@@ -289,23 +265,6 @@ _WORDS = {
         "groups help age gender correction fitted_on quantile by cluster confirmed"
     ).split()
 } | {"Face"}
-
-
-def unbroken(text: str) -> Markup:
-    """`text` as HTML in which no line ends within a group of ages (0-2) or an interval."""
-    span = Markup('<span class="whole">{}</span>')
-    parts = _UNBROKEN.split(text)  # every second one is a match
-    return Markup("").join(span.format(part) if i % 2 else part for i, part in enumerate(parts))
-
-
-_UNBROKEN = re.compile(r"(\d+-\d+|\[[^\]]*\])")
-
-
-def with_code(words: str) -> Markup:
-    """Words as HTML, what stands between backticks as code."""
-    code = Markup("<code>{}</code>")
-    parts = words.split("`")  # every second one stood between two
-    return Markup("").join(code.format(part) if i % 2 else part for i, part in enumerate(parts))
 
 
 def metric_words(metric: str) -> str:

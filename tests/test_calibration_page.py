@@ -14,7 +14,7 @@ from audit import AuditSettings, run_audit
 from audit.synthetic import synthetic_predictions
 from audit.words import count
 from reports import charts
-from reports.tables import as_csv, file_name
+from reports.downloads import as_csv, file_name
 
 
 def cells_of(app, *, column):

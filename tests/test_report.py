@@ -23,16 +23,9 @@ from audit.words import count, in_unit
 from reports.faces import age_words, face_cards, face_table, gender_words
 from reports.figures import SECTIONS
 from reports.html import render_report, write_report
+from reports.markup import unbroken, with_code
 from reports.opening import opening
-from reports.tables import (
-    HEADINGS,
-    as_grid,
-    contrast_words,
-    in_words,
-    is_number,
-    unbroken,
-    with_code,
-)
+from reports.tables import HEADINGS, as_grid, contrast_words, in_words, is_number
 
 RESULT = example_result()
 PATIENCE = 120.0  # seconds: figures are drawn in idle moments, and a busy machine has few
