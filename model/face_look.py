@@ -21,7 +21,7 @@ BATCH = 64
 PATCH, STRIDE = 4, 8  # parts of the side: a patch a quarter wide moves by half its width
 
 
-def look_at(model: Ready, path: Path, *, seed: int = 0) -> FaceLook:
+def look_at(model: Ready, path: Path) -> FaceLook:
     """Read the picture at `path` clean, under every corruption, and with its parts covered.
 
     What is read is the network's own: no recalibration is applied. Raises InputError for a file
@@ -32,13 +32,13 @@ def look_at(model: Ready, path: Path, *, seed: int = 0) -> FaceLook:
             picture = read_picture(path, size=model.config["size"], resize=model.resize)
     except PictureError as error:
         raise InputError(f"the picture {error}") from error
-    return FaceLook(picture, read_worse(model, picture, seed=seed), occlusion_map(model, picture))
+    return FaceLook(picture, read_worse(model, picture), occlusion_map(model, picture))
 
 
-def read_worse(model: Ready, picture: Pixels, *, seed: int = 0) -> tuple[Reading, ...]:
+def read_worse(model: Ready, picture: Pixels) -> tuple[Reading, ...]:
     """The picture, uint8 [S, S, 3], read clean and under every corruption at every severity."""
     variants = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
-    pictures = [picture, *(corrupt(picture, *variant, seed=seed) for variant in variants)]
+    pictures = [picture, *(corrupt(picture, *variant) for variant in variants)]
     age, female = _read(model, np.stack(pictures))
     said = [
         ("clean", 0, "Clean", "as it is"),

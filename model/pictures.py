@@ -190,11 +190,9 @@ def _square(image: Image.Image, size: int, *, resize: str) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 
-def decode_picture(
-    data: bytes, *, size: int, max_pixels: int = MAX_PIXELS, resize: str = FIT
-) -> Pixels:
+def decode_picture(data: bytes, *, size: int, resize: str = FIT) -> Pixels:
     """Decode the bytes of a picture into uint8 [size, size, 3], RGB; PictureError when it fails."""
-    with opened(data, max_pixels=max_pixels) as image:
+    with opened(data) as image:
         # A JPEG at least four times too large is decoded at half its size or less: the same
         # picture to within rounding, at a fraction of the work.
         if min(image.size) >= 4 * size:
@@ -202,9 +200,7 @@ def decode_picture(
         return np.array(_square(rgb(image), size, resize=resize))
 
 
-def read_picture(
-    path: Path | str, *, size: int, max_pixels: int = MAX_PIXELS, resize: str = FIT
-) -> Pixels:
+def read_picture(path: Path | str, *, size: int, resize: str = FIT) -> Pixels:
     """Read a picture file into uint8 [size, size, 3], RGB: the only way a picture enters a network.
 
     `resize` is one of RESIZES; ours is `fit`, the whole picture on mid-grey.
@@ -216,7 +212,7 @@ def read_picture(
         picture at all. Its `status` is one of `empty`, `unreadable`, `not_a_file`, `too_large`,
         `too_small`, `decode_error`.
     """
-    return decode_picture(read_bytes(path), size=size, max_pixels=max_pixels, resize=resize)
+    return decode_picture(read_bytes(path), size=size, resize=resize)
 
 
 def open_cache(
@@ -226,7 +222,6 @@ def open_cache(
     size: int,
     folder: Path,
     progress: bool = False,
-    max_pixels: int = MAX_PIXELS,
 ) -> Pixels:
     """Pictures of `faces` as a read-only memory map, uint8 [len(faces), size, size, 3], row by row.
 
@@ -258,9 +253,7 @@ def open_cache(
     def build(beside: Path) -> None:
         paths = [str(root / image) for image in images]
         # raised here, where no map holds the file any more: Windows removes none that is held
-        if faults := _build_cache(
-            beside, paths, hashes, shape, progress=progress, max_pixels=max_pixels
-        ):
+        if faults := _build_cache(beside, paths, hashes, shape, progress=progress):
             raise InputError(
                 f"{len(faults):,} of {len(paths):,} pictures cannot be decoded, first "
                 f"{faults[0]!r}; scan the faces again"
@@ -291,7 +284,6 @@ def _build_cache(
     shape: tuple[int, int, int, int],
     *,
     progress: bool,
-    max_pixels: int,
 ) -> list[str]:
     """Fill the cache; what is wrong with which pictures."""
     cache = np.lib.format.open_memmap(beside, mode="w+", dtype=np.uint8, shape=shape)
@@ -305,7 +297,7 @@ def _build_cache(
             try:
                 data = read_bytes(paths[row])
                 if hashlib.sha256(data).hexdigest() == hashes[row]:
-                    cache[row] = decode_picture(data, size=shape[1], max_pixels=max_pixels)
+                    cache[row] = decode_picture(data, size=shape[1])
                 else:
                     faults.append(f"{paths[row]}: changed since it was scanned")
             except PictureError as error:

@@ -35,7 +35,7 @@ from model.scoring import BATCH, Measured, decoded_batches, figures_of
 from model.threads import ahead, tracked
 
 SAMPLE = 1000  # people read unless more are asked for
-EXAMPLE = 0  # the drawn face that shows what the corruptions do
+EXAMPLE, EXAMPLE_SIDE = 0, 96  # the drawn face that shows what the corruptions do; pixels
 _AHEAD = 4  # batches corrupted ahead of the network: bounds memory
 
 Pixels = npt.NDArray[np.uint8]
@@ -249,13 +249,15 @@ def corruption_words() -> dict[str, dict[str, Any]]:
     }
 
 
-def examples(severities: Sequence[int] | None = None, *, side: int = 96) -> dict[str, list[bytes]]:
+def examples(severities: Sequence[int] | None = None) -> dict[str, list[bytes]]:
     """A drawn face under every corruption, clean first, then by severity, as JPEG."""
     face = draw_faces(EXAMPLE + 1, seed=0, size=REFERENCE).pictures[EXAMPLE]
 
     def packed(picture: Pixels) -> bytes:
         data = io.BytesIO()
-        small = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
+        small = Image.fromarray(picture).resize(
+            (EXAMPLE_SIDE, EXAMPLE_SIDE), Image.Resampling.LANCZOS
+        )
         small.save(data, "JPEG", quality=88)
         return data.getvalue()
 

@@ -33,12 +33,10 @@ def cores_each() -> int:
     return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def in_threads(
-    work: Callable[[Sequence[T]], R], items: Sequence[T], *, batch: int, threads: int | None = None
-) -> Iterator[R]:
+def in_threads(work: Callable[[Sequence[T]], R], items: Sequence[T], *, batch: int) -> Iterator[R]:
     """Results of `work` on consecutive batches of `items`, in order, whatever finishes first."""
     batches = [items[start : start + batch] for start in range(0, len(items), batch)]
-    with ThreadPoolExecutor(max_workers=threads or cores()) as pool:
+    with ThreadPoolExecutor(max_workers=cores()) as pool:
         yield from pool.map(work, batches)
 
 

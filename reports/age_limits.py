@@ -35,41 +35,32 @@ def read_at(result: AuditResult, *, feature: str, limit: int) -> pd.DataFrame:
     return rows
 
 
-def age_limits(
-    result: AuditResult,
-    *,
-    feature: str,
-    groups: Sequence[str] | None = None,
-    limits: Sequence[int] = LIMITS,
-) -> list[Drawn]:
-    """False acceptance and false rejection by group, at each of `limits` years."""
+def age_limits(result: AuditResult, *, feature: str) -> list[Drawn]:
+    """False acceptance and false rejection by group, at each of LIMITS."""
     rows = result.age_thresholds
-    rows = rows[rows.feature.isin([lookup.OVERALL, feature]) & rows.threshold.isin(limits)]
-    if groups is not None:
-        rows = rows[rows.group.isin([lookup.OVERALL, *groups])]
+    rows = rows[rows.feature.isin([lookup.OVERALL, feature]) & rows.threshold.isin(LIMITS)]
     if not (rows.feature == feature).any():
         return []
-    return [d for side in _SIDES if (d := _limit_rows(rows, feature, limits, side)) is not None]
+    return [d for side in _SIDES if (d := _limit_rows(rows, feature, side)) is not None]
 
 
-def _limit_rows(
-    rows: pd.DataFrame, feature: str, limits: Sequence[int], side: tuple[str, str, str, str]
-) -> Drawn | None:
+def _limit_rows(rows: pd.DataFrame, feature: str, side: tuple[str, str, str, str]) -> Drawn | None:
+    """One of _SIDES as a row per group, with a dot at each limit; None where no rate is known."""
     rate, n, axis, _ = side
     rows = rows[rows[rate].notna()]
     if rows.empty:
         return None
-    every, told = rows, next(x for x in limits if (rows.threshold == x).any())
+    every, told = rows, next(x for x in LIMITS if (rows.threshold == x).any())
     first = rows[rows.threshold == told].assign(n=lambda t: t[n])
     kept = set(lookup.foremost(first, first[rate], most=MOST_ROWS).group)
     rows = rows[rows.group.isin(kept)]
     groups = list(dict.fromkeys(rows.group))
     names = [group_words(g) for g in groups]
-    looks = looks_of([str(t) for t in limits])
+    looks = looks_of([str(t) for t in LIMITS])
     traces = []
-    for i, limit in enumerate(limits):
+    for i, limit in enumerate(LIMITS):
         own = rows[rows.threshold == limit]
-        shift = 0.24 * ((len(limits) - 1) / 2 - i)
+        shift = 0.24 * ((len(LIMITS) - 1) / 2 - i)
         y = [len(groups) - groups.index(g) + shift for g in own.group]
         value, low, high = (own[c].tolist() for c in (rate, f"{rate}_low", f"{rate}_high"))
         hover = [_limit_words(r, side) for r in lookup.records(own)]

@@ -226,8 +226,9 @@ def part_words(result: AuditResult, *, feature: str, metric: str) -> str:
     return f"{SMALL_MOST} of {groups} groups" if groups > SMALL_MOST else ""
 
 
-def _around(rows: pd.DataFrame, group: str | None, *, most: int = SMALL_MOST) -> pd.DataFrame:
-    """The first `most` groups, the chosen one among them."""
+def _around(rows: pd.DataFrame, group: str | None) -> pd.DataFrame:
+    """SMALL_MOST groups: the first ones, or those about the chosen one."""
+    most = SMALL_MOST
     if len(rows) <= most or group not in set(rows.group):
         return rows.head(most)
     place = rows.group.tolist().index(str(group))

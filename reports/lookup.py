@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.groups import FEW_BELOW
 from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import THIN, counted_faces, in_unit, interval
@@ -73,15 +74,15 @@ def is_ordered(result: AuditResult, feature: str) -> bool:
     return any(f["name"] == feature and f.get("ordered") for f in result.info["features"])
 
 
-def foremost(rows: pd.DataFrame, by: pd.Series, *, most: int, least: int = 30) -> pd.DataFrame:
+def foremost(rows: pd.DataFrame, by: pd.Series, *, most: int) -> pd.DataFrame:
     """Of a long list, all faces and the `most` groups with the largest `by`, in their order.
 
-    Groups of fewer than `least` faces come last: they are never ranked.
+    Groups of fewer than FEW_BELOW faces are none of these: they are never ranked.
     """
     whole = rows.feature == OVERALL
     if (~whole).sum() <= most:
         return rows
-    ranked = by[~whole & (rows.n >= least)].sort_values(ascending=False, kind="stable")
+    ranked = by[~whole & (rows.n >= FEW_BELOW)].sort_values(ascending=False, kind="stable")
     kept: pd.DataFrame = rows[whole | rows.index.isin(ranked.index[:most])]
     return kept
 

@@ -135,12 +135,12 @@ def looks_of(groups: Sequence[str]) -> dict[str, dict[str, str]]:
     return {g: found.get(g, WHOLE_LINE) for g in groups}
 
 
-def row_axis(names: Sequence[str], *, step: int = 1) -> dict[str, Any]:
+def row_axis(names: Sequence[str]) -> dict[str, Any]:
     """The vertical axis of a figure with a row per group: the first on top, at len(names)."""
     return {
         "showgrid": False,
         "range": [0.4, len(names) + 0.6],
-        "tickvals": list(range(len(names), 0, -step)),
+        "tickvals": list(range(len(names), 0, -1)),
         "ticktext": [text(name) for name in names],
         "tickfont": {"color": LIGHT["ink"], "size": SIZE},
         "ticks": "",

@@ -42,12 +42,12 @@ def records_at(rows: pd.DataFrame, feature: str, wanted: float) -> pd.DataFrame:
     return nearest
 
 
-def outermost(rows: pd.DataFrame, *, rate: str, n: str, most: int = MOST) -> list[str]:
-    """The groups furthest from all faces in `rate`, in the order of `rows`."""
+def outermost(rows: pd.DataFrame, *, rate: str, n: str) -> list[str]:
+    """The MOST groups furthest from all faces in `rate`, in the order of `rows`."""
     whole = rows[rows.feature == lookup.OVERALL][rate]
     own = rows[(rows.feature != lookup.OVERALL) & (rows[n] >= LEAST) & rows[rate].notna()]
     middle = own[rate].mean() if whole.empty else whole.iloc[0]
-    far = (own[rate] - middle).abs().sort_values(ascending=False, kind="stable").index[:most]
+    far = (own[rate] - middle).abs().sort_values(ascending=False, kind="stable").index[:MOST]
     return [str(own.group[i]) for i in own.index if i in set(far)]
 
 
