@@ -196,14 +196,18 @@ def _curves(readings: Readings) -> list[dict[str, Any]]:
             for reading in range(len(loss.values)):
                 corruption, severity = readings.variant(reading)
                 figures = _figures(loss, split, reading)
-                for g, name in enumerate(names):
-                    row: dict[str, Any] = {"corruption": corruption, "severity": severity}
-                    row |= {"feature": feature, "group": name, "metric": key}
-                    row |= {"n": n[g], "n_subjects": people[g], "status": str(state[g])}
-                    if state[g] in ("ok", "few"):
-                        row |= {word: float(values[g]) for word, values in figures.items()}
-                    records.append(row)
+                records += [
+                    {"corruption": corruption, "severity": severity}
+                    | {"feature": feature, "group": name, "metric": key}
+                    | {"n": n[g], "n_subjects": people[g], "status": str(state[g])}
+                    | (_of_group(figures, g) if state[g] in ("ok", "few") else {})
+                    for g, name in enumerate(names)
+                ]
     return records
+
+
+def _of_group(figures: Mapping[str, Floats], g: int) -> dict[str, float]:
+    return {word: float(values[g]) for word, values in figures.items()}
 
 
 def _figures(loss: Loss, split: Split, reading: int) -> dict[str, Floats]:

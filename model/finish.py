@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.decode import Floats, choose_rule
 from model.evaluate import measure, score_rows
@@ -28,23 +28,14 @@ def finish(
     mean: Tensor,
     std: Tensor,
 ) -> None:
-    """Write `model.safetensors` and `config.json`."""
+    """Write `model.safetensors` and `config.json` of the best weights into `out`.
+
+    mean, std: by which pixels are normalised [3], on the device that reads.
+    """
     network = build_network(settings.network, size=settings.size, width=settings.width)
     network.load_state_dict(state.best)
     network = network.eval().to(mean.device).to(memory_format=torch.channels_last)
-    scores: dict[str, tuple[Floats, Floats]] = {}
-    for name in ("valid", "test"):
-        scores[name] = score_rows(
-            network,
-            material.pictures,
-            material.rows[name],
-            batch=256,
-            mean=mean,
-            std=std,
-            device=mean.device,
-            precision=state.precision,
-            flip=True,
-        )
+    scores = _scored(network, material, mean=mean, std=std, precision=state.precision)
     rule = choose_rule(scores["valid"][0], material.age[material.rows["valid"]])
     metrics = {
         name: measure(
@@ -87,6 +78,26 @@ def finish(
         "run_id": _run_id(state.best),
     }
     save_model(out, state.best, config)
+
+
+def _scored(
+    network: nn.Module, material: Material, *, mean: Tensor, std: Tensor, precision: str
+) -> dict[str, tuple[Floats, Floats]]:
+    """What the network says of the faces of validation and test, in their pixels and mirrored."""
+    return {
+        name: score_rows(
+            network,
+            material.pictures,
+            material.rows[name],
+            batch=256,
+            mean=mean,
+            std=std,
+            device=mean.device,
+            precision=precision,
+            flip=True,
+        )
+        for name in ("valid", "test")
+    }
 
 
 def _run_id(weights: dict[str, Tensor]) -> str:

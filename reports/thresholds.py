@@ -212,6 +212,45 @@ def _roc(
     at: float,
 ) -> Drawn:
     """True against false positive rate; a dot where the threshold in force puts the group."""
+    corner = bool((now.tpr.dropna() > 0.75).all() and (now.fpr.dropna() < 0.25).all())
+    reach = 0.4 if corner else 1.0
+    table = lookup.subgroup_rows(result, feature, "gender_auc")
+    whole = lookup.subgroup_rows(result, lookup.OVERALL, "gender_auc")
+    aucs = pd.concat([whole, table])[["group", "value", "low", "high", "n", "metric"]]
+    if aucs.empty:
+        aucs = now[["group", *_RATES]]
+    return Drawn(
+        key=f"roc-{feature}",
+        heading=lookup.heading(feature),
+        title=_auc_title(result, feature),
+        alt=f"True against false positive rate at {at:.2f}. "
+        + _alt(now[now.group.isin(curves)], ["tpr", "fpr"]),
+        table=aucs,
+        data=pd.concat(curves.values()),
+        figure=figure(
+            _roc_lines(curves, now, at),
+            height=320,
+            margin=(60, 16, _legend_height(curves), 44),
+            legend=True,
+            xaxis={
+                "title": {"text": "false positive rate"},
+                "tickformat": ".0%",
+                "range": [-0.01, reach],
+                "nticks": 5,
+            },
+            yaxis={
+                "title": {"text": "true positive rate"},
+                "tickformat": ".0%",
+                "range": [1 - reach, 1.01],
+                "nticks": 6,
+            },
+        ),
+        span="third",
+    )
+
+
+def _roc_lines(curves: dict[str, pd.DataFrame], now: pd.DataFrame, at: float) -> list[Trace]:
+    """A curve for each group, and its dot at the threshold `at`, whose rates `now` holds."""
     looks = looks_of(list(curves))
     traces: list[Trace] = []
     for group, whole in curves.items():
@@ -243,41 +282,7 @@ def _roc(
             [mine.tpr], [mine.tpr_low], [mine.tpr_high], color=looks[group]["color"]
         )
         traces.append(dot | {"showlegend": False})
-    corner = bool((now.tpr.dropna() > 0.75).all() and (now.fpr.dropna() < 0.25).all())
-    reach = 0.4 if corner else 1.0
-    table = lookup.subgroup_rows(result, feature, "gender_auc")
-    whole = lookup.subgroup_rows(result, lookup.OVERALL, "gender_auc")
-    aucs = pd.concat([whole, table])[["group", "value", "low", "high", "n", "metric"]]
-    if aucs.empty:
-        aucs = now[["group", *_RATES]]
-    return Drawn(
-        key=f"roc-{feature}",
-        heading=lookup.heading(feature),
-        title=_auc_title(result, feature),
-        alt=f"True against false positive rate at {at:.2f}. "
-        + _alt(now[now.group.isin(curves)], ["tpr", "fpr"]),
-        table=aucs,
-        data=pd.concat(curves.values()),
-        figure=figure(
-            traces,
-            height=320,
-            margin=(60, 16, _legend_height(curves), 44),
-            legend=True,
-            xaxis={
-                "title": {"text": "false positive rate"},
-                "tickformat": ".0%",
-                "range": [-0.01, reach],
-                "nticks": 5,
-            },
-            yaxis={
-                "title": {"text": "true positive rate"},
-                "tickformat": ".0%",
-                "range": [1 - reach, 1.01],
-                "nticks": 6,
-            },
-        ),
-        span="third",
-    )
+    return traces
 
 
 def _auc_title(result: AuditResult, feature: str) -> str:
