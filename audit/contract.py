@@ -1,6 +1,6 @@
-"""The contract of the predictions table: its names, and its columns of a foreign table's.
+"""The contract of the predictions table: its column names, and how a foreign table is read by them.
 
-Everything here turns the relation `raw` into `typed`: one row a face, in the contract's columns,
+Everything here turns the relation `raw` into `typed`: one row per face, in the contract's columns,
 with numbers that are finite, infinite (no number at all) or NULL (empty).
 """
 

@@ -38,7 +38,8 @@ class Engine:
     def ask(self, sql: str) -> tuple[pa.Table, list[tuple[int, bool]]]:
         """The rows of a query in DuckDB's SQL, and what it sorts them by (see `order_of`).
 
-        Some engines sort what they count and then hand it over in pieces, as these come.
+        The caller sorts again: some engines sort, but then hand the rows over in pieces that arrive
+        in any order.
         """
         return self.run(self.written(sql)), order_of(sql)
 

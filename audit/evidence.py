@@ -115,8 +115,8 @@ def newcombe(
 def joined_p(together: float, exact: Floats, *, groups: int) -> float:
     """One p for a record of which some groups were tested together, the others one by one.
 
-    Every group has an equal part of the error: the `groups - len(exact)` resampled ones share
-    theirs in the max-T p `together` (NaN if there are none), each exact p spends its own.
+    The error is divided equally among the groups: the `groups - len(exact)` resampled ones pool
+    their parts in the max-T p `together` (NaN if there are none), each exact p spends its own.
     """
     resampled = groups - len(exact)
     ps = [groups * p for p in exact]
@@ -128,8 +128,8 @@ def joined_p(together: float, exact: Floats, *, groups: int) -> float:
 def beyond(critical: float, *, groups: int, alpha: float, share: float) -> float:
     """The critical value of max-T at the level `share`, from the one seen at `alpha`.
 
-    Levels of one test in a hundred lie beyond 1,000 replicates, so the value is carried along the
-    normal curve of `groups` two-sided tests.
+    The level that one test in a hundred is left with lies beyond 1,000 replicates, so the value is
+    extrapolated along the normal curve of `groups` two-sided tests.
     """
     normal = np.asarray(stats.norm.isf(np.array([alpha, share]) / (2 * groups)))
     return float(critical * normal[1] / normal[0])

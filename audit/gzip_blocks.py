@@ -62,7 +62,7 @@ class GzipBlocks(io.RawIOBase):
             except zlib.error as error:
                 self.fault = f"its gzip data are damaged ({error})"
         self.marks = marks
-        if self.fault:  # what is got from the last mark on, for that is how it will be read
+        if self.fault:  # the readable length, as found from the last mark on: so it will be read
             self.length = marks[-1].place + _length_from(path, marks[-1])
         self._place = 0
 

@@ -1,7 +1,7 @@
 """Pictures that lie inside a file: `faces.tar/26_1_2_x.jpg`, `faces.parquet/0000017`.
 
-A tar or Parquet file is read as if it were a folder: a picture's path goes on behind the file's
-name. Both wings read such pictures, so the way to their bytes lies here.
+A tar or Parquet file is read as if it were a folder: a picture's path continues after the file's
+name. Both `model` and `reports` read such pictures, so this stands in `audit`.
 """
 
 import errno

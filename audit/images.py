@@ -1,4 +1,4 @@
-"""The folder of the pictures that a table names, if nobody says, and how an audit notes it."""
+"""Which folder the pictures of a table lie in where nobody says, and how an audit notes it."""
 
 import os
 from pathlib import Path
@@ -11,8 +11,8 @@ from audit.predictions import Predictions
 def images_of(predictions: Predictions) -> Path | None:
     """Where the pictures of a table lie if nobody says; None where it names none or is no file.
 
-    As `predict` stored it with a Parquet, while that folder is there, here, and not all that a user
-    has; else the table's own folder.
+    The folder that `predict` stored in a Parquet, if it exists on this machine and does not hold
+    all that a user has (`picture_limits.holds_all`); else the table's own folder.
     """
     if "image" not in predictions.columns or not predictions.source.files:
         return None

@@ -53,7 +53,7 @@ def clustered_se(top: Floats, bottom: Floats) -> Floats:
     is the cluster variance by person; with one photo each it estimates the row variance. NaN with
     fewer than two occupied shards.
 
-    Parameters: sums of the numerator and of the denominator, [group, shard].
+    top, bottom: sums of the numerator and of the denominator [group, shard].
     """
     N = bottom.sum(axis=1)
     occupied = (bottom > 0).sum(axis=1).astype(np.float64)
@@ -69,11 +69,12 @@ def effective(top: Floats, bottom: Floats, row_variance: Floats, people: Floats)
 
     n over the design effect (Kish 1965): the row variance over the cluster variance of the mean,
     both without small-sample factors, so that single rows in shards of their own give n. A group's
-    own design effect is noisy, so that of all groups together is taken where it is larger. The
-    people, where nothing varies anywhere. Repeating every photo under its person changes nothing.
+    own design effect is noisy, so that of all groups together is used where it is larger. Where
+    nothing varies anywhere, the people are returned. Repeating every photo under its person changes
+    nothing.
 
-    Parameters: sums of numerator and denominator [group, shard]; variance of the rows' values in
-    the numerator's unit; people behind the denominator.
+    top, bottom: sums of numerator and denominator [group, shard]; row_variance: of the rows'
+    values, in the numerator's unit [group]; people: behind the denominator [group].
     """
     N = bottom.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):

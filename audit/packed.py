@@ -30,10 +30,10 @@ _FREE, _A_ROW, _MOST = 2**20, 8, 2**25
 class Key:
     """A key of a table of sums: its column's name, SQL of a whole number, and where it lies.
 
-    The number lies in least .. least + size - 1 in every row that is grouped; it must be one that
-    can be worked out in any row, if only to NULL. With `cuts` the SQL is of any number, and the key
-    is how many of these it reaches; with `ends` it is of any number too, which counts as its floor,
-    below the least as the least, beyond the last as the last.
+    In every row that is grouped the number lies in least .. least + size - 1; in every other row
+    the SQL must still be valid, though it may give NULL. With `cuts` the SQL is of any number, and
+    the key is how many of the cuts it reaches. With `ends` it is of any number too, and the key is
+    its floor, clipped to the least and the last.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Sums:
-    """A table to add up: what the rows that fulfil `where` are counted by, and what is added.
+    """A table to add up: the keys by which rows that fulfil `where` are grouped, and what is added.
 
     adds: column -> SQL of a row's whole number (or NOTHING, or ONE); a row where it is NULL adds
     nothing.

@@ -67,10 +67,10 @@ class Predictions:
     coding: Mapping[str, str]
 
     def few(self, where: str, *, key: str) -> str:
-        """SQL of what follows FROM: of `sharded("faces", key)` the few rows that fulfil `where`.
+        """What follows FROM for the few rows of `sharded("faces", key)` that fulfil `where`.
 
-        DuckDB works out all columns of its views before it asks a condition that needs some of
-        them; the others are worked out for these rows alone.
+        DuckDB computes every column of a view before it applies a condition on some of them. Here
+        the condition comes first, so that the other columns are computed for these rows alone.
         """
         rows = sharded("faces", key)
         if self.source.engine is not None:  # a planner of its own

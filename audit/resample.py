@@ -22,7 +22,7 @@ CHUNK = 1000  # replicates drawn at a time; every record gets this many
 LOOK_AGAIN = 0.02  # records with a smaller p are given more replicates
 MORE, MOST = 20_000, 50_000  # so many, and so many beyond MANY tests
 MANY = 100
-TAIL = 20  # replicates that the critical value rests on from which a tail is carried on
+TAIL = 20  # replicates beyond the point from which the normal curve extrapolates a tail
 AT_ONCE = 4  # chunks of replicates worked on side by side: 40 MB each at most
 COLUMNS_AT_ONCE = 6000  # bounds memory: 6000 columns of 1000 replicates are 24 MB
 
@@ -89,9 +89,10 @@ class Replicates:
     def p_value(self) -> float:
         """Twice the smaller tail of the largest and smallest t: one p for all groups together.
 
-        (1 + how many replicates reach it) / (replicates + 1), Davison & Hinkley (1997, 4.2). No
-        number of replicates can tell a p that a correction for thousands of tests leaves below
-        alpha: where none of MORE or more reaches t, the tail is carried along the normal curve.
+        (1 + how many replicates reach it) / (replicates + 1), Davison & Hinkley (1997, 4.2). A p
+        so small that it stays below alpha when corrected for thousands of tests lies beyond any
+        feasible number of replicates: where MORE or more were drawn and none reaches t, the tail is
+        extrapolated along the normal curve.
         """
         B, t = len(self.t_high), self.t
         above = B - np.searchsorted(self.t_high, t.max(), side="left")
@@ -133,16 +134,13 @@ class Replicates:
         return float(np.ptp(self.own, axis=1).mean()) if self.own.size else float("nan")
 
 
+@lru_cache(maxsize=2)  # the first chunk serves every block of records
 def weights(chunk: int, *, shards: int, seed: int) -> Singles:
     """How often each shard counts in replicates [CHUNK, shards]: multinomial, rows sum to shards.
 
-    Chunk `chunk` of `seed` is always the same, whichever chunks were drawn before.
+    Chunk `chunk` of `seed` is always the same, whichever chunks were drawn before. Not to be
+    written in: the next caller gets the same array.
     """
-    return _weights(chunk, shards, seed)
-
-
-@lru_cache(maxsize=2)  # the first chunk serves every block of records
-def _weights(chunk: int, shards: int, seed: int) -> Singles:
     rng = np.random.default_rng([seed, shards, chunk])
     drawn = rng.integers(0, shards, size=(CHUNK, shards), dtype=np.uint16).astype(np.int64)
     drawn += np.arange(CHUNK)[:, None] * shards
@@ -153,10 +151,10 @@ def _weights(chunk: int, shards: int, seed: int) -> Singles:
 def replicate(records: Sequence[Record], *, seed: int = 0) -> list[Replicates]:
     """Test every record: CHUNK replicates each, more for those with a small p.
 
-    Records with p < LOOK_AGAIN go on to MORE replicates (MOST beyond MANY Ratios), so that little
-    of a small p rests on a tail that is carried on. Records need one compared
-    group or more, and sums over the same shards. Results do not depend on the number of threads,
-    nor on which other records (but for their number) are tested beside.
+    Records with p < LOOK_AGAIN go on to MORE replicates (MOST beyond MANY Ratios), so that a small
+    p rests as little as possible on the tail extrapolated along the normal curve. Every record
+    needs at least one compared group, and all need sums over the same shards. Results depend on
+    how many other records are tested, but neither on which ones nor on the number of threads.
     """
     found = [r for block in _blocks(records) for r in _run(block, [0], seed=seed)]
     again = [i for i, r in enumerate(found) if r.p_value < LOOK_AGAIN]

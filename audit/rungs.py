@@ -1,9 +1,9 @@
-"""What all faces together say of their tails, so that shards can carry it: before groups are made.
+"""The tails of all faces together, as columns with shards: made before faces are put into groups.
 
 The 90th percentile and the area under the ROC curve are read off histograms without shards. To test
 them over people, the scan counts a few rungs of |e| and a few cuts of P(female) per shard
-(metrics.BEYOND); which rung, and what a place between two cuts is worth, is only known when all
-faces, or all parts, have been added up.
+(metrics.BEYOND). Which rung is used, and what a place between two cuts is worth, is only known once
+all faces, or all parts, have been added up.
 """
 
 from collections.abc import Mapping
@@ -44,9 +44,9 @@ def placed(tally: Tally) -> Mapping[str, Floats]:
     """Scored females and males per cell, and their placements among all faces (about micro).
 
     A face's placement is the share of the other gender's faces that it is on the right side of
-    (DeLong 1988), over all faces: what areas vary by where no group differs. Between two cuts the
-    mean placement stands for each; that they vary less than the faces' own is made good by a
-    factor, MOST at most. Whole numbers, so that their sums are exact.
+    (DeLong 1988), over all faces: by these areas vary where no group differs. Between two cuts each
+    face is given the mean placement there; as such means vary less than the faces' own placements,
+    they are scaled up, by MOST at most. Whole numbers, so that their sums are exact.
     """
     c = tally.cells
     females = c["score_female"].to_numpy(np.float64)
