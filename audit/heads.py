@@ -14,7 +14,7 @@ from audit.config import AGE_METHODS, SCORE_METHODS
 from audit.conformal import FEWEST, PREDICTED, widening
 from audit.groups import OVERALL, added
 from audit.halves import FIT, JUDGE, LABELS, Kind, counted
-from audit.histograms import YEARS
+from audit.histograms import YEARS, score_edges
 from audit.judging import Change, judge_ages, judge_gap, judge_intervals, judge_scores
 from audit.metrics import Floats
 from audit.recalibration import (
@@ -27,7 +27,7 @@ from audit.recalibration import (
     logit,
 )
 from audit.shards import SHARDS
-from audit.tally import Tally, score_edges
+from audit.tally import Tally
 
 ERRORS_A_YEAR = 5  # bins of the error in Tally.ages
 MISSES_A_YEAR = 10  # bins of the miss in Tally.misses

@@ -15,32 +15,17 @@ from audit.errors import InputError
 from audit.features import Feature
 from audit.histograms import (
     FRAMES,
-    SCORE_BINS,
     as_histograms,
     feature_keys,
     frame_keys,
     histogram_sums,
     keys_without_age,
-    score_edges,
 )
 from audit.levels import sorted_levels
 from audit.metrics import BEYOND, BY_PREDICTED, LOGITS, RUNGS, SUMS
 from audit.packed import NOTHING, ONE, Key, Made, Sums, add_up, flag_sql, no_rows
 from audit.predictions import Predictions
 from audit.shards import SHARDS, shard_of, sharded
-
-__all__ = [
-    "SCORE_BINS",
-    "SHARDS",
-    "SUM_OF",
-    "VALUE_SQL",
-    "Feature",
-    "Tally",
-    "fingerprint_of",
-    "merge_tallies",
-    "score_edges",
-    "tally_predictions",
-]
 
 _ONE_IN = 64  # above EXACT_ROWS, persons are counted on this share of their mixes
 

@@ -8,8 +8,9 @@ import numpy as np
 from audit.config import AuditSettings
 from audit.evidence import alphas
 from audit.metrics import METRICS
+from audit.shards import SHARDS
 from audit.slices import LEVELS, Cells, Slice, weak_slices
-from audit.tally import SHARDS, Tally
+from audit.tally import Tally
 from audit.words import CROSS
 
 # metric -> the sums of its rows, of its numerator, and of the numerator squared

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from audit import AuditResult, run_audit
 from audit.evidence import rare
+from audit.histograms import SCORE_BINS, score_edges
 from audit.intervals import Z, clustered_se, effective, student_above_zero, wilson
 from audit.reliability import Simulated, fitted, simulate
 from audit.resample import Linear, Ratios, Replicates, replicate
@@ -34,7 +35,6 @@ from audit.slices import Cells, weak_slices
 from audit.smooth_ece import smooth_error
 from audit.standardise import standardise
 from audit.synthetic import Errors, synthetic_predictions
-from audit.tally import SCORE_BINS, score_edges
 
 Floats = NDArray[np.float64]
 SHARDS = 1000

@@ -7,7 +7,8 @@ import pandas as pd
 
 from audit.features import Feature
 from audit.metrics import BEYOND, BY_PREDICTED, LOGITS, RUNGS, SUMS
-from audit.tally import SHARDS, Tally
+from audit.shards import SHARDS
+from audit.tally import Tally
 
 EDGES = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 AGES = ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+")

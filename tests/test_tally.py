@@ -11,13 +11,13 @@ from sklearn.metrics import brier_score_loss, mean_absolute_error, roc_auc_score
 
 from audit.config import AuditSettings
 from audit.errors import InputError
-from audit.histograms import FRAMES, frame_keys
+from audit.histograms import FRAMES, SCORE_BINS, frame_keys, score_edges
 from audit.metrics import BEYOND, BY_PREDICTED, LOGITS, METRICS, RUNGS, SUMS
 from audit.predictions import open_predictions
 from audit.shards import SHARDS, counted_people, key_of, key_sql, shard_of, sharded
 from audit.source import open_source
 from audit.synthetic import Plant, synthetic_predictions
-from audit.tally import SCORE_BINS, _always, merge_tallies, score_edges, tally_predictions
+from audit.tally import _always, merge_tallies, tally_predictions
 
 EDGES = [0, 3, 10, 20, 30, 40, 50, 60, 70, 121]
 slow = settings(
