@@ -1,6 +1,7 @@
 """An `.onnx` of other people, run as a TOML file describes it (`model.foreign`)."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -85,6 +86,12 @@ class _Runner:
         self.batch = fixed if isinstance(fixed, int) and fixed > 0 else None
         for section, head in foreign.heads.items():
             self._need_known(head.output, section, self.there)
+            kind = self.there[head.output].type
+            if not re.fullmatch(r"tensor\((u?int\d+|float(16)?|double|bool)\)", kind):
+                raise InputError(
+                    f"{self.misfit}: [{section}] output {head.output!r} is {kind}, no numbers "
+                    f"({self._words()})"
+                )
 
     def score(self, pictures: Pixels) -> tuple[Floats, Floats]:
         """Columns of the age head [N, K] and P(female) [N], NaN without a gender head."""
@@ -111,9 +118,21 @@ class _Runner:
                     f"{self.misfit}: it takes no input of shape {list(full.shape)} "
                     f"({self._words()}; onnxruntime: {' '.join(str(error).split())[:160]})"
                 ) from error
-            parts.append([np.asarray(output)[: len(part)] for output in outputs])
+            rows = [self._rows(*named, step) for named in zip(names, outputs, strict=True)]
+            parts.append([found[: len(part)] for found in rows])
         joined = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
         return dict(zip(names, joined, strict=True))
+
+    def _rows(self, name: str, output: "np.ndarray[Any, Any]", n: int) -> Floats:
+        """An output as one row a face, [n, ...]; a batch of one may have lost its first axis."""
+        if n == 1 and output.shape[:1] != (1,):
+            return output.reshape(1, -1)
+        if output.shape[:1] != (n,):
+            raise InputError(
+                f"{self.misfit}: output {name!r} has the shape {list(output.shape)} for {n} faces, "
+                f"not one row a face ({self._words()})"
+            )
+        return output
 
     def _read(self, outputs: Outputs) -> tuple[Floats, Floats]:
         n = len(next(iter(outputs.values())))
@@ -132,7 +151,7 @@ class _Runner:
     def _columns(self, outputs: Outputs, head: Age | Gender | Std, section: str) -> Floats:
         """The columns of an output that belong to a head, float64 [N, K]."""
         found = np.asarray(outputs[head.output], dtype=np.float64)
-        flat = found.reshape(len(found), -1) if found.ndim else found.reshape(1, 1)
+        flat = found.reshape(len(found), -1)
         first = head.first or 0
         width = head.width or flat.shape[1] - first
         fits = first + width <= flat.shape[1] if head.first is not None else width == flat.shape[1]

@@ -56,14 +56,16 @@ def table(tmp_path_factory):
     return read_faces(folder)
 
 
-def save_model(path, nodes, outputs, *, shape=("faces", 3, SIDE, SIDE), kind=None, **constants):
+def save_model(
+    path, nodes, outputs, *, shape=("faces", 3, SIDE, SIDE), kind=None, gives=None, **constants
+):
     """An ONNX file with one input `x`, which `nodes` and `constants` turn into `outputs`."""
-    kind = kind or TensorProto.FLOAT
+    kind, gives = kind or TensorProto.FLOAT, gives or TensorProto.FLOAT
     graph = helper.make_graph(
         nodes,
         "theirs",
         [helper.make_tensor_value_info("x", kind, shape)],
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outputs.items()],
+        [helper.make_tensor_value_info(n, gives, s) for n, s in outputs.items()],
         [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
@@ -468,6 +470,32 @@ def test_what_does_not_fit_is_explained_by_the_model_s_own_inputs_and_outputs(
     assert words in str(failure.value)
     assert SHAPES in str(failure.value)
     assert "theirs.toml does not fit theirs.onnx" in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("node", "shape", "kind", "words"),
+    [
+        (helper.make_node("ReduceMean", ["x"], ["age"], keepdims=0), (), TensorProto.FLOAT,
+         "output 'age' has the shape [] for 2 faces, not one row a face"),
+        (helper.make_node("Transpose", ["means"], ["age"]), (3, "faces"), TensorProto.FLOAT,
+         "output 'age' has the shape [3, 2] for 2 faces"),
+        (helper.make_node("Cast", ["means"], ["age"], to=TensorProto.STRING), ("faces", 3),
+         TensorProto.STRING, "[age] output 'age' is tensor(string), no numbers"),
+    ],
+)  # fmt: skip
+def test_an_output_without_a_row_of_numbers_a_face_is_refused(node, shape, kind, words, tmp_path):
+    model = save_model(tmp_path / "m.onnx", [*channel_means(), node], {"age": shape}, gives=kind)
+    toml = describe(tmp_path / "m.toml", f'[input]\nsize = {SIDE}\n[age]\noutput = "age"\n')
+    with pytest.raises(InputError, match=re.escape(words)):
+        open_model(model, pre_processing=toml)
+
+
+def test_a_batch_of_one_may_lose_its_axis(table, tmp_path):
+    nodes = [*channel_means(), helper.make_node("Squeeze", ["means"], ["all"])]
+    model = save_model(tmp_path / "m.onnx", nodes, {"all": (3,)}, shape=(1, 3, SIDE, SIDE))
+    text = f'[input]\nsize = {SIDE}\n[age]\noutput = "all"\nfirst = 2\n'
+    rows = rows_of(model, describe(tmp_path / "m.toml", text), table, tmp_path)
+    assert rows["age_pred"].to_dict() == {name: c[2] for name, c in FACES.items()}
 
 
 def test_logits_that_are_called_probabilities_are_found(table, tmp_path):
