@@ -40,7 +40,7 @@ Outputs = Mapping[str, Floats]
 
 
 def open_foreign(path: Path, described: Path, *, threads: int | None) -> Ready:
-    """The model in `path`, tried on grey pictures, so that a wrong description is found at once.
+    """The model in `path`, tried on two pictures, so that a wrong description is found at once.
 
     Raises InputError: no such file, no onnxruntime, and what does not fit the model's own inputs
     and outputs, which the message lists.
@@ -51,7 +51,7 @@ def open_foreign(path: Path, described: Path, *, threads: int | None) -> Ready:
     session = onnx_session(data, source=path, threads=threads)
     runner = _Runner(session, foreign, f"{described} does not fit {path.name}")
     size = foreign.input.size
-    runner.score(np.full((2, size, size, 3), GROUND[0], dtype=np.uint8))
+    runner.refuse_no_numbers(*runner.score(_trial(size)))
     digest = hashlib.sha256(data + described.read_bytes()).hexdigest()
     config = {
         "network": foreign.name or path.stem,
@@ -73,6 +73,13 @@ def _age_columns(foreign: Foreign) -> list[str]:
         ["age_low", "age_high"] if foreign.age.labels or foreign.age.kind == EACH_YEAR else []
     )
     return ["age_pred", *interval, *(["age_std"] if foreign.age_std else [])]
+
+
+def _trial(size: int) -> Pixels:
+    """Two pictures, half dark and half bright grey: of one colour has no spread to divide by."""
+    pictures = np.full((2, size, size, 3), GROUND[0] - 64, dtype=np.uint8)
+    pictures[:, :, size // 2 :] = GROUND[0] + 64
+    return pictures
 
 
 class _Runner:
@@ -101,6 +108,15 @@ class _Runner:
         read = [self._read(self._run(to_input(view, self.foreign.input))) for view in views]
         age, gender = (np.mean(parts, axis=0) for parts in zip(*read, strict=True))
         return age, gender
+
+    def refuse_no_numbers(self, age: Floats, female: Floats) -> None:
+        """Raise InputError where a head that is described gives no number."""
+        for section, found in {"age": age, "gender": female[:, None]}.items():
+            if section in self.foreign.heads and not np.isfinite(found).all():
+                raise InputError(
+                    f"{self.misfit}: [{section}] gives {found[~np.isfinite(found)][0]} for a grey "
+                    "picture, which is no number; look at scale, mean, std and the model itself"
+                )
 
     def _run(self, x: npt.NDArray[np.float32]) -> dict[str, Floats]:
         """Every output that is asked for, [N, ...]; a model of fixed batch is given full ones."""
@@ -188,7 +204,7 @@ class _Runner:
             female = shares[:, head.female]
         else:
             female = sigmoid(found[:, 0]) if head.kind == LOGIT else found[:, 0]
-        odd = female[~((female >= 0) & (female <= 1))]
+        odd = female[(female < 0) | (female > 1)]  # NaN is missing, as an age that is none
         if len(odd):
             raise InputError(
                 f"{self.misfit}: [gender] gives {odd[0]:.3g}, which is no probability; of logits "
@@ -197,10 +213,12 @@ class _Runner:
         return 1 - female if head.of == "male" else female
 
     def _refuse_no_shares(self, shares: Floats, section: str, *, softmax: bool) -> None:
-        if not ((shares >= 0).all() and (np.abs(shares.sum(axis=1) - 1) < 0.01).all()):
+        good = (shares >= 0).all(axis=1) & (np.abs(shares.sum(axis=1) - 1) < 0.01)
+        odd = shares[~good & ~np.isnan(shares).any(axis=1)]
+        if len(odd):
             hint = "" if softmax else "; of logits say softmax = true"
             raise InputError(
-                f"{self.misfit}: [{section}] gives {np.round(shares[0], 3).tolist()}, which are no "
+                f"{self.misfit}: [{section}] gives {np.round(odd[0], 3).tolist()}, which are no "
                 f"probabilities{hint}"
             )
 

@@ -498,6 +498,35 @@ def test_a_batch_of_one_may_lose_its_axis(table, tmp_path):
     assert rows["age_pred"].to_dict() == {name: c[2] for name, c in FACES.items()}
 
 
+@pytest.mark.parametrize("kind", ["logit", "probability", "classes"])
+def test_a_face_without_a_number_is_missing_and_a_model_without_any_refused(kind, tmp_path):
+    """A model that divides by a picture's own spread gives none for a picture of one colour."""
+    ends = [
+        helper.make_node(f"Reduce{end}", ["x"], [end], axes=[1, 2, 3], keepdims=0)
+        for end in ("Max", "Min")
+    ]
+    nodes = [
+        *ends,
+        helper.make_node("Sub", ["Max", "Min"], ["spread"]),
+        helper.make_node("Div", ["spread", "spread"], ["one"]),
+        helper.make_node("Unsqueeze", ["one", "axis"], ["age"]),
+        helper.make_node("Sub", ["age", "age"], ["zero"]),
+        helper.make_node("Concat", ["age", "zero"], ["gender"], axis=1),
+    ]
+    model = save_model(
+        tmp_path / "m.onnx", nodes, {"age": ("f", 1), "gender": ("f", 2)}, axis=np.array([1])
+    )
+    said = "female = 0" if kind == "classes" else "first = 0"
+    heads = f'[age]\noutput = "age"\n[gender]\noutput = "gender"\nkind = "{kind}"\n{said}\n'
+    toml = describe(tmp_path / "m.toml", f"[input]\nsize = {SIDE}\n{heads}")
+    flat = np.full((1, SIDE, SIDE, 3), 9, dtype=np.uint8)
+    age, female = open_model(model, pre_processing=toml).score(flat)
+    assert np.isnan([age[0, 0], female[0]]).all()
+    toml = describe(tmp_path / "m.toml", f"[input]\nsize = {SIDE}\nscale = 0\n{heads}")
+    with pytest.raises(InputError, match=r"\[age\] gives nan for a grey picture"):
+        open_model(model, pre_processing=toml)
+
+
 def test_logits_that_are_called_probabilities_are_found(table, tmp_path):
     model = bins_model(tmp_path / "m.onnx", softmax=False)
     for kind in (f"bins = {json.dumps(BINS)}", "centres = [1, 6, 15, 30, 55, 80]"):
