@@ -105,7 +105,9 @@ class _Runner:
         views = [pictures]
         if self.foreign.input.mirror:
             views.append(np.ascontiguousarray(pictures[:, :, ::-1]))
-        read = [self._read(self._run(to_input(view, self.foreign.input))) for view in views]
+        inputs = [to_input(view, self.foreign.input) for view in views]
+        with np.errstate(all="ignore"):  # what is no number is refused or left empty, not warned of
+            read = [self._read(self._run(x)) for x in inputs]
         age, gender = (np.mean(parts, axis=0) for parts in zip(*read, strict=True))
         return age, gender
 
@@ -158,6 +160,11 @@ class _Runner:
             ages = self._ages(foreign.age, self._columns(outputs, foreign.age, "age"))
         if foreign.age_std is not None:
             found = self._columns(outputs, foreign.age_std, "age_std")[:, 0]
+            if (found < 0).any() and foreign.age_std.kind != LOG_VARIANCE:
+                raise InputError(
+                    f"{self.misfit}: [age_std] gives {found[found < 0][0]:.3g}, which is no "
+                    f'{foreign.age_std.kind}; of a logarithm say kind = "{LOG_VARIANCE}"'
+                )
             ages = np.column_stack([ages, _std(found, foreign.age_std)])
         if foreign.gender is None:
             return ages, np.full(n, np.nan)

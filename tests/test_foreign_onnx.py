@@ -498,6 +498,18 @@ def test_a_batch_of_one_may_lose_its_axis(table, tmp_path):
     assert rows["age_pred"].to_dict() == {name: c[2] for name, c in FACES.items()}
 
 
+@pytest.mark.parametrize("kind", ["std", "variance"])
+def test_a_spread_below_0_is_refused(kind, tmp_path):
+    nodes = [*channel_means(), linear("age"), helper.make_node("Neg", ["age"], ["spread"])]
+    sizes = {"age": ("faces", 1), "spread": ("faces", 1)}
+    model = save_model(tmp_path / "m.onnx", nodes, sizes, age_w=weights(RED))
+    heads = f'[age]\noutput = "age"\n[age_std]\noutput = "spread"\nkind = "{kind}"\n'
+    toml = describe(tmp_path / "m.toml", f"[input]\nsize = {SIDE}\n{heads}")
+    words = rf'\[age_std\] gives -\d+, .* no {kind}; .*"log variance"'
+    with pytest.raises(InputError, match=words):
+        open_model(model, pre_processing=toml)
+
+
 @pytest.mark.parametrize("kind", ["logit", "probability", "classes"])
 def test_a_face_without_a_number_is_missing_and_a_model_without_any_refused(kind, tmp_path):
     """A model that divides by a picture's own spread gives none for a picture of one colour."""
