@@ -50,6 +50,7 @@ class Input:
         for name in ("mean", "std"):
             n = len(getattr(self, name))
             _need(n in {1, 3}, f"{name} has {n} numbers; one for all colours, or three")
+        _need(self.scale != 0, "scale is 0, by which every picture is black")
         _need(all(part != 0 for part in self.std), "std holds a 0, by which nothing is divided")
 
 
@@ -84,6 +85,8 @@ class Age:
         _need(self.kind != YEARS or not self.softmax, 'softmax: not with kind = "years"')
         _need(self.kind == YEARS or self.times == 1, 'times: only with kind = "years"')
         _need(0 < self.times < math.inf, "times must be above 0")
+        _need(self.kind == EACH_YEAR or self.youngest == 0, "youngest: not with this kind")
+        _need(self.youngest >= 0, f"youngest is {self.youngest}; nobody is younger than 0")
         _need(len(self.edges) != 1, "edges: two are needed for one bin")
         _need(all(a < b for a, b in pairwise(self.edges)), "edges must rise from left to right")
         if self.labels:
@@ -226,6 +229,8 @@ def _typed(key: str, kind: Any, value: Any) -> Any:
         return tuple(_typed(key, _LISTS[kind], part) for part in values)
     types, words = _PLAIN[kind]
     fits = isinstance(value, types) and (kind is bool or not isinstance(value, bool))
+    if fits and kind is float:
+        _need(math.isfinite(value), f"{key} is {value}, not a finite number")
     _need(fits, f"{key} is {value!r}, not {words}")
     return float(value) if kind is float else value
 

@@ -407,6 +407,17 @@ def test_our_own_network_described_as_a_stranger_says_what_it_says_as_our_own(tm
             "layout is 'HWC'; it can be NCHW, NHWC",
         ),
         ("[input]\nsize = 16\nstd = [0.5, 0.0, 0.5]\n[age]\noutput = 'age'\n", "std holds a 0"),
+        ("[input]\nsize = 16\nscale = 0\n[age]\noutput = 'age'\n", "scale is 0"),
+        ("[input]\nsize = 16\nmean = nan\n[age]\noutput = 'age'\n", "mean is nan, not a finite"),
+        ("[input]\nsize = 16\nstd = [1, 1, inf]\n[age]\noutput = 'age'\n", "std is inf, not a"),
+        (
+            "[input]\nsize = 16\n[age]\noutput = 'age'\nyoungest = 1\n",
+            "youngest: not with this kind",
+        ),
+        (
+            "[input]\nsize = 16\n[age]\noutput = 'age'\nkind = 'each year'\nyoungest = -3\n",
+            "youngest is -3; nobody is younger than 0",
+        ),
         ("[input]\nsize = 16\nmean = [1, 2]\n[age]\noutput = 'age'\n", "mean has 2 numbers"),
         ("[age]\noutput = 'age'\n", "section [input] is missing"),
         ("[input]\nsize = 16\n", "neither [age] nor [gender]"),
@@ -534,7 +545,7 @@ def test_a_face_without_a_number_is_missing_and_a_model_without_any_refused(kind
     flat = np.full((1, SIDE, SIDE, 3), 9, dtype=np.uint8)
     age, female = open_model(model, pre_processing=toml).score(flat)
     assert np.isnan([age[0, 0], female[0]]).all()
-    toml = describe(tmp_path / "m.toml", f"[input]\nsize = {SIDE}\nscale = 0\n{heads}")
+    toml = describe(tmp_path / "m.toml", f"[input]\nsize = {SIDE}\nmean = 1e30\n{heads}")
     with pytest.raises(InputError, match=r"\[age\] gives nan for a grey picture"):
         open_model(model, pre_processing=toml)
 
