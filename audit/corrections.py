@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from audit.config import NONE, OLDEST, RECALIBRATIONS
 from audit.conformal import PREDICTED, widened
 from audit.errors import InputError
-from audit.files import write_text
+from audit.files import read_json, write_text
 from audit.levels import UNKNOWN, number_of, read_words
 from audit.metrics import Floats
 from audit.recalibration import Numbers, corrected_age, corrected_score
@@ -81,11 +81,9 @@ def read_recalibration(path: Path | str) -> Recalibration:
     path = Path(path)
     again = "make it again with `faceaudit recalibrate`"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path, again=again)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; `faceaudit recalibrate` makes one") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not whole ({error}); {again}") from error
     found = data.get("schema") if isinstance(data, dict) else None
     if found != SCHEMA:
         raise InputError(f"{path} has schema {found!r}, this version reads {SCHEMA}: {again}")

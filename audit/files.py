@@ -1,7 +1,8 @@
-"""Writes that leave the old file or the new one, never half of either, nor what is read; TOML."""
+"""Writes that leave the old file or the new one, never half of either; TOML and JSON, read."""
 
 import contextlib
 import errno
+import json
 import os
 import re
 import secrets
@@ -129,3 +130,20 @@ def read_toml(path: Path | str, *, option: str) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read as text: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not TOML: {error}") from error
+
+
+def read_json(path: Path, *, again: str) -> Any:
+    """What a JSON file that we wrote holds. again: what mends one that is cut off or damaged.
+
+    Raises InputError, naming the file, for such a one; FileNotFoundError where there is none.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is not whole (line {error.lineno}): {again}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not whole (it holds bytes that are no text): {again}"
+        ) from error
+    except RecursionError as error:
+        raise InputError(f"{path} is nested too deeply: {again}") from error

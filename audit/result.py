@@ -167,7 +167,7 @@ class AuditResult:
             return cls(raw["info"], **{name: table(name, raw[name]) for name in COLUMNS})
         except (TypeError, ValueError, AttributeError) as error:
             raise InputError(
-                f"result.json holds something else than tables ({error}): run the audit again"
+                "result.json holds something else than tables: run the audit again"
             ) from error
 
     @classmethod
@@ -180,7 +180,13 @@ class AuditResult:
                 f"no result.json in {path.parent}: "
                 "`faceaudit audit PREDICTIONS --out DIR` makes one, then give that DIR"
             )
-        return cls.from_json(path.read_text(encoding="utf-8"))
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                "result.json is not whole (it holds bytes that are no text): run the audit again"
+            ) from error
+        return cls.from_json(text)
 
 
 def table(name: str, records: list[dict[str, Any]]) -> pd.DataFrame:

@@ -21,7 +21,7 @@ import pandas as pd
 from audit.config import AuditSettings
 from audit.errors import InputError
 from audit.evidence import INTERVAL_ALPHA, holm, outlying, verdict
-from audit.files import write_text
+from audit.files import read_json, write_text
 from audit.findings import ORDER
 from audit.groups import OVERALL, status
 from audit.harm_words import sentence
@@ -95,12 +95,12 @@ class StressResult:
         if not path.is_file():  # a pipe would be waited for
             return None
         again = "run `faceaudit stress` again, or delete the file"
+        raw = read_json(path, again=again)
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
             schema, info = raw["schema"], raw["info"]
             tables = {name: _table(raw[name], of) for name, of in _TABLES.items()}
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} cannot be read ({error}): {again}") from error
+            raise InputError(f"{path} is none of `faceaudit stress`: {again}") from error
         if schema != SCHEMA:
             raise InputError(f"{path} has schema {schema}, this version reads {SCHEMA}: {again}")
         return cls(info, **tables)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from audit.errors import InputError
 from audit.file_lock import locked_file
-from audit.files import write_atomic, write_text
+from audit.files import read_json, write_atomic, write_text
 from model.network import build_network, load_weights, read_weights
 from model.settings import NETWORKS
 
@@ -192,10 +192,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         if (folder / "checkpoint.pt").is_file():
             raise InputError(f"the training in {folder} is not finished: go on with --resume")
         raise InputError(f"{folder} is no run folder (no config.json): `faceaudit train` makes one")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not whole: {error}") from error
+    config = read_json(path, again="copy it again or train anew")
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise InputError(f"{path}: not a config of format {FORMAT}; train anew")
     needed = (

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from audit.config import MOST_THREADS, read_pairs
 from audit.errors import InputError
-from audit.files import write_text
+from audit.files import read_json, write_text
 
 TORCHVISION = ("mobilenet_v3_large", "efficientnet_b0", "resnet18", "convnext_tiny")
 NETWORKS = ("compact", "notebook", *TORCHVISION)
@@ -361,10 +361,13 @@ def read_settings(folder: Path) -> TrainSettings | None:
     path = folder / "settings.json"
     if not path.is_file():
         return None
+    again = "copy it again, or train anew in another --out"
+    stored = read_json(path, again=again)
     try:
-        return TrainSettings.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} cannot be read ({error}); train anew in another --out") from error
+        return TrainSettings.from_dict(stored)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        what = error if isinstance(error, InputError) else "not what this version's training writes"
+        raise InputError(f"{path}: {what}; {again}") from error
 
 
 def write_settings(settings: TrainSettings, folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from audit.errors import InputError, MachineError
-from audit.files import refuse_overwriting, write_atomic, write_text
+from audit.files import read_json, refuse_overwriting, write_atomic, write_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -100,3 +100,18 @@ def test_what_is_flushed_to_disk_is_open_for_writing(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", flush)
     write_text(tmp_path / "report.html", "all of it")
     assert flushed == [9]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", r"is not whole \(line 1\)"),
+        (b'{\n "a": [1,', r"is not whole \(line 2\)"),
+        (b'{"a": "\xff"}', "is not whole .*bytes that are no text"),
+        (b"[" * 200_000, "is nested too deeply"),
+    ],
+)
+def test_json_that_is_damaged_is_named_with_what_to_do(tmp_path, data, words):
+    (tmp_path / "config.json").write_bytes(data)
+    with pytest.raises(InputError, match=rf"config\.json {words}.*: copy it again$"):
+        read_json(tmp_path / "config.json", again="copy it again")

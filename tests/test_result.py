@@ -122,6 +122,13 @@ def test_a_result_nested_without_end_is_refused():
         AuditResult.from_json("[" * 200_000)
 
 
+def test_a_result_with_a_flipped_bit_is_refused(tmp_path):
+    path = a_result().save(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"schema", b"sch\xe5ma"))
+    with pytest.raises(InputError, match=r"result\.json is not whole .*run the audit again"):
+        AuditResult.load(tmp_path)
+
+
 def test_a_notebook_shows_a_result_in_a_line_and_may_compare_it(tmp_path):
     result = a_result(subgroups=table("subgroups", [RECORD]))
     assert len(repr(result)) < 400

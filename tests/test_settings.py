@@ -115,10 +115,27 @@ def test_changed_settings_are_named_as_they_are_typed(tmp_path):
         train_settings_from(parsed(*words, out=tmp_path))
 
 
-def test_damaged_settings_are_named(tmp_path):
-    (tmp_path / "settings.json").write_text('{"epochs": 3}')
-    with pytest.raises(InputError, match=r"settings\.json"):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda whole: whole[:90], r"is not whole \(line \d+\)"),
+        (lambda whole: b'{"epochs": 3}', "not what this version's training writes"),
+        (lambda whole: b"[1, 2]", "not what this version's training writes"),
+        (lambda whole: b"null", "not what this version's training writes"),
+        (
+            lambda whole: whole.replace(b'"epochs": 46', b'"epochs": "46"'),
+            "not what this version's",
+        ),
+        (lambda whole: whole.replace(b'"epochs": 46', b'"epochs": 0'), "--epochs 0: must be"),
+    ],
+)
+def test_damaged_settings_are_named_in_words_of_ours(tmp_path, change, words):
+    write_settings(settings_for("compact"), tmp_path)
+    path = tmp_path / "settings.json"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(InputError, match=rf"settings\.json:? {words}.*train anew") as refused:
         train_settings_from(parsed("--resume", out=tmp_path))
+    assert not any(word in str(refused.value) for word in ("NoneType", "sequence", "(char", "str'"))
 
 
 def test_the_options_can_be_listed_without_loading_torch():

@@ -241,9 +241,10 @@ def test_the_audit_s_report_gets_a_section_with_the_same_verdict(harmed, tmp_pat
     figures = len(shown) + len(harmed.info["features"])
     assert part.count('class="panel"') == figures * len(harmed.info["corruptions"])
     assert write_report(audit, tmp_path).read_text(encoding="utf-8") == page
-    (tmp_path / "stress.json").write_text("{", encoding="utf-8")
-    with pytest.raises(InputError, match="run `faceaudit stress` again"):
-        write_report(audit, tmp_path)
+    for text, what in (("{", r"is not whole \(line 1\)"), ("[1]", "is none of `faceaudit stress`")):
+        (tmp_path / "stress.json").write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=rf"{what}: run `faceaudit stress` again"):
+            write_report(audit, tmp_path)
 
 
 def test_what_is_read_back_is_what_was_written(harmed, tmp_path):
