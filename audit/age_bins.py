@@ -16,8 +16,8 @@ def bin_years(labels: Sequence[str], *, oldest: int = END_OF_OPEN) -> list[tuple
     """First and last whole year of each bin named by `labels`, in their order.
 
     `0-2`, `(25, 32)`, `25 to 32` name both; `7` one year; `70+`, `more than 70`, `over 70` an open
-    bin, up to `oldest`. Bins may leave gaps, as Adience's do. Raises InputError for other words and
-    for bins that overlap.
+    bin, up to `oldest`. Bins may leave gaps, as Adience's do. Raises InputError for other words
+    (`under 18` may hold 18 or not), an open bin that begins above `oldest` and bins that overlap.
     """
     years = [_years(label, oldest) for label in labels]
     for (_, last), (first, _) in pairwise(sorted(years)):
@@ -65,7 +65,11 @@ def ages_of_bins(
 def _years(label: str, oldest: int) -> tuple[int, int]:
     named = [int(word) for word in re.findall(r"\d+", label)]
     more = re.search(r"\+|more|over|older|above|≥|>", label.lower())
+    if len(named) == 1 and re.search(r"under|less|below|younger|up to|≤|<", label.lower()):
+        raise InputError(f"age bin {label!r} says how it ends alone: name both years, as in 0-17")
     if len(named) == 1 and more:
+        if named[0] > oldest:
+            raise InputError(f"age bin {label!r} begins above {oldest} years, where open bins end")
         return named[0], oldest
     if len(named) not in {1, 2} or named[-1] < named[0] or more:
         raise InputError(f"age bin {label!r} is not of the form 20-29, 7 or 70+")

@@ -61,6 +61,9 @@ def test_bins_are_read_as_models_name_them(label, years):
         (["young"], "age bin 'young' is not of the form"),
         (["30-20"], "'30-20' is not of the form"),
         (["20-29+"], "is not of the form"),
+        (["under 18"], "'under 18' says how it ends alone: name both years, as in 0-17"),
+        (["<10"], "'<10' says how it ends alone"),
+        (["0-99", "101+"], r"'101\+' begins above 100 years"),
         (["0-9", "9-19"], "overlap: one ends at 9 years, the next starts at 9"),
     ],
 )
