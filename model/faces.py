@@ -14,6 +14,7 @@ import pandas as pd
 
 from audit.errors import InputError
 from audit.files import write_text
+from audit.words import counted
 from model.duplicates import chained, components, mark_copies, resolve_conflicts
 from model.face_rows import MADE, Labelled
 from model.face_sources import labelled_faces
@@ -204,7 +205,10 @@ def _nothing_words(source: Path, table: FaceTable) -> str:
     want = "names like <age>_<gender>[_<race>]_*.jpg, or a label file with image, age, gender"
     if len(table.left_out):
         return f"{source}: no face can be used: {left_out_words(table.left_out)}; expected {want}"
-    return f"{source}: no pictures among {table.passed_over:,} files; expected {want}"
+    if not table.passed_over:
+        return f"{source} is empty, of pictures and of anything else; expected {want}"
+    files = counted(table.passed_over, "file", "files")
+    return f"{source}: no pictures among {files}; expected {want}"
 
 
 def write_left_out(table: FaceTable, path: Path) -> Path:

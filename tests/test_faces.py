@@ -211,7 +211,11 @@ def test_strict_refuses_what_would_be_left_out(tmp_path):
     ("make", "words"),
     [
         (lambda path: None, "does not exist"),
-        (lambda path: path.mkdir(), "no pictures among 0 files"),
+        (lambda path: path.mkdir(), "is empty, of pictures and of anything else; expected names"),
+        (
+            lambda path: [path.mkdir(), (path / "a.txt").touch()],
+            "no pictures among 1 file; expected",
+        ),
         (lambda path: path.write_text("x"), "neither a folder of faces nor"),
         (lambda path: save_faces(path, ["a.jpg", "b.jpg"]), "no face can be used: 2 left out"),
     ],
