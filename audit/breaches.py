@@ -8,7 +8,7 @@ from audit.config import OLDEST
 from audit.contract import EXACT_ROWS, NUMBERS, Table, no_id
 from audit.errors import InputError
 from audit.table_words import is_word, parts_left_out
-from audit.words import IN_YEARS, no_age
+from audit.words import IN_YEARS, agreed, no_age
 
 _ODD_AGE = f"age_true is not from 0 to {OLDEST}"
 _IS_ODD_AGE = f"NOT age_true BETWEEN 0 AND {OLDEST}"
@@ -186,8 +186,8 @@ def check_ids(table: Table, rows: int) -> bool:
     ids = twins[0][2]
     more = f" and {ids - len(twins):,} more" if ids > len(twins) else ""
     raise InputError(
-        f"{table.source.label}: sample_id is not unique, {ids:,} stand in several rows: "
-        f"{shown}{more}; give every face its own (a person goes in subject_id)"
+        f"{table.source.label}: sample_id is not unique, {ids:,} {agreed(ids, 'stands', 'stand')} "
+        f"in several rows: {shown}{more}; give every face its own (a person goes in subject_id)"
     )
 
 

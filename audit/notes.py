@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from audit.contract import CONTRACT, Table
 from audit.marked import marked_notes
+from audit.words import agreed
 
 FAR = 10_000  # years; a reading further off counts as this far off (so that sums stay in 63 bits)
 LEAKY = "subject_also_in_training"  # counted by `leaky_rows`
@@ -19,21 +20,43 @@ UNIT_SQL = {
     "age_pred_a_fraction": f"age_true >= 10 AND {_TIMES} * age_pred < age_true",
 }
 
+_HAVE = ("row has", "rows have")
+# What is counted: its words for one, for many, and what follows.
 _COUNTED = {
-    "age_pred_not_finite": "rows have no finite age_pred: not in the age figures.",
-    "age_pred_far": f"rows are read more than {FAR:,} years off: counted as {FAR:,}.",
-    "interval_missing": "rows have no finite interval: not in coverage and width.",
-    "gender_unknown": "rows have no gender_true: not in the gender figures.",
-    "gender_other": "rows have a gender_true other than female and male: levels of their own, "
-    "not in the two-way gender figures.",
-    "gender_not_called": "rows have no gender call: not in the gender figures.",
-    "score_and_pred_disagree": "rows have a gender_pred that differs from the score's call: the "
-    "score decides.",
-    "subject_missing": "rows have no subject_id: each is taken as a person of its own.",
-    WITHHELD: "cells (one level of every feature) held too few people to be handed over: their "
-    "rows were withheld where they were read.",
-    LEAKY: "audited rows show people who are among the training rows too: this audit is leaky, "
-    "strangers may be read worse than its figures say.",
+    "age_pred_not_finite": (*_HAVE, "no finite age_pred: not in the age figures."),
+    "age_pred_far": (
+        *("row is", "rows are"),
+        f"read more than {FAR:,} years off: counted as {FAR:,}.",
+    ),
+    "interval_missing": (*_HAVE, "no finite interval: not in coverage and width."),
+    "gender_unknown": (*_HAVE, "no gender_true: not in the gender figures."),
+    "gender_other": (
+        *_HAVE,
+        (
+            "a gender_true other than female and male: levels of their own, not in the two-way "
+            "gender figures."
+        ),
+    ),
+    "gender_not_called": (*_HAVE, "no gender call: not in the gender figures."),
+    "score_and_pred_disagree": (
+        *_HAVE,
+        "a gender_pred that differs from the score's call: the score decides.",
+    ),
+    "subject_missing": (*_HAVE, "no subject_id: each is taken as a person of its own."),
+    WITHHELD: (
+        *("cell", "cells"),
+        (
+            "(one level of every feature) held too few people to be handed over: their rows were "
+            "withheld where they were read."
+        ),
+    ),
+    LEAKY: (
+        *("audited row shows", "audited rows show"),
+        (
+            "people who are among the training rows too: this audit is leaky, strangers may be "
+            "read worse than its figures say."
+        ),
+    ),
 }
 
 
@@ -76,7 +99,11 @@ class Facts:
         notes += [
             self._left_out(why) for why in sorted(self.left_out) if why.startswith("age_true")
         ]
-        notes += [f"{counts[key]:,} {words}" for key, words in _COUNTED.items() if counts.get(key)]
+        notes += [
+            f"{n:,} {agreed(n, one, many)} {rest}"
+            for key, (one, many, rest) in _COUNTED.items()
+            if (n := counts.get(key, 0))
+        ]
         if 2 * counts.get("gender_right", 0) < counts.get("gender_rows", 0):
             notes.append(
                 "Fewer than half of the gender calls agree with the label: is one of the two coded "
@@ -88,7 +115,8 @@ class Facts:
 
     def _left_out(self, why: str) -> str:
         at = f" (first: {self.places[why]})." if why in self.places else ""
-        return f"Left out, {why}: {self.left_out[why]:,} rows{at}"
+        n = self.left_out[why]
+        return f"Left out, {why}: {n:,} {agreed(n, 'row', 'rows')}{at}"
 
 
 _HEADS = ("age", "interval", "gender", "score")

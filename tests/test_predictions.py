@@ -241,7 +241,7 @@ def test_line_numbers_of_a_csv_count_its_header(tmp_path):
 def test_rows_left_out_for_their_part_are_not_named_again():
     split = ["train", "test", "test", "test", "test", "test"]
     read = opened(faces(age_true=[-1, 2, 3, -1, 5, 6], split=split))
-    assert any("1 rows (first: row 4)" in note for note in read.notes)
+    assert any("1 row (first: row 4)" in note for note in read.notes)
 
 
 def test_both_ends_of_the_range_and_fractions_are_ages():
@@ -257,6 +257,8 @@ def test_a_reading_that_is_not_finite_is_counted_and_keeps_its_gender():
     assert read.rows_audited == 6
     assert kept(read, "age_group_pred")[1:5] == kept(read, "coalesce(error, -1)")[1:5] == [-1] * 4
     assert any("4 rows have no finite age_pred" in note for note in read.notes)
+    one = opened(faces(age_pred=[1, np.nan, 3, 4, 5, 6]))
+    assert any("1 row has no finite age_pred" in note for note in one.notes)
 
 
 def test_a_row_without_a_usable_head_is_left_out():
@@ -346,7 +348,7 @@ def test_whole_numbers_that_repeat_are_found_wherever_they_lie(ids):
     assert opened(faces(sample_id=ids)).ids_checked
     twice = ids.copy()
     twice[5] = twice[0]
-    assert f"1 stand in several rows: {ids[0]} (2 times)" in refused(faces(sample_id=twice))
+    assert f"1 stands in several rows: {ids[0]} (2 times)" in refused(faces(sample_id=twice))
 
 
 def test_ids_are_compared_as_text_so_that_007_is_not_7():
