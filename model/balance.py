@@ -20,6 +20,7 @@ from torch import Tensor
 
 from audit.config import AuditSettings
 from audit.errors import InputError
+from audit.words import CROSS
 from model.settings import TrainSettings
 
 MOST_GROUPS = 200  # more than that, and a batch shows hardly any of them
@@ -94,7 +95,7 @@ def groups_of(
                 f"{option} {feature}: the faces have no such column; "
                 "choose race, gender_true, age_group or a column of the label file"
             )
-    joined = pd.Series([" × ".join(parts) for parts in zip(*columns, strict=True)])
+    joined = pd.Series([CROSS.join(parts) for parts in zip(*columns, strict=True)])
     names = tuple(sorted(set(joined.to_numpy()[train])))
     if len(names) > MOST_GROUPS:
         raise InputError(

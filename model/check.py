@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.words import CROSS
 from model.duplicates import resolve_conflicts
 from model.faces import FaceTable
 from model.heaping import age_heaping
@@ -263,7 +264,7 @@ def check_words(data: Record) -> str:
         for row in left["by_status"]
     ]
     lines.append(
-        f"cells      {' × '.join(cells['features'])}: {cells['empty']} empty, {cells['sparse']} "
+        f"cells      {CROSS.join(cells['features'])}: {cells['empty']} empty, {cells['sparse']} "
         f"under {SPARSE} people (never compared), {cells['thin']} under {THIN} (few in a test part)"
     )
     lines.append(

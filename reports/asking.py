@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from audit.result import AuditResult
 from audit.rows import FaceRows
 from audit.where import AREA, DERIVED, Asked, Members, Span
+from audit.words import CROSS
 from reports import ranges
 
-CROSS = " \u00d7 "
 # What the pages keep in the URL under names of their own.
 OWN = {"sort": "error", "page": "1", "face": "", "from": ""}  # of the Errors page, and the usual
 CHOICES = {

@@ -35,10 +35,9 @@ from reports.opening import Finding
 from reports.pointing import Pointed, can_open, levels_of, pointed_at
 from reports.ranges import span_words
 from reports.tables import as_grid, metric_words
-from reports.theme import CONFIG, PALETTE, WIDTH_STEP, Drawn, dark
+from reports.theme import ACROSS, CONFIG, PALETTE, WIDTH_STEP, Drawn, dark
 from reports.view import View
 
-_ACROSS = {"full": 1, "half": 2, "third": 3}  # figures side by side
 _OPEN_ROWS, _OPEN_HEIGHT = 16, 480  # rows of a table shown whole; px of one that scrolls
 BY_FEATURE = ("subgroups", "crossings", "spread")  # sections of the page of one feature
 _ORDER_OF_HEAD = {"age": "error", "interval": "wide", "gender": "gender", "score": "gender"}
@@ -128,8 +127,8 @@ def draw_section(
         st.html(f'<h2>{escape(title or found.title)}</h2><p class="how">{escape(found.how)}</p>')
     said = lookup.in_place(view.result)
     for span, run in groupby(drawn, key=lambda d: d.span):
-        for row in _rows(list(run), _ACROSS[span]):
-            for column, one in zip(st.columns(_ACROSS[span], gap="medium"), row, strict=False):
+        for row in _rows(list(run), ACROSS[span]):
+            for column, one in zip(st.columns(ACROSS[span], gap="medium"), row, strict=False):
                 with column:
                     _figure(view, one, said(one.title))
 

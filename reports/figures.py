@@ -7,7 +7,7 @@ import pandas as pd
 
 from audit.metrics import METRICS
 from audit.result import AuditResult
-from audit.words import count
+from audit.words import CROSS, count
 from reports import lookup
 from reports.age_limits import age_limits
 from reports.curves import error_by_age, learning_curves, within_years
@@ -76,7 +76,7 @@ def subgroups(result: AuditResult) -> list[Drawn]:
 
 def forest_metrics(result: AuditResult, feature: str) -> list[str]:
     """Metrics that compare a feature's groups: called-female rates not by true gender."""
-    skip = {"gender_tpr", "gender_fpr"} if "gender_true" in feature.split(lookup.CROSS) else set()
+    skip = {"gender_tpr", "gender_fpr"} if "gender_true" in feature.split(CROSS) else set()
     held = lookup.metrics(result, feature)
     return [m for m in FOREST_METRICS if m in held and m not in skip]
 
@@ -88,7 +88,7 @@ def crossings(result: AuditResult) -> list[Drawn]:
         for feature in lookup.features(result, crossed=2)
         for metric in CROSSED_METRICS
         if metric in lookup.metrics(result, feature)
-        and not (metric == "age_me" and "age_group" in feature.split(lookup.CROSS))
+        and not (metric == "age_me" and "age_group" in feature.split(CROSS))
     ]
     triples = [
         forest(result, feature=feature, metric=metric)

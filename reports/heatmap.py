@@ -7,7 +7,7 @@ import pandas as pd
 from audit.findings import DISPARITY
 from audit.metrics import METRICS
 from audit.result import AuditResult
-from audit.words import count, counted_faces, in_unit, percent
+from audit.words import CROSS, count, counted_faces, in_unit, percent
 from reports import lookup
 from reports.forest import COLUMNS, name_width
 from reports.names import width
@@ -26,8 +26,8 @@ def crossing(result: AuditResult, *, feature: str, metric: str) -> Drawn:
     The feature of more levels stands in the rows, so that the figure fits a narrow page.
     """
     rows = lookup.subgroup_rows(result, feature, metric)
-    pairs = [tuple(str(g).split(lookup.CROSS, 1)) for g in rows.group]
-    names = feature.split(lookup.CROSS)
+    pairs = [tuple(str(g).split(CROSS, 1)) for g in rows.group]
+    names = feature.split(CROSS)
     sides = [
         lookup.levels(result, name, occupied=[p[i] for p in pairs]) for i, name in enumerate(names)
     ]
@@ -86,7 +86,7 @@ def confusion(result: AuditResult, *, head: str) -> Drawn | None:
     for record in lookup.records(rows):
         share = record["n"] / totals[record["true"]] if totals[record["true"]] else 0.0
         x, y = read.index(str(record["predicted"])), true.index(str(record["true"]))
-        group = f"{record['true']}{lookup.CROSS}{record['predicted']}"
+        group = f"{record['true']}{CROSS}{record['predicted']}"
         cells.append(record | {"value": share, "x": x, "y": y, "group": group})
     z = matrix(cells, len(read), len(true))
     figure.add_trace(heat(z, SEQUENTIAL, low=0, high=1))

@@ -30,10 +30,9 @@ from reports.narrowed import foremost, left_undrawn, only
 from reports.opening import HOW_FINDINGS, Finding, opening
 from reports.stress import stress_section
 from reports.tables import in_words, is_number
-from reports.theme import DARKENED, LOOKS, Drawn, plain
+from reports.theme import ACROSS, DARKENED, LOOKS, Drawn, plain
 from reports.thumbnails import images_folder
 
-ACROSS = {"full": 1, "half": 2, "third": 3}
 FINDINGS = 8  # that stand open
 SHOWN_ROWS = 16  # of a table that stands open; the rest folds away
 SHORT = {

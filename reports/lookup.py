@@ -7,14 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from audit.groups import FEW_BELOW
+from audit import groups
 from audit.metrics import METRICS
 from audit.result import AuditResult
-from audit.words import THIN, counted_faces, in_unit, interval
+from audit.words import CROSS, THIN, counted_faces, in_unit, interval
 from reports.names import isolated, isolating
 
-OVERALL = "overall"
-CROSS = " × "
+OVERALL = groups.OVERALL
 
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -82,7 +81,7 @@ def foremost(rows: pd.DataFrame, by: pd.Series, *, most: int) -> pd.DataFrame:
     whole = rows.feature == OVERALL
     if (~whole).sum() <= most:
         return rows
-    ranked = by[~whole & (rows.n >= FEW_BELOW)].sort_values(ascending=False, kind="stable")
+    ranked = by[~whole & (rows.n >= groups.FEW_BELOW)].sort_values(ascending=False, kind="stable")
     kept: pd.DataFrame = rows[whole | rows.index.isin(ranked.index[:most])]
     return kept
 

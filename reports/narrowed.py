@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 
 from audit.result import AuditResult
-from audit.words import count
+from audit.words import CROSS, count
 from reports import lookup
 
 MOST = {1: 12, 2: 15, 3: 15}  # features, crossings of two and of three; six features cross 15 times
@@ -47,7 +47,7 @@ def foremost(result: AuditResult) -> list[str]:
 
 def left_undrawn(result: AuditResult, names: Collection[str], *, crossed: bool) -> str:
     """What is told of features (or crossings) that are not among `names`; nothing if all are."""
-    every = [name for name in _names(result) if (lookup.CROSS in name) == crossed]
+    every = [name for name in _names(result) if (CROSS in name) == crossed]
     drawn = sum(name in names for name in every)
     if drawn == len(every):
         return ""

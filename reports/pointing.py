@@ -6,7 +6,7 @@ from typing import Any
 
 from audit.result import AuditResult
 from audit.where import Span
-from reports.asking import CROSS
+from audit.words import CROSS
 from reports.curves import READ
 from reports.theme import Drawn
 

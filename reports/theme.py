@@ -44,6 +44,7 @@ CONFIG: Mapping[str, Any] = {"displayModeBar": False, "responsive": True}
 
 WIDTH_STEP = 80  # px between the least widths that a page of the dashboard knows
 Span = Literal["full", "half", "third"]
+ACROSS: Mapping[Span, int] = {"full": 1, "half": 2, "third": 3}  # figures side by side
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from example_result import example_result
 
+from audit.words import CROSS
 from reports import lookup, narrowed
 from reports.figures import SECTIONS
 from reports.groups import faces_by_group
@@ -47,9 +48,9 @@ def test_true_age_and_labelled_gender_come_first_then_what_findings_name(room):
     told = set(RESULT.findings.feature)
     assert "race" in told
     drawn = narrowed.foremost(RESULT)
-    assert [n for n in drawn if lookup.CROSS not in n] == ["gender_true", "age_group"]
-    (crossed,) = (n for n in drawn if lookup.CROSS in n)
-    assert crossed in told or not any(lookup.CROSS in str(n) for n in told)
+    assert [n for n in drawn if CROSS not in n] == ["gender_true", "age_group"]
+    (crossed,) = (n for n in drawn if CROSS in n)
+    assert crossed in told or not any(CROSS in str(n) for n in told)
 
 
 def test_among_features_that_no_finding_names_the_largest_difference_comes_first(monkeypatch):
@@ -58,7 +59,7 @@ def test_among_features_that_no_finding_names_the_largest_difference_comes_first
     result = replace(RESULT, findings=RESULT.findings[:0])
     rows = result.disparities
     largest = (rows.difference / rows.margin).where(rows.control.isna())
-    single = largest[~rows.feature.str.contains(lookup.CROSS)]
+    single = largest[~rows.feature.str.contains(CROSS)]
     assert narrowed.foremost(result) == [rows.feature[single.idxmax()]]
 
 
