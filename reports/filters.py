@@ -42,11 +42,13 @@ def read_url(filters: tuple[Filter, ...], rows: FaceRows | None, *, page: str) -
         f"{one.label} “{word}”"
         for one in filters
         for word in url.get(one.param, [])
-        if one.ends is None and word not in one.levels
+        if not one.read([word])
     ]
     known = {*(one.param for one in filters), AREA, *OWN, "pictures", COHORTS}
     known |= {name for names in CHOICES.values() for name in names}
     unknown += [f"{name} “{words[-1]}”" for name, words in url.items() if name not in known]
+    if AREA in url and _read_area(filters, url[AREA]) is None:
+        unknown.append("the outline")
     st.session_state[_UNKNOWN] = unknown
     for one in filters:
         st.session_state[one.key] = one.read(url.get(one.param, []))

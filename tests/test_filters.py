@@ -39,6 +39,10 @@ def test_what_the_url_asks_for_in_vain_is_told_until_something_else_is_asked(aud
     assert not app.exception
     assert "All 600 faces" in words(app)
     assert "asks for what is not here: race “Martian”; race “&lt;b&gt;”; hair “red”." in words(app)
+    app = visit(audit[0], page="errors", age_true="50..20", error="old", area="age_true,age_pred,1")
+    assert "All 600 faces" in words(app)
+    for what in ("“50..20”", "“old”", "the outline."):
+        assert what in words(app)
     app.multiselect(key="filter race").select("Black").run()
     assert "not here" not in words(app)
 
