@@ -224,8 +224,8 @@ def set_rate(state: State, rate: float) -> None:
 
 def save(job: Job, state: State) -> None:
     """Write the checkpoint: the state, and what it may only go on with."""
-    dumped = {**state.dump(), "faces": job.material.digest, "world": job.place.size}
-    save_checkpoint(job.out, dumped)
+    begun = {"faces": job.material.digest, "world": job.place.size}
+    save_checkpoint(job.out, {**state.dump(), **begun, "settings": job.settings.to_dict()})
 
 
 def _not_a_number(job: Job, state: State) -> InputError:

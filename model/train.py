@@ -137,6 +137,12 @@ def _open_folder(
         return None
     dumped = load_checkpoint(out)
     place.gather(None)
+    begun = dumped.get("settings")  # older checkpoints have none
+    if begun is not None and TrainSettings.from_dict(begun) != stored:
+        raise InputError(
+            f"--resume in {out}: settings.json and checkpoint.pt are of two trainings; copy both "
+            "again, or train anew in another --out"
+        )
     if dumped["world"] != place.size:
         raise InputError(
             f"--resume in {out}: {place.size} processes (was {dumped['world']}): leave it as it was"

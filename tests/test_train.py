@@ -279,6 +279,17 @@ def test_a_training_without_its_settings_is_not_sent_in_a_circle(finished, table
         train(table, out=tmp_path / "run", settings=tiny_settings(), resume=True)
 
 
+@pytest.mark.parametrize("theirs", ["settings.json", "checkpoint.pt"])
+def test_files_of_two_trainings_are_not_gone_on_with(finished, table, tmp_path, theirs):
+    shutil.copytree(finished, tmp_path / "run")
+    other, settings = tmp_path / "other", tiny_settings(epochs=1, average=0.0)
+    train(table, out=other, settings=settings)
+    shutil.copy(other / theirs, tmp_path / "run" / theirs)
+    begun = settings if theirs == "settings.json" else tiny_settings()
+    with pytest.raises(InputError, match=r"settings\.json and checkpoint\.pt are of two trainings"):
+        train(table, out=tmp_path / "run", settings=begun, resume=True)
+
+
 def test_a_second_training_in_the_same_folder_names_the_first(table, tmp_path):
     with locked(tmp_path), pytest.raises(InputError, match=f"pid {os.getpid()}"):
         train(table, out=tmp_path, settings=tiny_settings())
