@@ -1,5 +1,6 @@
 """An exported `.onnx` file, run by onnxruntime: no torch is needed, nor loaded."""
 
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -59,11 +60,19 @@ def onnx_session(data: bytes, *, source: Path, threads: int | None) -> Any:
                     f"{source} keeps its weights in other files; save it as one file "
                     "(onnx.save_model of onnx.load)"
                 ) from error
-            raise InputError(
-                f"{source} is cut or no ONNX model ({str(error)[:80]}); export the run folder again"
-            ) from error
+            raise InputError(f"{source} {_refusal(str(error), onnxruntime.__version__)}") from error
 
 
+def _refusal(said: str, version: str) -> str:
+    """What onnxruntime refuses a model for; the reason stands last, behind places in its source."""
+    if "INVALID_PROTOBUF" in said or "No graph" in said:
+        return "is cut or no ONNX model; export it again"
+    words = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(said.split()))
+    tail = words if len(words) <= _MOST_WORDS else f"... {words[-_MOST_WORDS:]}"
+    return f"cannot be run by onnxruntime {version} ({tail})"
+
+
+_MOST_WORDS = 160  # characters
 _WEIGHTS_BESIDE = "session.model_external_initializers_file_folder_path"
 
 

@@ -603,6 +603,24 @@ def test_every_key_and_every_word_of_a_description_is_in_the_docs(section):
         assert f"`{word}`" in PAGE, word
 
 
+def test_a_model_that_cannot_be_run_says_why(tmp_path):
+    toml = describe(tmp_path / "m.toml", f"[input]\nsize = {SIDE}\n{HEADS}")
+    made = onnx.load(red_age(tmp_path / "m.onnx"))
+    newer, own = onnx.ModelProto(), onnx.ModelProto()
+    newer.CopyFrom(made)
+    newer.ir_version = 99
+    own.CopyFrom(made)
+    own.graph.node[0].op_type = "Sharpen"
+    for model, words in [(newer, "Unsupported model IR version: 99"), (own, "Sharpen")]:
+        onnx.save(model, tmp_path / "odd.onnx")
+        with pytest.raises(InputError, match=rf"odd.onnx cannot be run by onnxruntime.*{words}"):
+            open_model(tmp_path / "odd.onnx", pre_processing=toml)
+    for data in (b"", b"no model", (tmp_path / "m.onnx").read_bytes()[:-9]):
+        (tmp_path / "odd.onnx").write_bytes(data)
+        with pytest.raises(InputError, match=r"odd.onnx is cut or no ONNX model; export it again$"):
+            open_model(tmp_path / "odd.onnx", pre_processing=toml)
+
+
 def test_a_model_reads_no_other_file_however_it_names_it(table, tmp_path, monkeypatch):
     made = onnx.load(red_age(tmp_path / "m.onnx"))
     monkeypatch.chdir(tmp_path)
