@@ -94,16 +94,24 @@ def read_faces_shared(
     progress: bool = False,
     strict: bool = False,
 ) -> FaceTable:
-    """What `read_faces` gives, on every process of `place`, each of which reads its part."""
+    """What `read_faces` gives, on every process of `place`, each of which reads its part.
+
+    What is refused is so on every process, none of which waits for another that has ended.
+    """
     labelled = labelled_faces(source, columns)
     mine = place.share(_paths(labelled), step=_STEP)
     found = fingerprints(mine, progress=progress and place.first)
     parts = place.to_first([_packed(one) for one in found])
-    table = None
+    table: FaceTable | InputError | None = None
     if parts is not None:
         whole = place.interleaved(parts, step=_STEP)
-        table = _usable(source, labelled, [_unpacked(one) for one in whole], strict=strict)
-    shared: FaceTable = place.from_first(table)
+        try:
+            table = _usable(source, labelled, [_unpacked(one) for one in whole], strict=strict)
+        except InputError as error:
+            table = error
+    shared: FaceTable | InputError = place.from_first(table)
+    if isinstance(shared, InputError):
+        raise shared
     return shared
 
 

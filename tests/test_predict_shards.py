@@ -3,6 +3,7 @@ byte; pieces of anything else are refused.
 """
 
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,7 @@ import model.scoring
 from audit import cli
 from audit.errors import InputError
 from model.export import export
-from model.faces import read_faces
+from model.faces import read_faces, read_faces_shared
 from model.pieces import parts_folder
 from model.place import Place
 from model.predict import predict
@@ -107,6 +108,22 @@ def test_two_processes_under_torchrun_write_what_one_writes(run, table, tmp_path
     assert left_out[0] == left_out[1]
     assert b"33_1_0_broken.jpg" in left_out[0]
     assert not parts_folder(out).exists()
+
+
+def test_what_the_first_refuses_every_process_refuses(tmp_path):
+    """One that waited for the first, which had ended, showed a traceback of gloo."""
+    handed = []
+
+    def from_first(value):
+        handed.append(value)
+        return value
+
+    first = Place(0, 2, lambda mine: [mine, mine], from_first)
+    with pytest.raises(InputError, match="is empty"):
+        read_faces_shared(tmp_path, place=first)
+    other = Place(1, 2, lambda mine: None, lambda value: pickle.loads(pickle.dumps(handed[0])))
+    with pytest.raises(InputError, match="is empty"):
+        read_faces_shared(tmp_path, place=other)
 
 
 def test_two_places_share_the_pieces_and_the_first_joins_them(run, table, alone, tmp_path):
