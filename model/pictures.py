@@ -190,9 +190,11 @@ def _square(image: Image.Image, size: int, *, resize: str) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 
-def decode_picture(data: bytes, *, size: int, resize: str = FIT) -> Pixels:
+def decode_picture(
+    data: bytes, *, size: int, max_pixels: int = MAX_PIXELS, resize: str = FIT
+) -> Pixels:
     """Decode the bytes of a picture into uint8 [size, size, 3], RGB; PictureError when it fails."""
-    with opened(data) as image:
+    with opened(data, max_pixels=max_pixels) as image:
         # A JPEG at least four times too large is decoded at half its size or less: the same
         # picture to within rounding, at a fraction of the work.
         if min(image.size) >= 4 * size:
