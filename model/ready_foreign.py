@@ -243,6 +243,13 @@ class _Runner:
         self._need_known(name, "input", there)
         if there[name].type not in _NUMBERS:
             raise InputError(f"{self.misfit}: input {name!r} takes {there[name].type}, no pictures")
+        how = self.foreign.input
+        plain = (how.scale, set(how.mean), set(how.std)) == (1, {0}, {1})
+        if not plain and "int" in there[name].type:
+            raise InputError(
+                f"{self.misfit}: [input] scale, mean and std make fractions, and input {name!r} "
+                f"takes whole pixels ({there[name].type}): leave them out"
+            )
         return there[name]
 
     def _need_known(self, name: str, section: str, there: Mapping[str, Any]) -> None:

@@ -168,6 +168,10 @@ def test_other_numbers_at_the_input_are_given_as_the_model_wants_them(kind, tabl
     rows = rows_of(model, toml, table, tmp_path)
     assert rows["age_pred"].to_dict() == {name: c[0] for name, c in FACES.items()}
     assert "gender_score" not in rows
+    if kind == "uint8":
+        toml.write_text(toml.read_text().replace("[age]", "scale = 0.004\n[age]"))
+        with pytest.raises(InputError, match=r"make fractions, and input 'x' takes whole pixels"):
+            open_model(model, pre_processing=toml)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
