@@ -123,7 +123,7 @@ def read_toml(path: Path | str, *, option: str) -> dict[str, Any]:
     Raises InputError, naming the file, for one that cannot be read.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; {option} wants a TOML file") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -580,6 +580,12 @@ def test_what_is_no_onnx_has_no_pre_processing(table, tmp_path):
         )
 
 
+def test_a_description_may_begin_with_the_mark_that_editors_write(tmp_path):
+    text = f'\ufeff[input]\nsize = {SIDE}\n[age]\noutput = "age"\n'
+    (tmp_path / "m.toml").write_text(text, encoding="utf-8")
+    assert read_foreign(tmp_path / "m.toml").input.size == SIDE
+
+
 def test_a_description_has_defaults_and_takes_one_number_for_three(tmp_path):
     text = f'[input]\nsize = {SIDE}\nmean = 127.5\nstd = 128\n[age]\noutput = "age"\n'
     found = read_foreign(describe(tmp_path / "m.toml", text))
