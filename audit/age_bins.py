@@ -38,9 +38,17 @@ def ages_of_bins(
     year; `age_low` and `age_high` are its quantiles at (1 - coverage) / 2 and 1 minus that, so that
     at least `coverage` of the mass lies between them, ends included. Rows with a gap become NaN.
 
-    Raises InputError for what `bin_years` refuses and for rows that are no probabilities.
+    Raises InputError for what `bin_years` refuses, columns or rows that are no probabilities, and
+    another coverage than between 0 and 1.
     """
+    if not 0 < coverage < 1:
+        raise InputError(f"coverage {coverage}: must lie between 0 and 1")
     labels = [str(c) for c in probabilities.columns]
+    if not labels:
+        raise InputError("there is no column of an age bin in the table")
+    words = [c for c in probabilities if not pd.api.types.is_numeric_dtype(probabilities[c])]
+    if words:
+        raise InputError(f"column {words[0]!r} of an age bin holds no numbers")
     order = np.argsort([first for first, _ in bin_years(labels, oldest=oldest)])
     years = np.array(bin_years(labels, oldest=oldest))[order]
     p = probabilities.to_numpy(dtype=np.float64)[:, order]

@@ -77,3 +77,16 @@ def test_logits_are_no_probabilities(row):
     table = pd.DataFrame([[0.5, 0.5], row], columns=["0-9", "10+"])
     with pytest.raises(InputError, match=r"1 rows are no probabilities.*row 2.*softmax"):
         ages_of_bins(table)
+
+
+@pytest.mark.parametrize(
+    ("table", "coverage", "words"),
+    [
+        ({}, 0.9, "no column of an age bin"),
+        ({"0-9": ["a"], "10+": [0.5]}, 0.9, "column '0-9' of an age bin holds no numbers"),
+        ({"0-9": [0.5], "10+": [0.5]}, 90, "coverage 90: must lie between 0 and 1"),
+    ],
+)
+def test_what_gives_no_ages_is_refused(table, coverage, words):
+    with pytest.raises(InputError, match=words):
+        ages_of_bins(pd.DataFrame(table), coverage=coverage)
