@@ -31,17 +31,22 @@ from model.labels import (
 
 _BESIDE = (".json", ".cls")  # what says a picture's labels, and in this order
 _MOST = 2**20  # bytes of a label beside a picture
+_MOST_KEYS = 5  # of it that a reason names
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class _Face:
-    """A picture and what says its label: a row of values, or (None) its name."""
+    """A picture and what says its label: a row of values, or (None) its name.
+
+    silent: why the file beside it said no label, where there is one.
+    """
 
     image: str
     name: str
     said: Row | str | None  # a text: why there is no label
     further: Row
+    silent: str = ""
 
 
 def is_shard(path: Path) -> bool:
@@ -104,7 +109,7 @@ def _labelled(
         if isinstance(label, Mapping):
             label = label_of_row(label.get("age"), label.get("gender"), label.get("race"))
         if isinstance(label, str):
-            left_out.append((face.image, status, label))
+            left_out.append((face.image, status, label + face.silent))
         else:
             kept.append(face)
             labels.append(label)
@@ -169,7 +174,11 @@ def _tar_face(index: TarIndex, image: str, name: str, beside: Sequence[str]) -> 
         row = {**said, **row}
     named = "age" not in row and "gender" not in row
     further = {key: value for key, value in row.items() if isinstance(value, _Scalar)}
-    return _Face(image, last, None if named else _flat(row), further)
+    silent = ""
+    if named and beside:
+        keys = ", ".join(repr(key)[:40] for key in sorted(row)[:_MOST_KEYS]) or "nothing"
+        silent = f", and {beside[0].rpartition('/')[2]} has neither age nor gender (it has {keys})"
+    return _Face(image, last, None if named else _flat(row), further, silent)
 
 
 _Scalar = (str, int, float)

@@ -138,6 +138,14 @@ def special(name, kind, **facts):
     return info
 
 
+def test_a_label_beside_a_picture_that_names_neither_age_nor_gender_says_what_it_has(tmp_path):
+    beside = json.dumps({"Sex": "F", "Age": 30}).encode()
+    path = write_tar(tmp_path / "f.tar", [*GOOD, ("p.jpg", jpeg(50)), ("p.json", beside)])
+    [(image, status, reason)] = read_faces(path).left_out.to_numpy().tolist()
+    assert (image, status) == ("f.tar/p.jpg", "name")
+    assert reason.endswith(", and p.json has neither age nor gender (it has 'Age', 'Sex')")
+
+
 @pytest.mark.parametrize(
     ("member", "status", "words"),
     [
