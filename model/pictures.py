@@ -125,7 +125,8 @@ def opened(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureError("too_large", f"more than {max_pixels:,} pixels") from error
+        reason = f"more than {max_pixels:,} pixels ({VARIABLE})"
+        raise PictureError("too_large", reason) from error
     except UnidentifiedImageError as error:
         raise PictureError("decode_error", "not a picture in a known format") from error
     except MemoryError:

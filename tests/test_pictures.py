@@ -167,6 +167,7 @@ def test_a_decompression_bomb_is_refused_from_its_header(monkeypatch):
         with pytest.raises(PictureError) as caught:
             decode_picture(bomb, size=SIZE)
         assert caught.value.status == "too_large"
+        assert "FACEAUDIT_MAX_PIXELS" in str(caught.value)
 
 
 def test_the_limit_of_pixels_can_be_set():
