@@ -180,6 +180,7 @@ class _Runner:
         fits = first + width <= flat.shape[1] if head.first is not None else width == flat.shape[1]
         if not fits or width < 1:
             wanted = f"columns {first} to {first + width - 1}" if head.first else f"{width} columns"
+            wanted = wanted if head.width else f"columns from {first} on"
             raise InputError(
                 f"{self.misfit}: [{section}] wants {wanted} of output {head.output!r}, which gives "
                 f"{flat.shape[1]} a face ({self._words()})"

@@ -473,6 +473,8 @@ SHAPES = "it takes x [faces, 3, 16, 16]; it gives age [faces, 1], female [faces,
          "[age] wants 2 columns of output 'age', which gives 1 a face"),
         ("[input]\nsize = 16\n[age]\noutput = 'age'\nfirst = 3\n",
          "[age] wants columns 3 to 3 of output 'age', which gives 1 a face"),
+        ("[input]\nsize = 16\n[age]\noutput = 'age'\nkind = 'each year'\nfirst = 5\n",
+         "[age] wants columns from 5 on of output 'age', which gives 1 a face"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_explained_by_the_model_s_own_inputs_and_outputs(
