@@ -1,8 +1,13 @@
-"""The dashboard, and an audit to open in it, for the tests of its pages."""
+"""What tests share: laws without a stop-watch, the dashboard and an audit to open in it."""
 
 from functools import partial
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# On a busy machine an example takes its time; that says nothing of the law.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

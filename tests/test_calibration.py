@@ -44,7 +44,7 @@ def test_bins_hold_equal_mass_where_scores_are_all_different():
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=80))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_turning_the_scores_round_turns_the_bins_round(counts):
     n = np.array(counts, dtype=float)
     place = equal_mass(n)

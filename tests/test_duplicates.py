@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 from tiny_faces import picture
@@ -117,7 +117,6 @@ def test_the_hash_of_a_mirrored_picture_is_the_mirrored_hash(tmp_path):
     assert bits(mirrored_dhash(straight) ^ turned).max() <= 2  # neighbours that tie
 
 
-@settings(deadline=None)
 @given(st.integers(1, 30), st.data())
 def test_components_are_what_walking_along_the_pairs_reaches(n, data):
     node = st.integers(0, n - 1)

@@ -26,7 +26,7 @@ from audit.evidence import (
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_holm_agrees_with_statsmodels(p):
     expected = multipletests(p, method="holm")[1]
@@ -134,7 +134,7 @@ def test_what_is_detectable_is_found_80_times_in_100():
     assert stats.norm.cdf(POWER) == pytest.approx(0.8, abs=0.001)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(0.05, 2), st.floats(2, 30), st.floats(1.5, 5))
 def test_a_detectable_growth_meets_its_own_error(se, value, critical):
     delta = detectable(np.array([se]), np.array([value]), critical=critical, grows=True)

@@ -59,7 +59,7 @@ def test_one_row_a_shard_gives_the_standard_error_of_the_mean():
 
 
 @given(st.integers(2, 9), st.integers(0, 99))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_repeating_every_row_in_its_shard_changes_no_standard_error(times, seed):
     rng = np.random.default_rng(seed)
     bottom = rng.integers(0, 4, (3, 50)).astype(float)
@@ -129,7 +129,7 @@ def histogram(values, edges):
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=60), st.sampled_from([0.1, 0.5, 0.9, 1.0]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_quantile_is_the_inverse_of_the_distribution_function(values, share):
     edges = np.arange(31.0)
     got = quantile(histogram(np.array(values), edges), edges, share)[0]

@@ -133,7 +133,7 @@ def test_a_large_jpeg_decoded_in_part_looks_like_the_same_picture_in_full():
     assert distance(decoded(large, "JPEG", quality=95), decoded(large, "PNG")) < 1.5
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.05, 0.9))
 def test_a_jpeg_cut_anywhere_is_named_broken_and_never_half_decoded(part):
     data = encoded(PLAIN, "JPEG")
@@ -142,7 +142,7 @@ def test_a_jpeg_cut_anywhere_is_named_broken_and_never_half_decoded(part):
     assert caught.value.status == "decode_error"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF"])
 )

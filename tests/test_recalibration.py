@@ -167,7 +167,7 @@ def test_a_score_twice_too_sure_gets_the_temperature_two():
     ),
     st.sampled_from(SCORE_METHODS),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_turning_gender_round_turns_the_map_round(cells, method):
     at, female, male = np.array(sorted(cells), dtype=float).T
     score = at / 1000

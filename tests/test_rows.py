@@ -55,7 +55,7 @@ wheres = st.dictionaries(st.sampled_from(sorted(LEVELS)), st.just(()), max_size=
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(where=wheres)
 def test_a_filter_keeps_the_faces_that_pandas_keeps(rows, where):
     wanted = judged(where)
@@ -158,7 +158,7 @@ def test_a_file_cut_short_is_named_not_read(tmp_path):
 # Spans and outlines --------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(ends=st.tuples(st.floats(-30, 120), st.floats(-30, 120)).map(sorted))
 def test_a_span_keeps_the_numbers_between_its_ends_both_included(rows, ends):
     low, high = (round(x, 2) for x in ends)
@@ -178,7 +178,7 @@ def inside(x, y, corners):
 corner = st.tuples(st.integers(0, 100), st.integers(0, 100))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(corners=st.lists(corner, min_size=3, max_size=9))
 def test_an_outline_keeps_the_faces_within_it(rows, corners):
     corners = tuple((float(x) + 0.013, float(y) + 0.017) for x, y in corners)

@@ -32,7 +32,7 @@ def test_age_groups_are_left_closed():
     assert len(AGE_EDGES) == len(AGE_GROUPS)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 300), st.integers(1, 100), st.integers(0, 5), st.booleans())
 def test_no_person_is_ever_on_two_sides(n, people, seed, race):
     faces = crowd(n, people=people, seed=seed, race=race)
@@ -42,7 +42,7 @@ def test_no_person_is_ever_on_two_sides(n, people, seed, race):
     assert split.index.equals(faces.index)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(3, 400), st.randoms(use_true_random=False))
 def test_row_order_does_not_matter(n, random):
     faces = crowd(n, people=n // 2 + 1)

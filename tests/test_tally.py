@@ -20,9 +20,7 @@ from audit.synthetic import Plant, synthetic_predictions
 from audit.tally import _always, merge_tallies, tally_predictions
 
 EDGES = [0, 3, 10, 20, 30, 40, 50, 60, 70, 121]
-slow = settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+slow = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def tally_of(source, **chosen):

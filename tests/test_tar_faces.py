@@ -322,7 +322,7 @@ def packed(tmp_path_factory):
 
 
 @given(place=st.integers(-5, 1_400_000), size=st.integers(0, 300_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_part_of_a_gzip_file_is_what_unpacking_it_whole_gives(packed, place, size):
     path, content = packed
     blocks = GzipBlocks(path, spacing=100_000)
