@@ -32,7 +32,6 @@ from audit.source import HELD_BYTES, Source, all_parquet, connect, key_values
 
 Frame = Any  # a DataFrame of Spark's
 
-
 MOST_FILES = 500  # more Parquet files are read without saying which of them a row stands in
 INSTALL_JAVA = "Spark needs Java 17 or newer (on Debian: apt-get install openjdk-17-jre-headless)"
 _ROW_BITS = 2**33 - 1  # of monotonically_increasing_id: the row within its part

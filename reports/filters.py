@@ -47,12 +47,13 @@ def read_url(filters: tuple[Filter, ...], rows: FaceRows | None, *, page: str) -
     known = {*(one.param for one in filters), AREA, *OWN, "pictures", COHORTS}
     known |= {name for names in CHOICES.values() for name in names}
     unknown += [f"{name} “{words[-1]}”" for name, words in url.items() if name not in known]
-    if AREA in url and _read_area(filters, url[AREA]) is None:
+    area = _read_area(filters, url.get(AREA, []))
+    if AREA in url and area is None:
         unknown.append("the outline")
     st.session_state[_UNKNOWN] = unknown
     for one in filters:
         st.session_state[one.key] = one.read(url.get(one.param, []))
-    st.session_state[_AREA_KEY] = _read_area(filters, url.get(AREA, []))
+    st.session_state[_AREA_KEY] = area
     for name, usual in OWN.items():
         st.session_state[name] = url.get(name, [usual])[-1]
     st.session_state[HIDE] = url.get("pictures") == ["hidden"]
