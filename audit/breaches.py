@@ -1,5 +1,6 @@
 """What breaks the contract: rows that are left out, and tables that are refused."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -186,9 +187,18 @@ def check_ids(table: Table, rows: int) -> bool:
     ids = twins[0][2]
     more = f" and {ids - len(twins):,} more" if ids > len(twins) else ""
     raise InputError(
-        f"{table.source.label}: sample_id is not unique, {ids:,} {agreed(ids, 'stands', 'stand')} "
+        f"{table.source.label}{_several(table.source.files)}: sample_id is not unique, "
+        f"{ids:,} {agreed(ids, 'stands', 'stand')} "
         f"in several rows: {shown}{more}; give every face its own (a person goes in subject_id)"
     )
+
+
+def _several(files: Sequence[str]) -> str:
+    """The first of several files, in brackets: one of them may be none of these predictions."""
+    if len(files) < 2:
+        return ""
+    named = [os.path.relpath(file, os.path.commonpath(files)) for file in files[:3]]
+    return f" ({len(files)} files: {', '.join(named)}{', ...' if len(files) > 3 else ''})"
 
 
 def _distinct_ids(table: Table) -> int:

@@ -201,6 +201,8 @@ def read_history(path: Path) -> "pd.DataFrame":
         raise InputError(f"no history at {path}: a run folder holds a history.csv")
     try:
         history = pd.read_csv(path)
+    except pd.errors.EmptyDataError as error:
+        raise InputError(f"{path} is empty; copy it anew from its run folder") from error
     except (OSError, ValueError) as error:  # of pandas, all of them
         raise InputError(f"{path} cannot be read as a history.csv: {error}") from error
     if "epoch" not in history:

@@ -309,6 +309,9 @@ def stress(args: argparse.Namespace) -> int:
 
     progress = shows_progress(args)
     settings = AuditSettings(by=tuple(args.by) if args.by else None, seed=args.seed)
+    audited = (args.out / "result.json").exists()  # its report gets a section on worse pictures
+    if audited:
+        AuditResult.load(args.out)  # a damaged one is refused now, not after minutes of reading
     found = read_corrupted(
         args.run,
         face_table(args.faces, args, label_columns_from(args)),
@@ -329,7 +332,7 @@ def stress(args: argparse.Namespace) -> int:
     page = write_text(
         args.out / "stress.html", render_stress(result, examples=examples(args.severities))
     )
-    if (args.out / "result.json").exists():  # its report gets a section on worse pictures
+    if audited:
         write_page(AuditResult.load(args.out), args.out, images=None, thumbnails=0)
     for line in result.told:
         print(f"- {one_line(line)}")

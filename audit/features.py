@@ -155,6 +155,11 @@ def _made_features(table: Table) -> dict[str, Coded]:
 
 def _no_feature(table: Table, name: str, known: Sequence[str]) -> InputError:
     ours = {c.name: n for n, c in table.columns.items()}
+    if name == "age_group_pred":
+        return InputError(
+            "age_group_pred cannot be a feature: groups of the predicted age hold those who were "
+            "read alike; the audit shows them under calibration; name age_group, of the true age"
+        )
     if taken := _taken(name):
         return InputError(f"no feature can be named {name!r}: it {taken}; rename it")
     if ours.get(name) in known:

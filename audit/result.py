@@ -164,11 +164,17 @@ class AuditResult:
             what = ", ".join(other)
             raise InputError(f"result.json has another {what} than an audit: run the audit again")
         try:
-            return cls(raw["info"], **{name: table(name, raw[name]) for name in COLUMNS})
+            tables = {name: table(name, raw[name]) for name in COLUMNS}
         except (TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 "result.json holds something else than tables: run the audit again"
             ) from error
+        if mixed := [f"{name}.{column}" for name in COLUMNS for column in _mixed(tables[name])]:
+            raise InputError(
+                f"result.json holds words where numbers belong, or the other way round, in "
+                f"{', '.join(mixed)}: run the audit again"
+            )
+        return cls(raw["info"], **tables)
 
     @classmethod
     def load(cls, folder: Path | str) -> "AuditResult":
@@ -199,6 +205,11 @@ def table(name: str, records: list[dict[str, Any]]) -> pd.DataFrame:
         if number or values.isna().all():  # an empty column would otherwise have no type
             frame[column] = values.astype("float64")
     return frame
+
+
+def _mixed(frame: pd.DataFrame) -> list[str]:
+    """Columns of several kinds of values, which no audit writes but in `bin`: a number or words."""
+    return [str(name) for name in frame if frame[name].dtype == object and name != "bin"]
 
 
 def plain_records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -182,12 +182,19 @@ def test_a_signal_ends_a_command_without_a_traceback(number, code, doing):
     assert "Traceback" not in err
 
 
+def test_a_damaged_audit_is_refused_before_faces_are_read_for_its_stress(tmp_path, capsys):
+    (tmp_path / "result.json").write_text("{")
+    assert cli.main(["stress", "no-run", "no-faces", "--out", str(tmp_path)]) == 2
+    assert "result.json is not whole" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("epoch,loss_train,loss_valid\n1,2.\n", "holds no number of loss_valid; was it cut off?"),
         ("epoch,loss_train\n1,2.\nx,3.\n", "an epoch is no number"),
         ("epoch\n1\n", "nothing stands beside it"),
+        ("", "history.csv is empty; copy it anew"),
     ],
 )
 def test_a_history_that_draws_no_curve_is_told(text, words, tmp_path):

@@ -334,6 +334,13 @@ def test_a_sample_id_that_repeats_is_refused_with_the_first_ten():
     assert "s10" not in words
 
 
+def test_ids_that_repeat_in_several_files_name_the_files(tmp_path):
+    for name in ("predictions", "stress"):
+        faces().to_parquet(tmp_path / f"{name}.parquet")
+    words = refused(tmp_path)
+    assert "(2 files: predictions.parquet, stress.parquet): sample_id is not unique" in words
+
+
 @pytest.mark.parametrize(
     "ids",
     [
@@ -468,6 +475,7 @@ def test_a_feature_that_is_none_is_refused_with_the_nearest():
     words = refused(table, by=("sex",), columns={"gender_true": "sex"})
     assert "'sex' is read as gender_true" in words
     assert "a name of faceaudit's own" in refused(faces(shard=list("aabbcc")), by=("shard",))
+    assert "name age_group, of the true age" in refused(faces(), by=("age_group_pred",))
 
 
 def test_age_groups_are_made_from_the_true_age_where_there_is_one():

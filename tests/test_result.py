@@ -108,6 +108,10 @@ def test_a_folder_without_a_result_says_how_to_make_one(tmp_path):
         (lambda raw: raw.update(subgroups=7), "another subgroups than an audit"),
         (lambda raw: raw.update(slices={"a": 1}), "another slices than an audit"),
         (lambda raw: raw.update(worst=[1, 2]), "something else than tables"),
+        (
+            lambda raw: raw.update(subgroups=[RECORD, RECORD | {"value": "x"}]),
+            "words where numbers belong, or the other way round, in subgroups.value",
+        ),
     ],
 )
 def test_a_result_of_another_shape_is_refused_in_one_line(change, words):
