@@ -138,12 +138,19 @@ def read_json(path: Path, *, again: str) -> Any:
     Raises InputError, naming the file, for such a one; FileNotFoundError where there is none.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not whole (line {error.lineno}): {again}") from error
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path} is not whole (it holds bytes that are no text): {again}"
         ) from error
+    return parsed_json(text, name=path, again=again)
+
+
+def parsed_json(text: str, *, name: Path | str, again: str) -> Any:
+    """What the text of such a file holds, likewise."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{name} is not whole (line {error.lineno}): {again}") from error
     except RecursionError as error:
-        raise InputError(f"{path} is nested too deeply: {again}") from error
+        raise InputError(f"{name} is nested too deeply: {again}") from error

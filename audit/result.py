@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from audit.errors import InputError
-from audit.files import write_text
+from audit.files import parsed_json, read_json, write_text
 
 SCHEMA = 1
 # Of `info`, what every renderer reads.
@@ -76,6 +76,7 @@ _WHOLE = frozenset(
     "n n_subjects n_confirm n_fit n_judge std_n female_n male_n below_n above_n rank epoch "
     "groups_compared severity bin".split()
 )
+_AGAIN = "run the audit again"
 _DIGITS = 10  # significant digits kept: what engines and thread counts agree on
 
 
@@ -137,44 +138,7 @@ class AuditResult:
     @classmethod
     def from_json(cls, text: str) -> "AuditResult":
         """Read what `to_json` wrote. Raises InputError for another schema or a cut file."""
-        try:
-            raw = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"result.json is not whole (line {error.lineno}): run the audit again"
-            ) from error
-        except RecursionError as error:
-            raise InputError("result.json is nested too deeply: run the audit again") from error
-        if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
-            found = raw.get("schema") if isinstance(raw, dict) else None
-            raise InputError(
-                f"result.json has schema {found!r}, this version reads {SCHEMA}: "
-                "run the audit again"
-            )
-        missing = [name for name in ("info", *COLUMNS) if name not in raw]
-        info = raw.get("info")
-        if isinstance(info, dict):
-            missing += [f"info.{name}" for name in INFO if name not in info]
-        if missing:
-            raise InputError(f"result.json lacks {', '.join(missing)}: run the audit again")
-        other = [name for name in COLUMNS if not isinstance(raw[name], list)]
-        if not (isinstance(info, dict) and isinstance(info["run"], dict)):
-            other.append("info")
-        if other:
-            what = ", ".join(other)
-            raise InputError(f"result.json has another {what} than an audit: run the audit again")
-        try:
-            tables = {name: table(name, raw[name]) for name in COLUMNS}
-        except (TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                "result.json holds something else than tables: run the audit again"
-            ) from error
-        if mixed := [f"{name}.{column}" for name in COLUMNS for column in _mixed(tables[name])]:
-            raise InputError(
-                f"result.json holds words where numbers belong, or the other way round, in "
-                f"{', '.join(mixed)}: run the audit again"
-            )
-        return cls(raw["info"], **tables)
+        return cls._read(parsed_json(text, name="result.json", again=_AGAIN))
 
     @classmethod
     def load(cls, folder: Path | str) -> "AuditResult":
@@ -186,13 +150,37 @@ class AuditResult:
                 f"no result.json in {path.parent}: "
                 "`faceaudit audit PREDICTIONS --out DIR` makes one, then give that DIR"
             )
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
+        return cls._read(read_json(path, again=_AGAIN))
+
+    @classmethod
+    def _read(cls, raw: Any) -> "AuditResult":
+        if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
+            found = raw.get("schema") if isinstance(raw, dict) else None
             raise InputError(
-                "result.json is not whole (it holds bytes that are no text): run the audit again"
-            ) from error
-        return cls.from_json(text)
+                f"result.json has schema {found!r}, this version reads {SCHEMA}: {_AGAIN}"
+            )
+        missing = [name for name in ("info", *COLUMNS) if name not in raw]
+        info = raw.get("info")
+        if isinstance(info, dict):
+            missing += [f"info.{name}" for name in INFO if name not in info]
+        if missing:
+            raise InputError(f"result.json lacks {', '.join(missing)}: {_AGAIN}")
+        other = [name for name in COLUMNS if not isinstance(raw[name], list)]
+        if not (isinstance(info, dict) and isinstance(info["run"], dict)):
+            other.append("info")
+        if other:
+            what = ", ".join(other)
+            raise InputError(f"result.json has another {what} than an audit: {_AGAIN}")
+        try:
+            tables = {name: table(name, raw[name]) for name in COLUMNS}
+        except (TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"result.json holds something else than tables: {_AGAIN}") from error
+        if mixed := [f"{name}.{column}" for name in COLUMNS for column in _mixed(tables[name])]:
+            raise InputError(
+                f"result.json holds words where numbers belong, or the other way round, in "
+                f"{', '.join(mixed)}: {_AGAIN}"
+            )
+        return cls(raw["info"], **tables)
 
 
 def table(name: str, records: list[dict[str, Any]]) -> pd.DataFrame:
