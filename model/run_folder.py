@@ -91,7 +91,18 @@ def refuse_used(folder: Path) -> None:
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Write `checkpoint.pt` atomically; `state` is dicts, lists, tensors and plain values."""
     whole = {"format": FORMAT, "state": state, "digest": _digest(state)}
-    write_atomic(folder / "checkpoint.pt", lambda beside: torch.save(whole, beside))
+    write_atomic(folder / "checkpoint.pt", lambda beside: _dump(beside, whole))
+
+
+def _dump(path: Path, whole: dict[str, Any]) -> None:
+    """`torch.save`, whose own error hides that of the system: of a full disk it says nothing."""
+    try:
+        with path.open("wb") as handle:
+            torch.save(whole, handle)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any]:

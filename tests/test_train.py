@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -328,6 +329,16 @@ def test_running_out_of_memory_names_the_batch(table, tmp_path, monkeypatch):
     monkeypatch.setattr(model.epochs, "_step", full)
     with pytest.raises(MachineError, match=r"--batch 16 --size 32; try --batch 8"):
         train(table, out=tmp_path, settings=tiny_settings())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_checkpoint_on_a_full_disk_is_told_in_a_line(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path, {"epoch": 3})
+    monkeypatch.setattr("secrets.token_hex", lambda _n: "x")
+    (tmp_path / ".checkpoint.pt.x.part").symlink_to("/dev/full")
+    with pytest.raises(MachineError, match=r"no space left while writing .*checkpoint\.pt"):
+        save_checkpoint(tmp_path, {"epoch": 4, "network": {"w": torch.arange(1e6)}})
+    assert load_checkpoint(tmp_path)["epoch"] == 3
 
 
 def test_an_altered_or_cut_checkpoint_is_refused(tmp_path):
