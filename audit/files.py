@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,37 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> Path:
 
     Raises MachineError when the disk is full, InputError when the folder cannot be written.
     """
+    with staged(path, write):
+        return path
+
+
+@contextlib.contextmanager
+def staged(path: Path, write: Callable[[Path], None]) -> Iterator[None]:
+    """`write_atomic` in two halves: written on entering, put in the place of `path` on leaving.
+
+    Where the block fails, `path` stays as it was.
+    """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(beside)
-        with beside.open("r+b") as handle:  # Windows flushes none that was opened to read only
-            os.fsync(handle.fileno())
-        size = beside.stat().st_size
-        beside.replace(path)
+        with _told(path, beside):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(beside)
+            with beside.open("r+b") as handle:  # Windows flushes none that was opened to read only
+                os.fsync(handle.fileno())
+        yield
+        with _told(path, beside):
+            beside.replace(path)
+    finally:
+        if beside.exists():
+            with contextlib.suppress(PermissionError):  # Windows removes no file that is open
+                beside.unlink()
+
+
+@contextlib.contextmanager
+def _told(path: Path, beside: Path) -> Iterator[None]:
+    """Errors of the system in words of ours, which name `path`."""
+    try:
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             size = beside.stat().st_size if beside.exists() else 0
@@ -48,11 +71,6 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> Path:
                 f"cannot write {path}: a file stands where a folder is needed"
             ) from error
         raise
-    finally:
-        if beside.exists():
-            with contextlib.suppress(PermissionError):  # Windows removes no file that is open
-                beside.unlink()
-    return path
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -1,6 +1,7 @@
 """The audited rows as every reader of an audit finds them: `predictions.parquet`."""
 
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from audit.contract import CONDITION_WORDS, CONDITIONS
-from audit.files import write_atomic
+from audit.files import staged
 from audit.histograms import errors_beyond
 from audit.predictions import Predictions
 from audit.shards import SHARDS
@@ -24,6 +25,7 @@ def write_normalised(
     *,
     listed: Collection[int] = (),
     most: int = 2_000_000,
+    held: ExitStack | None = None,
 ) -> int:
     """Write the audited rows as Parquet with page checksums, atomically; returns how many.
 
@@ -34,7 +36,8 @@ def write_normalised(
     and persons drawn by lot for the rest.
 
     errors: the tally's table of that name, of these rows. listed: keys (`face`) of rows that a
-    report names, so that whoever looks for them finds them.
+    report names, so that whoever looks for them finds them. held: puts the file in its place when
+    it is closed without a failure; None: at once.
     """
     words = _words(predictions)
     plain = [f"{sql} AS {name}" for name, sql in _PLAIN.items()]
@@ -47,7 +50,10 @@ def write_normalised(
     sql = f"SELECT {', '.join([*plain, *given, *codes])} FROM {rows}{_in_order(predictions)}"
     schema = _schema(words, conditions)
 
+    written = 0
+
     def write(beside: Path) -> None:
+        nonlocal written
         # LZ4 packs as well as Snappy in a fifth of the time; a flipped bit would read silently
         # without checksums.
         with pq.ParquetWriter(
@@ -59,9 +65,11 @@ def write_normalised(
         ) as writer:
             for batch in predictions.source.batches(sql, _ROW_GROUP):
                 writer.write_table(_with_words(batch, words, schema))
+                written += batch.num_rows
 
-    write_atomic(path, write)
-    return int(pq.read_metadata(path).num_rows)
+    with ExitStack() as now:
+        (now if held is None else held).enter_context(staged(path, write))
+    return written
 
 
 def _in_order(predictions: Predictions) -> str:

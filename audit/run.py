@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -87,46 +88,53 @@ def run_audit(
     out, images = (None if path is None else Path(path) for path in (out, images))
     scanned = source if isinstance(source, Scan) else scan(source, settings, engine=engine)
     settings, tally, facts = scanned.settings, scanned.tally, scanned.facts
-    with ThreadPoolExecutor(1) as beside:
-        worst = beside.submit(_faces, scanned, out)
-        try:
-            tables = audit_tally(tally, settings=settings)
-        except BaseException:  # Ctrl-C too: nobody waits for faces of an audit that is given up
-            if scanned.predictions is not None:
-                scanned.predictions.source.stop()
-            raise
-        tables["worst"] = worst.result()
-    tables["history"] = pd.DataFrame() if history is None else history
-    info = _info(facts, tally, settings)
-    tables["findings"] = table("findings", find(tables, info))
-    if images is None and scanned.predictions is not None:
-        images = images_of(scanned.predictions)
-    info["run"] = _this_run(scanned, images=images and seen_from(out, images))
-    info["run"]["notes"] = list(facts.notes)
-    if scanned.site is not None:
-        info["run"]["sites"] = about_sites(scanned.site)
-    text = AuditResult(info, **{name: tables[name] for name in COLUMNS}).to_json()
-    if out is not None:
-        write_text(out / "result.json", text)
+    with ExitStack() as held:  # what puts the faces in their place, once the figures are in theirs
+        with ThreadPoolExecutor(1) as beside:
+            worst = beside.submit(_faces, scanned, out, held)
+            try:
+                tables = audit_tally(tally, settings=settings)
+            except BaseException:  # Ctrl-C too: nobody waits for faces of an audit given up
+                if scanned.predictions is not None:
+                    scanned.predictions.source.stop()
+                raise
+            tables["worst"] = worst.result()
+        tables["history"] = pd.DataFrame() if history is None else history
+        info = _info(facts, tally, settings)
+        tables["findings"] = table("findings", find(tables, info))
+        if images is None and scanned.predictions is not None:
+            images = images_of(scanned.predictions)
+        info["run"] = _this_run(scanned, images=images and seen_from(out, images))
+        info["run"]["notes"] = list(facts.notes)
+        if scanned.site is not None:
+            info["run"]["sites"] = about_sites(scanned.site)
+        text = AuditResult(info, **{name: tables[name] for name in COLUMNS}).to_json()
+        if out is not None:
+            write_text(out / "result.json", text)
+            if scanned.predictions is None:
+                _remove_faces(out)
     return AuditResult.from_json(text)  # so that who draws it now and who reads it later see alike
 
 
-def _faces(scanned: Scan, out: Path | None) -> pd.DataFrame:
+def _faces(scanned: Scan, out: Path | None, held: ExitStack) -> pd.DataFrame:
     """What needs the rows once more and no Python: writes the faces, returns the worst of them.
 
-    Of a tally, the lists that its sites gave along; the faces of an earlier audit are taken away.
+    Of a tally, the lists that its sites gave along.
     """
-    rows = None if out is None else out / "predictions.parquet"
     if scanned.predictions is None:
-        if rows is not None and not is_tally(rows):  # it may be the tally that is audited
-            rows.unlink(missing_ok=True)
         given = None if scanned.site is None else scanned.site.faces
         return table("worst", []) if given is None else given[list(COLUMNS["worst"])]
     ranked = ranked_faces(scanned.predictions, scanned.settings, scanned.tally)
-    if rows is not None:
-        listed = ranked["face"].tolist()
-        write_normalised(scanned.predictions, rows, scanned.tally.errors, listed=listed)
+    if out is not None:
+        rows, listed = out / "predictions.parquet", ranked["face"].tolist()
+        write_normalised(scanned.predictions, rows, scanned.tally.errors, listed=listed, held=held)
     return ranked[list(COLUMNS["worst"])]
+
+
+def _remove_faces(out: Path) -> None:
+    """Take away the faces of an earlier audit: a tally has none."""
+    rows = out / "predictions.parquet"
+    if not is_tally(rows):  # it may be the tally that is audited
+        rows.unlink(missing_ok=True)
 
 
 def audit_tally(tally: Tally, *, settings: AuditSettings) -> dict[str, pd.DataFrame]:

@@ -13,7 +13,9 @@ from audit import AuditResult, AuditSettings, InputError, MachineError, run_audi
 from audit.metrics import METRICS
 from audit.result import COLUMNS
 from audit.scan import scan
+from audit.sites import tally_site
 from audit.synthetic import Plant, synthetic_predictions
+from audit.tally_file import write_tally
 
 THREE = {"A": 0.5, "B": 0.3, "C": 0.2}
 
@@ -72,16 +74,26 @@ def test_a_table_scanned_beforehand_gives_the_same_audit_and_brings_its_settings
     assert body(run_audit(scanned)) == body(plain)
 
 
-def test_an_audit_given_up_gives_up_its_faces_and_leaves_nothing_half_written(
-    table, tmp_path, monkeypatch
+@pytest.mark.parametrize("at", ["audit_tally", "find", "write_text"])
+@pytest.mark.parametrize("source", ["rows", "tally"])
+def test_an_audit_given_up_leaves_the_earlier_one_as_it_was(
+    at, source, table, tmp_path, monkeypatch
 ):
     def given_up(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("audit.run.audit_tally", given_up)
+    settings = AuditSettings(by=("race",))
+    run_audit(table, settings=settings, out=tmp_path / "audit")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "audit").iterdir()}
+    later = table.head(200)
+    if source == "tally":
+        write_tally(tally_site(later, settings), tmp_path / "tally.parquet")
+        later = tmp_path / "tally.parquet"
+    monkeypatch.setattr(f"audit.run.{at}", given_up)
     with pytest.raises(KeyboardInterrupt):
-        run_audit(table, out=tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} <= {"predictions.parquet"}
+        run_audit(later, settings=settings, out=tmp_path / "audit")
+    assert {p.name: p.read_bytes() for p in (tmp_path / "audit").iterdir()} == before
+    assert set(before) == {"predictions.parquet", "result.json"}
 
 
 def test_a_fault_in_writing_the_faces_is_the_audits_fault(table, tmp_path, monkeypatch):
