@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,13 @@ def _told(path: Path, beside: Path) -> Iterator[None]:
                 f"cannot write {path}: a file stands where a folder is needed"
             ) from error
         raise
+
+
+def left_halves(folder: Path, names: Collection[str]) -> list[Path]:
+    """What a SIGKILL in the midst of a write has left in `folder` of the files called `names`."""
+    shape = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part")
+    found = folder.iterdir() if folder.is_dir() else ()
+    return [p for p in found if (named := shape.fullmatch(p.name)) and named[1] in names]
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from audit.errors import InputError
 from audit.file_lock import locked_file
-from audit.files import read_json, write_atomic, write_text
+from audit.files import left_halves, read_json, write_atomic, write_text
 from model.network import build_network, load_weights, read_weights
 from model.settings import NETWORKS
 
@@ -60,6 +60,8 @@ def locked(folder: Path) -> Iterator[None]:
             raise InputError(
                 f"{path} cannot be locked ({error.strerror}); choose an --out on another disk"
             ) from error
+        for half in left_halves(folder, OURS):  # of a training killed while it saved
+            half.unlink()
         handle.truncate(0)
         handle.write(f"{os.getpid()}\n".encode())
         handle.flush()
@@ -77,7 +79,8 @@ def refuse_used(folder: Path) -> None:
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if is_used(folder):
         raise InputError(f"{folder} holds a training: go on with --resume, or choose another --out")
-    foreign = [name for name in names if name not in OURS]
+    own = OURS | {half.name for half in left_halves(folder, OURS)}
+    foreign = [name for name in names if name not in own]
     if foreign:
         raise InputError(
             f"{folder} is not empty ({len(foreign)} entries, first {foreign[0]!r}); "

@@ -25,6 +25,7 @@ from model.run_folder import (
     load_run,
     locked,
     read_config,
+    refuse_used,
     save_checkpoint,
     save_model,
 )
@@ -329,6 +330,18 @@ def test_running_out_of_memory_names_the_batch(table, tmp_path, monkeypatch):
     monkeypatch.setattr(model.epochs, "_step", full)
     with pytest.raises(MachineError, match=r"--batch 16 --size 32; try --batch 8"):
         train(table, out=tmp_path, settings=tiny_settings())
+
+
+def test_what_a_kill_left_of_a_checkpoint_is_in_nobodys_way_and_goes(tmp_path):
+    half, theirs = tmp_path / ".checkpoint.pt.0123abcd.part", tmp_path / ".notes.0123abcd.part"
+    half.write_bytes(b"half a")
+    refuse_used(tmp_path)
+    theirs.write_bytes(b"")
+    with pytest.raises(InputError, match=r"1 entries, first '\.notes"):
+        refuse_used(tmp_path)
+    with locked(tmp_path):
+        assert not half.exists()
+        assert theirs.exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
