@@ -163,11 +163,14 @@ def check(args: argparse.Namespace) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """Train the two-headed network on a folder of faces."""
+    from model.faces import say_left_out
     from model.settings import label_columns_from, train_settings_from
     from model.train import train as train_network
 
     settings, progress = train_settings_from(args), shows_progress(args)
     table = face_table(args.faces, args, label_columns_from(args))
+    if not args.quiet:  # now, not after an hour
+        say_left_out(table, listed=args.out / "left_out.csv")
     train_network(table, out=args.out, settings=settings, resume=args.resume, progress=progress)
     draw_history(args.out)
     print(training_words(args.out))
@@ -303,6 +306,7 @@ def stress(args: argparse.Namespace) -> int:
     """Read faces again in bad light, blurred, covered: whose errors rise more than others'?"""
     from audit.result import AuditResult
     from audit.stress import run_stress
+    from model.faces import say_left_out
     from model.settings import label_columns_from
     from model.stress import corruption_words, examples, read_corrupted
     from reports.stress import render_stress
@@ -312,9 +316,12 @@ def stress(args: argparse.Namespace) -> int:
     audited = (args.out / "result.json").exists()  # its report gets a section on worse pictures
     if audited:
         AuditResult.load(args.out)  # a damaged one is refused now, not after minutes of reading
+    table = face_table(args.faces, args, label_columns_from(args))
+    if not args.quiet:
+        say_left_out(table)
     found = read_corrupted(
         args.run,
-        face_table(args.faces, args, label_columns_from(args)),
+        table,
         by=args.by,
         corruptions=args.corruptions,
         severities=args.severities,

@@ -5,6 +5,7 @@ with its reason and counted, never guessed at; copies of one photo are tied toge
 `subject_id`, so that no split can put them on both sides.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 
 from audit.errors import InputError
 from audit.files import write_text
+from audit.terminal import one_line
 from audit.words import counted
 from model.duplicates import chained, components, mark_copies, resolve_conflicts
 from model.face_rows import MADE, Labelled
@@ -207,6 +209,13 @@ def left_out_words(left_out: pd.DataFrame) -> str:
     first = left_out.iloc[0]
     listed = ", ".join(f"{n:,} {status}" for status, n in sorted(counts.items()))
     return f"{len(left_out):,} left out ({listed}); first: {first['image']!r}: {first['reason']}"
+
+
+def say_left_out(table: FaceTable, *, listed: Path | None = None) -> None:
+    """Say on stderr what of a source is not used, if anything. listed: the file that lists it."""
+    if len(table.left_out):
+        where = "" if listed is None else f"; listed in {listed}"
+        print(one_line(f"{left_out_words(table.left_out)}{where}"), file=sys.stderr)
 
 
 def _nothing_words(source: Path, table: FaceTable) -> str:

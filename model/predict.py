@@ -26,7 +26,7 @@ from audit.errors import InputError
 from audit.exit_codes import EXPECTED, exit_code
 from audit.files import refuse_overwriting
 from audit.terminal import say_plainly
-from model.faces import FaceTable, read_faces_shared, write_left_out
+from model.faces import FaceTable, read_faces_shared, say_left_out, write_left_out
 from model.material import SPLITS
 from model.pieces import read_shared, remove_pieces
 from model.place import ALONE, Place, shared_place
@@ -254,9 +254,12 @@ def predict_command(args: argparse.Namespace, *, place: Place, progress: bool) -
     recalibration = None
     if not args.no_recalibration and args.pre_processing is None:
         recalibration = carried(args.run)
+    table = read_faces_shared(args.faces, place=place, **how)
+    if place.first and not args.quiet:
+        say_left_out(table, listed=args.out.with_name("left_out.csv"))
     out = predict(
         args.run,
-        read_faces_shared(args.faces, place=place, **how),
+        table,
         out=args.out,
         recalibration=recalibration,
         embeddings=args.embeddings,

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tiny_faces import picture, save_face, save_faces
+from tiny_training import write_tiny_faces
 
+from audit import cli
 from audit.errors import InputError
 from model.faces import read_faces, split_faces, write_left_out
 from model.labels import Label, label_of_name, labels_of_names
@@ -606,3 +608,22 @@ def test_the_read_depends_neither_on_threads_nor_on_the_kind_of_picture(tmp_path
     monkeypatch.setattr("model.threads.cores", lambda: 1)
     pd.testing.assert_frame_equal(many, read_faces(tmp_path).faces)
     assert len(many) == 9
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "stress"])
+def test_what_is_left_out_is_told_before_the_long_work(command, tmp_path, capsys):
+    faces = write_tiny_faces(tmp_path / "faces", 8)
+    (faces / "ab_0_1.png").write_bytes(b"")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")  # refused in the end, to be quick
+    asked = {
+        "train": [str(faces), "--out", str(tmp_path / "run")],
+        "predict": ["run", str(faces), "--out", str(tmp_path / "p.csv"), "--no-recalibration"],
+        "stress": ["run", str(faces), "--out", str(tmp_path / "out")],
+    }
+    assert cli.main([command, *asked[command]]) == 2
+    told, refused = capsys.readouterr().err.splitlines()
+    assert told.startswith("1 left out (1 name); first: 'ab_0_1.png': name does not begin with")
+    assert ("left_out.csv" in told) == (command != "stress")
+    assert cli.main([command, *asked[command], "--quiet"]) == 2
+    assert capsys.readouterr().err.splitlines() == [refused]
