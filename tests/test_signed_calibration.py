@@ -63,6 +63,23 @@ def test_a_bent_score_is_found_in_the_group_where_it_was_bent():
     assert np.delete(found.p, black).min() > 0.01
 
 
+@pytest.mark.parametrize("bend", [lambda f: f**2, lambda f: (f > 0.5).astype(float)])
+def test_a_gross_error_outlives_a_correction_for_a_thousand_tests(bend):
+    groups = race_groups(3000, seed=3, bend=bend)
+    p = weigh_calibration(groups).p[groups.names.index("Black")]
+    assert 0 < p < 1e-8
+
+
+def test_the_tail_carried_on_is_that_of_more_draws(monkeypatch):
+    groups = race_groups(600, seed=3, bend=lambda f: f**2)
+    black = groups.names.index("Black")
+    drawn = np.mean([weigh_calibration(groups, seed=seed).p[black] for seed in range(3)])
+    monkeypatch.setattr("audit.signed_calibration.MORE", 999)
+    carried = np.median([weigh_calibration(groups, seed=seed).p[black] for seed in range(9)])
+    assert 1e-4 <= drawn < 3e-4
+    assert drawn / 3 < carried < 3 * drawn
+
+
 def test_photos_repeated_under_their_person_do_not_make_a_claim_surer():
     faces = some_faces(500, seed=4)
     faces["score"] = faces["score"] ** 1.3
