@@ -327,9 +327,15 @@ def _effective_counts(q: _Question) -> tuple[Floats, Floats]:
 
 
 def _exactly(q: _Question) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """(p, difference, se, low, high) of the groups with rare events, each on its own."""
+    """(p, difference, se, low, high) of the groups with rare events, each on its own.
+
+    Shares are those of all faces, the rest's too; only how sure they are rests on effective rows.
+    """
+    assert q.ratios is not None
     x, n = _effective_counts(q)
-    y, m = x.sum() - x, n.sum() - n
+    hits, rows = (a.sum(axis=1) for a in (q.ratios.top, q.ratios.bottom))
+    m = n.sum() - n
+    y = m * (hits.sum() - hits) / (rows.sum() - rows)
     x, n, y, m = (a[q.rare] for a in (x, n, y, m))
     low, high = newcombe(x / n, n, y / m, m, alpha=INTERVAL_ALPHA / int(q.compared.sum()))
     a, b = (x + 1) / (n + 2), (y + 1) / (m + 2)

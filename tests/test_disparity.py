@@ -195,6 +195,18 @@ def test_photos_repeated_under_their_person_change_no_test_of_sums():
         np.testing.assert_allclose(a, b, rtol=0.03, atol=0.003, err_msg=str(key))
 
 
+def test_the_difference_of_rare_events_is_that_of_all_faces_however_often_people_repeat():
+    faces = some_faces(400, seed=6, photos=5)
+    once = (faces["race"] == "Black") & faces.duplicated("subject")
+    faces = faces[~once].assign(width=faces["width"] * 2.5)
+    found = weighed(faces, (RACE,), people_given=True).loc["race", "interval_coverage"]
+    held = with_groups(faces)["iv_hit"].astype(float)
+    own = faces["race"] == found["outlying_group"]
+    difference = held[own].mean() - held[~own].mean()
+    assert (~held[own].astype(bool)).sum() < 40  # few enough misses for the exact test
+    assert found["outlying_difference"] == pytest.approx(difference, abs=1e-9)
+
+
 def test_five_photos_of_a_person_are_not_five_people():
     faces = some_faces(400, seed=6, photos=5)
     rows = faces.assign(subject=range(len(faces)))
