@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from browser import open_browser
 from tiny_faces import picture, save_face, save_faces
 
 from model.check import check_faces, check_words
@@ -297,3 +298,23 @@ def test_the_page_stays_small_however_many_copies_there_are(tmp_path):
     html = render_check(check_faces(table), root=table.root)
     assert "18 of 60 photos with different labels" in html
     assert len(html) < 1_000_000
+
+
+@pytest.mark.browser
+def test_on_paper_the_page_keeps_its_shades_and_unfolds_what_is_folded(folder):
+    save_face(folder / "62_3_20170109.jpg")  # a reason that two files share: a fold
+    page = folder / "check.html"
+    data = check_faces(read_faces(folder))
+    page.write_text(render_check(data, root=folder), encoding="utf-8")
+    with open_browser() as browser:
+        browser.get(page.as_uri())
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        kept, folded = browser.execute_script(
+            "return [[...document.querySelectorAll('.heat td span, .key i')]"
+            ".map(e => getComputedStyle(e).printColorAdjust),"
+            "[...document.querySelectorAll('details:not([open]) table')]"
+            ".map(e => e.checkVisibility({contentVisibilityAuto: true}) && e.clientHeight)]"
+        )
+    assert set(kept) == {"exact"}
+    assert folded
+    assert min(folded) > 0

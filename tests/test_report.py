@@ -585,6 +585,26 @@ def test_on_paper_every_figure_is_light_and_as_wide_as_the_page(report, tmp_path
         assert base64.b64decode(pdf).startswith(b"%PDF")
 
 
+@pytest.mark.browser
+def test_on_paper_a_table_that_is_read_stands_in_no_grid_and_has_the_whole_width(report):
+    """A grid does not grow by the header repeated on a new page: a row was struck through."""
+    tables = (
+        "return [...document.querySelectorAll('.row > figure table')].map("
+        "t => [t, t.closest('figure'), t.closest('.row')]).filter(e => e[0].checkVisibility())"
+        ".map(([t, f, r]) => [getComputedStyle(f).display, getComputedStyle(r).display, "
+        "t.getBoundingClientRect().right <= r.getBoundingClientRect().right + 1])"
+    )
+    with open_browser(width=718) as browser:
+        open_report(browser, report)
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        closed = browser.execute_script(tables)
+        browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
+        opened = browser.execute_script(tables)
+    assert 0 < len(closed) < len(opened)
+    for found in (*closed, *opened):
+        assert found == ["block", "block", True]
+
+
 def test_the_words_come_before_the_scripts(html):
     first_script = html.index("<script>")
     for words in ("What cannot be concluded", "Settings and provenance"):
