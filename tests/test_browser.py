@@ -502,6 +502,26 @@ def test_the_theme_follows_the_system(url):
         assert chosen == "rgb(20, 23, 26)", "4.5:1 on the accent"
 
 
+def test_on_paper_a_page_has_no_controls_and_its_figures_stand_whole_side_by_side(url):
+    """A4 less its margins is 718 px wide: numbers at the right edge of figures were cut off."""
+    with open_browser() as paper:
+        paper.get(f"{url}/subgroups")
+        settle(paper)
+        screen = {"width": 718, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        paper.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        paper.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        ends = (
+            "return [...document.querySelectorAll('.stPlotlyChart')].map(box => "
+            "[box.getBoundingClientRect().left, "
+            "box.querySelector('.main-svg').getBoundingClientRect().right])"
+        )
+        found = wait_until(lambda: paper.execute_script(ends), what="figures")
+        assert len({round(left) for left, _ in found[:2]}) == 2
+        assert max(right for _, right in found) <= 718
+        for css in ("[data-testid=stSidebar]", ".st-key-filter_bar"):
+            assert not paper.find_element(By.CSS_SELECTOR, css).is_displayed()
+
+
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_dashboard_ends_cleanly_when_told_to(audit, tmp_path, sent, code):
     process = subprocess.Popen(
