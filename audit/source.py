@@ -298,9 +298,16 @@ def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str)
 
 
 def _open_frame(con: duckdb.DuckDBPyConnection, frame: pd.DataFrame) -> Source:
-    names = [str(c) for c in frame.columns]
+    own = [str(c) for c in frame.columns]
+    # an index that has a name is a column, as in the CSV or Parquet that pandas writes of it
+    index = {
+        str(name): frame.index.get_level_values(i).to_series()
+        for i, name in enumerate(frame.index.names)
+        if name is not None and str(name) not in own
+    }
+    names = [*index, *own]
     refuse_twins(names)
-    arrays = [_array(frame.iloc[:, i]) for i in range(len(names))]
+    arrays = [_array(v) for v in (*index.values(), *(frame.iloc[:, i] for i in range(len(own))))]
     arrays.append(pa.array(np.arange(len(frame), dtype=np.int64)))
     fields = [*(f"c{i}" for i in range(len(names))), "row_at"]
     con.register("raw", pa.table(arrays, names=fields))
@@ -314,6 +321,8 @@ def _array(values: "pd.Series[Any]") -> pa.Array | pa.ChunkedArray:
     """A pandas column as Arrow; mixed objects and categories become what their values are."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.dtype.categories.dtype if len(values) else object)
+    if isinstance(values.dtype, (pd.IntervalDtype, pd.PeriodDtype)):
+        values = values.astype(object)  # `(0, 18]` of `pd.cut`, `2024-01`: levels as a CSV has them
     try:
         array = pa.array(values, from_pandas=True)
     except (pa.ArrowException, OverflowError, UnicodeError):  # mixed, 2**70, half a character

@@ -374,3 +374,33 @@ def test_a_column_of_many_dates_says_that_it_has_too_many_levels(table, zone):
     few = days[np.arange(len(table)) % 2]
     result = run_audit(table.assign(when=few), settings=AuditSettings(by=("when",)))
     assert len(result.info["features"][0]["levels"]) == 2
+
+
+# What pandas holds beside columns of numbers and words -----------------------------------------
+
+
+def table_of(source):
+    predictions = opened(source)
+    return predictions.features, predictions.notes
+
+
+@pytest.mark.parametrize("index", ["sample_id", "race", ["race", "sample_id"]])
+def test_an_index_that_has_a_name_is_a_column_as_in_the_file_that_pandas_writes(
+    index, table, tmp_path
+):
+    indexed = table.set_index(index)
+    indexed.to_csv(tmp_path / "t.csv")
+    assert table_of(indexed) == table_of(tmp_path / "t.csv")
+    assert table_of(table.rename_axis("race")) == table_of(table)  # the column counts
+
+
+@pytest.mark.parametrize("kind", ["category", "interval[float64, right]", "object"])
+def test_bands_of_pandas_are_the_levels_that_its_csv_has(kind, table, tmp_path):
+    months = pd.PeriodIndex(np.where(np.arange(len(table)) % 2, "2024-01", "2024-02"), freq="M")
+    bands = pd.cut(table["age_true"], [0.0, 30.5, 60.0]).astype(kind)
+    odd = table.assign(band=bands, month=months)
+    odd.to_csv(tmp_path / "t.csv", index=False)
+    settings = AuditSettings(by=("band", "month"))
+    found, wanted = (run_audit(t, settings=settings) for t in (odd, tmp_path / "t.csv"))
+    assert found.info["features"][0]["levels"] == ["(0.0, 30.5]", "(30.5, 60.0]", "unknown"]
+    assert found.info["hash_of_rows"] == wanted.info["hash_of_rows"]
