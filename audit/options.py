@@ -1,6 +1,7 @@
 """The options of each command, and the settings made from them."""
 
 import argparse
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,14 @@ EXAMPLES: Mapping[str, str] = {
     "stress": "faceaudit stress audit/run/ faces/ --out audit/ --by race gender_true",
     "dashboard": "faceaudit dashboard audit/",
 }
+
+
+def pictures(text: str) -> Path:
+    """A folder of pictures, or a tar or Parquet that holds them: one that is there."""
+    path = Path(text)
+    if not os.path.exists(path):  # noqa: PTH110  (a name too long is not there; Path raises)
+        raise argparse.ArgumentTypeError(f"{text!r} is not there; it is the folder of the pictures")
+    return path
 
 
 def whole(text: str) -> int:
@@ -117,7 +126,7 @@ def _audit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.add_argument(
         "--images",
-        type=Path,
+        type=pictures,
         help="folder that `image` is relative to (as `predict` stored it, or the table's)",
     )
     parser.add_argument("--history", type=Path, help="history.csv of a training, for its curves")
@@ -212,7 +221,7 @@ def _recalibrate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="folder of an audit")
-    parser.add_argument("--images", type=Path, help="folder that `image` is relative to")
+    parser.add_argument("--images", type=pictures, help="folder that `image` is relative to")
     parser.add_argument(
         "--thumbnails", type=whole, default=0, metavar="N", help="put N faces into the report"
     )

@@ -244,6 +244,13 @@ def test_a_name_too_long_is_the_users_to_mend(capsys):
     said(capsys)
 
 
+@pytest.mark.parametrize("command", [["audit", "t.csv", "--out", "o"], ["report", "o"]])
+@pytest.mark.parametrize("images", ["nowhere", "n" * 300])
+def test_a_folder_of_pictures_that_is_not_there_is_refused(command, images, capsys):
+    assert cli.main([*command, "--images", images]) == 2
+    assert f"--images: '{images}' is not there" in said(capsys)
+
+
 @pytest.mark.parametrize("number", ["-3", "2.5", "many"])
 def test_a_number_of_pictures_is_whole(number, capsys):
     assert cli.main(["report", "x", f"--thumbnails={number}"]) == 2
