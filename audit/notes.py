@@ -149,6 +149,7 @@ def table_facts(
         for one, other in (pair, pair[::-1])
         if table.has(one) and not table.has(other)
     ]
+    unread += _half_heads(table)
     return Facts(
         unread=tuple(unread),
         unfit=tuple(unfit),
@@ -160,6 +161,33 @@ def table_facts(
         constants=constants,
         places=_places(table, left_out, why),
     )
+
+
+def _half_heads(table: Table) -> list[str]:
+    """Readings without the label they are of, and names that are ours but for capital letters."""
+    lacking = [
+        (said, truth)
+        for said, truth in (
+            ("age_pred", "age_true"),
+            ("gender_score", "gender_true"),
+            ("gender_pred", "gender_true"),
+        )
+        if table.has(said) and not table.has(truth)
+    ]
+    alike = {name.lower(): name for name in table.own}
+    return [
+        *(
+            f"{said} is not audited: there is no {truth}; name its column with "
+            f"--column {truth}={alike.get(truth, 'THEIRS')}."
+            for said, truth in lacking
+        ),
+        *(
+            f"{alike[ours]!r} is a column of the table's own: --column {ours}={alike[ours]} reads "
+            f"it as {ours}."
+            for ours in CONTRACT
+            if ours in alike and not table.has(ours)
+        ),
+    ]
 
 
 def leaky_rows(table: Table, why: Sequence[tuple[str, str]]) -> int:

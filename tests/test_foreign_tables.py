@@ -193,6 +193,21 @@ def test_names_in_capitals_are_offered_as_they_are_mapped(table):
         opened(table[["age_true", "gender_true"]].rename(columns=str.upper))
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ({"age_true": "age"}, ["age_pred is not audited: there is no age_true", "=THEIRS"]),
+        ({"gender_true": "sex"}, ["gender_score is not audited: there is no gender_true"]),
+        ({"gender_true": "Gender_True"}, ["--column gender_true=Gender_True"]),
+        ({"age_pred": "Age_Pred"}, ["--column age_pred=Age_Pred reads it as age_pred"]),
+    ],
+)
+def test_a_head_of_which_one_column_is_not_found_is_told(names, said, table):
+    notes = " ".join(opened(table.rename(columns=names)).notes)
+    assert all(words in notes for words in said)
+    assert "--column" not in " ".join(opened(table).notes)
+
+
 def test_one_end_of_an_interval_is_told_not_to_be_read(table):
     read = opened(table.drop(columns="age_high"))
     assert "age_low was not read: there is no age_high." in read.notes
