@@ -13,6 +13,17 @@ from audit.errors import InputError
 
 SAVE_AS_UTF8 = "save the file as UTF-8"
 _DELIMITERS = (",", ";", "\t", "|")
+_KINDS = {
+    b"PK\x03\x04": "a workbook (or zip)",
+    b"\xd0\xcf\x11\xe0": "a workbook of an old Excel",
+    b"ARROW1": "Feather (Arrow)",
+    b"BZh": "packed by bzip2",
+    b"\x28\xb5\x2f\xfd": "packed by zstandard",
+    b"\xfd7zXZ": "packed by xz",
+    b"\x1f\x8b": "packed by gzip, without .gz in its name",
+    b"SQLite format 3": "a database of SQLite",
+    **{b"\x80" + bytes([number]): "a pickle of Python" for number in range(2, 6)},
+}
 
 
 def common_header(files: Sequence[Path]) -> tuple[list[str], str]:
@@ -29,14 +40,17 @@ def header_of(path: Path) -> tuple[list[str], str]:
     try:
         with _opened(path) as raw:
             head = raw.readline(2**20)
+            if kind := _other_kind(head):
+                raise InputError(f"{path.name} is {kind}; save the table as CSV or Parquet")
             if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
                 raise InputError(f"{path.name} is no UTF-8 but looks like UTF-16; {SAVE_AS_UTF8}")
-            if head.startswith(b"PK\x03\x04"):
-                raise InputError(f"{path.name} is a workbook (or zip); save it as CSV or Parquet")
-            if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
-                raise InputError(f"{path.name} is JSON; save the table as CSV or Parquet")
             # only the first line: a fault of another is told with that one's number
             first = re.split(r"\r\n?|\n", head.decode("utf-8-sig"), maxsplit=1)[0]
+            if re.fullmatch("sep=.", first, re.IGNORECASE):
+                raise InputError(
+                    f"{path.name}, line 1: {first!r} is a word to Excel; remove the line, so that "
+                    "line 1 names the columns"
+                )
             delimiter = max(_DELIMITERS, key=re.sub(r'"[^"]*"', "", first).count)
             rest = io.StringIO(first)
             names = next(csv.reader(rest, delimiter=delimiter), [])
@@ -49,6 +63,13 @@ def header_of(path: Path) -> tuple[list[str], str]:
         raise InputError(f"{path.name} has no rows: the file is empty")
     refuse_twins(names)
     return names, delimiter
+
+
+def _other_kind(head: bytes) -> str | None:
+    """What a file is that begins like none of text; None where it may be a CSV."""
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
+        return "JSON"
+    return next((kind for first, kind in _KINDS.items() if head.startswith(first)), None)
 
 
 def undecodable(path: Path) -> InputError:

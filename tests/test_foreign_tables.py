@@ -234,6 +234,11 @@ def test_a_name_that_joins_features_is_no_feature(table):
     ("name", "bytes_", "words"),
     [
         ("t.csv", b"PK\x03\x04rest", "is a workbook"),
+        ("t.zip", b"PK\x03\x04\0\0rest", "or zip"),
+        ("t.feather", b"ARROW1\0\0rest", "is Feather"),
+        ("t.pkl", b"\x80\x05\x95\0\0", "is a pickle"),
+        ("t.csv", b"\x1f\x8b\x08\0\0", "without .gz in its name"),
+        ("t.csv", b"sep=;\nage_true;age_pred\n3;4\n", "line 1: 'sep=;' is a word to Excel"),
         ("t.json", b'[{"age_true": 3, "age_pred": 4}]', "is JSON"),
         ("t.csv", b"age_true,age_pred\n3,\xff\n", "line 2"),
     ],
