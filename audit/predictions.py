@@ -136,6 +136,7 @@ def open_predictions(
     Raises InputError where the table breaks the contract, naming the column, how many rows and the
     first of them; with `settings.strict` also where a row would be left out.
     """
+    _refuse_kinds(source, settings)
     opened = open_table(source, threads=settings.threads, engine=engine)
     rows = int(opened.one("SELECT count(*) AS n FROM raw")["n"])
     table = map_names(opened, settings)
@@ -195,6 +196,21 @@ def open_predictions(
         parts=tuple(parts),
         coding=coding,
     )
+
+
+def _refuse_kinds(source: object, settings: object) -> None:
+    """InputError where Python hands over what is no table, or no settings."""
+    if not isinstance(source, (Path, pd.DataFrame)):
+        kind = type(source)
+        raise InputError(
+            "a predictions table is a path or a pandas DataFrame, not "
+            f"{kind.__module__}.{kind.__name__}; does it have a to_pandas()?"
+        )
+    if not isinstance(settings, AuditSettings):
+        raise InputError(
+            f"settings is a {type(settings).__name__}, not AuditSettings; AuditSettings.from_plain "
+            "makes them of a dict"
+        )
 
 
 _STATED = ("age_pred", "gender_score")  # what a model says; a constant says nothing

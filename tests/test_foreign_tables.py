@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from audit import cli, run_audit
@@ -401,6 +402,16 @@ def test_a_column_of_many_dates_says_that_it_has_too_many_levels(table, zone):
     few = days[np.arange(len(table)) % 2]
     result = run_audit(table.assign(when=few), settings=AuditSettings(by=("when",)))
     assert len(result.info["features"][0]["levels"]) == 2
+
+
+@pytest.mark.parametrize("odd", [None, {"age_true": [3]}, pa.table({"age_true": [3]})])
+def test_what_is_no_table_or_no_settings_is_told_in_python(odd, table, tmp_path):
+    with pytest.raises(InputError, match=r"not (builtins|pyarrow\.).*to_pandas"):
+        run_audit(odd)
+    with pytest.raises(InputError, match=r"to_pandas"):
+        recalibrate(odd, out=tmp_path)
+    with pytest.raises(InputError, match=r"from_plain makes them of a dict"):
+        run_audit(table, settings={"by": ["race"]})
 
 
 # What pandas holds beside columns of numbers and words -----------------------------------------
