@@ -81,15 +81,23 @@ def run(args: argparse.Namespace) -> int:
         settings = settings.replace(split="test")
     if settings.model is None:
         settings = settings.replace(model=f"{training.network} network, seed {training.seed}")
-    _run(
-        args,
-        source=args.faces,
-        train_settings=training,
-        audit_settings=settings,
-        thumbnails=args.thumbnails,
-        resume=args.resume,
-        embeddings=args.embeddings,
-    )
+    try:
+        _run(
+            args,
+            source=args.faces,
+            train_settings=training,
+            audit_settings=settings,
+            thumbnails=args.thumbnails,
+            resume=args.resume,
+            embeddings=args.embeddings,
+        )
+    except KeyboardInterrupt as stopped:
+        if stopped.args or not (args.out / "run" / "checkpoint.pt").exists():
+            raise
+        # after the training, which may have taken an hour
+        raise type(stopped)(
+            "the training is kept: the same command with --resume goes on"
+        ) from None
     return 0
 
 

@@ -201,3 +201,18 @@ def test_a_history_that_draws_no_curve_is_told(text, words, tmp_path):
     (tmp_path / "history.csv").write_text(text)
     with pytest.raises(InputError, match=words):
         command_steps.read_history(tmp_path / "history.csv")
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, cli.Terminated])
+def test_a_run_stopped_after_its_training_says_how_it_goes_on(stop, tmp_path, monkeypatch, capsys):
+    def stopped(*_, **__):
+        raise stop
+
+    monkeypatch.setattr(commands, "_run", stopped)
+    command = ["run", "faces", "--out", str(tmp_path)]
+    code = cli.main(command)
+    assert said(capsys)[1] == "faceaudit: interrupted\n"  # nothing is kept yet
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"")
+    assert cli.main(command) == code
+    assert "--resume goes on" in said(capsys)[1]
