@@ -61,9 +61,8 @@ def _told(path: Path, beside: Path) -> Iterator[None]:
                 "free some or choose another --out; the old file is intact"
             ) from error
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-            raise InputError(
-                f"cannot write {path}: {error.strerror}; choose another --out"
-            ) from error
+            words = os.strerror(error.errno or errno.EACCES)  # Arrow's own name the hidden file
+            raise InputError(f"cannot write {path}: {words}; choose another --out") from error
         if isinstance(error, IsADirectoryError):
             raise InputError(f"cannot write {path}: a folder of that name stands there") from error
         if isinstance(error, (NotADirectoryError, FileExistsError)):

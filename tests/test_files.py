@@ -37,6 +37,18 @@ def test_a_read_only_place_is_the_users_to_mend(tmp_path):
         write_atomic(tmp_path / "report.html", fail_with(errno.EROFS))
 
 
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_the_reason_is_the_systems_without_the_name_of_the_hidden_file(number, tmp_path):
+    def write(beside):  # as Arrow words it
+        words = f"Failed to open local file '{beside}'. Detail: [errno {number}] ..."
+        raise OSError(number, words)
+
+    with pytest.raises(InputError) as told:
+        write_atomic(tmp_path / "t.parquet", write)
+    assert ".part" not in str(told.value)
+    assert os.strerror(number) in str(told.value)
+
+
 def test_a_file_where_a_folder_is_needed_is_named(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(InputError, match="a file stands where a folder is needed"):
