@@ -28,7 +28,7 @@ from audit.files import refuse_overwriting
 from audit.terminal import say_plainly
 from model.faces import FaceTable, read_faces_shared, say_left_out, write_left_out
 from model.material import SPLITS
-from model.pieces import read_shared, remove_pieces
+from model.pieces import parts_folder, read_shared, remove_pieces
 from model.place import ALONE, Place, shared_place
 from model.prediction_table import DIGITS, prediction_rows, write_predictions
 from model.ready import HASH_DIGITS, Ready, refuse_unembedded
@@ -257,19 +257,25 @@ def predict_command(args: argparse.Namespace, *, place: Place, progress: bool) -
     table = read_faces_shared(args.faces, place=place, **how)
     if place.first and not args.quiet:
         say_left_out(table, listed=args.out.with_name("left_out.csv"))
-    out = predict(
-        args.run,
-        table,
-        out=args.out,
-        recalibration=recalibration,
-        embeddings=args.embeddings,
-        pre_processing=args.pre_processing,
-        resume=args.resume or place.size > 1,
-        place=place,
-        device=getattr(args, "device", "auto"),
-        threads=threads,
-        progress=progress,
-    )
+    try:
+        out = predict(
+            args.run,
+            table,
+            out=args.out,
+            recalibration=recalibration,
+            embeddings=args.embeddings,
+            pre_processing=args.pre_processing,
+            resume=args.resume or place.size > 1,
+            place=place,
+            device=getattr(args, "device", "auto"),
+            threads=threads,
+            progress=progress,
+        )
+    except KeyboardInterrupt as stopped:
+        if not parts_folder(args.out).is_dir():
+            raise
+        words = "what was read is kept: the same command with --resume goes on"
+        raise type(stopped)(words) from None
     if recalibration is not None and place.first:
         words = f"recalibrated ({recalibration.words()}) as {args.run} says"
         print(f"{words}; --no-recalibration leaves that off", file=sys.stderr)

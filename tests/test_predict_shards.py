@@ -287,3 +287,17 @@ def test_pieces_that_another_machine_keeps_to_itself_are_named(run, table, tmp_p
     first = Place(0, 2, lambda mine: [mine, mine], lambda value: value)
     with pytest.raises(InputError, match=r"piece-000001\.parquet is missing: all processes must"):
         predict(run, table, out=out, resume=True, place=first)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_stopped_in_the_midst_it_says_whether_it_goes_on(kept, tmp_path, monkeypatch, capsys):
+    def stopped(*_, **__):
+        if kept:
+            parts_folder(tmp_path / "p.csv").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("model.predict.predict", stopped)
+    faces = write_tiny_faces(tmp_path / "faces", 4)
+    command = ["predict", "run", str(faces), "--out", str(tmp_path / "p.csv"), "--no-recalibration"]
+    assert cli.main(command) == 130
+    assert ("--resume goes on" in capsys.readouterr().err) == kept
