@@ -75,7 +75,12 @@ def write_drawn_faces(
 
     def write(rows: Sequence[int]) -> None:
         for row, picture in zip(rows, _draw(traits, rows, seed=seed, size=SIZE), strict=True):
-            Image.fromarray(picture).save(folder / names[row], quality=90)
+            path = folder / names[row]
+            try:
+                Image.fromarray(picture).save(path, quality=90)
+            except OSError as error:
+                error.filename = error.filename or str(path)  # of a full disk, Pillow names none
+                raise
 
     batches = in_threads(write, range(n), batch=_BATCH)
     for _ in tracked(batches, total=n, label="drawing", show=progress, step=_BATCH):

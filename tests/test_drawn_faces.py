@@ -1,6 +1,8 @@
 """Drawn faces: the same for the same seed, readable as a face folder, with the planted truth."""
 
+import errno
 import json
+import os
 import re
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import Ridge, RidgeClassifier
 
+from audit import cli
 from audit.errors import InputError
 from model.drawn_faces import contact_sheet, draw_faces, planted_truth, write_drawn_faces
 from model.face_lots import GROWN_UP, PLANTED_GROUP, PLANTED_LIGHT, deal_traits
@@ -276,3 +279,14 @@ def test_a_contact_sheet_lays_pictures_row_by_row():
     assert (sheet[2:6, 10:16] == 1).all()
     assert (sheet[8:12, 2:8] == 3).all()
     assert (sheet[8:12, 18:24] == 255).all()
+
+
+def test_a_full_disk_is_told_with_the_picture_that_did_not_fit(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 4
+    told = capsys.readouterr().err
+    assert f"while writing {tmp_path / 'demo' / 'faces'}" in told
+    assert ".jpg" in told
