@@ -17,19 +17,27 @@ THRESHOLDS = (
 )
 
 
-def called_from(scores: Floats, bins: Floats, thresholds: Floats) -> Floats:
+def called_from(
+    scores: Floats, bins: Floats, thresholds: Floats, *, mean: Floats | None = None
+) -> Floats:
     """Faces whose score is at least each threshold [..., threshold].
 
-    Exact where a threshold is an edge of the histogram's bins, as 1/2 is; elsewhere the faces of
+    Exact where a threshold is an edge of the histogram's bins, as 1/2 is, and where a bin's mean is
+    a threshold: scores rounded to hundredths then lie on it, all of them. Elsewhere the faces of
     the bin it cuts are taken to lie evenly in log(f / (1 - f)).
 
-    scores: faces [..., bin]; bins: their places among SCORE_BINS [bin].
+    scores: faces [..., bin]; bins: their places among SCORE_BINS [bin]; mean: their mean score,
+    millionths [bin].
     """
     ends = bins * LOGIT_STEP - LOGIT_END
     # in thousandths of a step, so that a threshold on an edge is the edge itself
     above = np.clip(np.round((ends[:, None] - logit(thresholds)) / LOGIT_STEP, 3), 0, 1)
     above[bins == 0] = 0
     above[bins == SCORE_BINS - 1] = 1
+    if mean is not None:
+        at = np.rint(thresholds * 1e6)
+        rounded = np.isin(mean, at)
+        above[rounded] = mean[rounded, None] >= at
     return np.asarray(np.einsum("...b,bt->...t", scores, above))
 
 
@@ -42,7 +50,8 @@ def threshold_table(groups: Groups) -> list[dict[str, Any]]:
     """
     thresholds = np.array(THRESHOLDS)
     people = groups.people("score_n")
-    by_gender = called_from(groups.scores, groups.score_bins, thresholds)
+    mean = groups.score_sums.sum(axis=0) / groups.scores.sum(axis=(0, 1))
+    by_gender = called_from(groups.scores, groups.score_bins, thresholds, mean=mean)
     sides = {
         "tpr": (by_gender[:, 1], groups.scores[:, 1].sum(axis=1), "female_n", "female_called"),
         "fpr": (by_gender[:, 0], groups.scores[:, 0].sum(axis=1), "male_n", "male_called"),

@@ -59,6 +59,17 @@ def test_between_edges_the_rates_are_scikit_learns_within_a_bin(faces):
         assert table.loc[threshold, "fpr"] == pytest.approx(fpr[place], abs=0.003)
 
 
+@pytest.mark.parametrize("digits", [2, 3])
+def test_rounded_scores_that_lie_on_a_threshold_are_called(faces, digits):
+    rounded = faces.assign(gender_score=faces["gender_score"].round(digits))
+    table = sweep(rounded, overall=True).set_index("threshold")
+    females = rounded.loc[rounded["gender_true"] == "female", "gender_score"]
+    for threshold in THRESHOLDS:
+        exact = (females >= threshold).mean()
+        assert table.loc[threshold, "tpr"] == pytest.approx(exact, abs=0.005)
+    assert (np.diff(table["tpr"]) <= 0).all()
+
+
 def test_fewer_are_called_at_a_higher_threshold(table):
     assert sorted(THRESHOLDS) == list(THRESHOLDS)
     for _, rows in table.groupby("group"):
