@@ -41,7 +41,8 @@ def ranked_faces(
     a scan of its own. Memory is bounded: a scan keeps its best only.
     """
     source = predictions.source
-    key = f"(face + {settings.seed} * {_STRIDE}) & {2**60 - 1}"
+    shift = settings.seed * _STRIDE % 2**60  # the engines have 63 bits
+    key = f"(face + {shift}) & {2**60 - 1}"
     rows = sharded("faces", key)
     lists = [*_lists(settings, tally, top=top), _lot(source, rows, predictions.rows_audited)]
     columns = _columns(predictions)

@@ -116,3 +116,10 @@ def test_wrong_calls_without_a_score_are_listed_too(table):
 def test_a_table_shorter_than_the_lists_is_listed_whole(table):
     worst = worst_of(table[:5])
     assert len(listed(worst, "age_error")) == len(listed(worst, "sample")) == 5
+
+
+@pytest.mark.parametrize("seed", [15, 42, 2**32 - 1])
+def test_every_seed_that_settings_allow_draws_a_lot_of_its_own(table, seed):
+    drawn = listed(worst_of(table, seed=seed), "sample")["sample_id"]
+    assert len(drawn) == SAMPLED
+    assert set(drawn) != set(listed(worst_of(table), "sample")["sample_id"])
