@@ -21,9 +21,9 @@ def coverage_table(
     every year outside; z2 the mean of ((age_true - age_pred) / age_std)^2, 1 where the stated
     deviation is that of the errors: both with Student's intervals.
 
-    Groups of fewer than 10 people carry n alone. By true age coverage is described, not judged: an
-    interval cannot be conditioned on what the model does not know. Empty where the table has
-    neither intervals nor standard deviations.
+    Groups of fewer than 10 people carry n alone. By true age even right intervals hold the oldest
+    less often, for they cannot be conditioned on what the model does not know. Empty where the
+    table has neither intervals nor standard deviations.
 
     groups: those of `subgroups`. crps: mean CRPS of each, years [group].
     """
