@@ -21,6 +21,7 @@ from audit.evidence import (
     newcombe,
     outlying,
     rare,
+    rare_in_rest,
     spread,
     verdict,
 )
@@ -158,7 +159,8 @@ def _question(asked: Asked, record: Mapping[str, Any], by_age: Groups | None) ->
     ratios = _ratios(groups, metric, compared, design) if enough else None
     few = np.zeros(len(compared), dtype=bool)
     if ratios is not None and ratios.kind == "share":
-        few = compared & rare(*(a.sum(axis=1) / design for a in (ratios.top, ratios.bottom)))
+        hits, rows = (a.sum(axis=1) / design for a in (ratios.top, ratios.bottom))
+        few = compared & (rare(hits, rows) | rare_in_rest(hits, rows))
     by_age = by_age if counts else None
     return _Question(
         groups=groups,

@@ -87,6 +87,12 @@ def rare(hits: Floats, rows: Floats) -> NDArray[np.bool_]:
     return np.asarray(fewest < RARE)
 
 
+def rare_in_rest(hits: Floats, rows: Floats) -> NDArray[np.bool_]:
+    """Groups whose rest holds too few events, or non-events, to resample: nearly all faces."""
+    rest, n = hits.sum() - hits, rows.sum() - rows
+    return np.asarray(np.minimum(rest, n - rest) < RARE)
+
+
 def exact_p(hits: Floats, rows: Floats, rest_hits: Floats, rest_rows: Floats) -> Floats:
     """Fisher's exact test of each group against its rest, twice the smaller tail [group].
 

@@ -207,6 +207,16 @@ def test_the_difference_of_rare_events_is_that_of_all_faces_however_often_people
     assert found["outlying_difference"] == pytest.approx(difference, abs=1e-9)
 
 
+def test_nearly_all_faces_are_no_disparity_beside_a_few_without_a_single_event():
+    faces = some_faces(3000, seed=8).sort_values("subject")
+    faces["race"] = np.where(np.arange(3000) < 40, "Black", "White")
+    missed = np.random.default_rng(8).random(3000) < np.where(faces["race"] == "White", 0.03, 0)
+    faces["score"] = np.where((faces["gender_true"] == "female") != missed, 0.9, 0.1)
+    found = weighed(faces, (RACE,)).loc["race", "gender_accuracy"]
+    assert found["p_value"] > 0.3  # no miss among 40 is what three in a hundred make
+    assert found["verdict"] == "insufficient evidence"
+
+
 def test_five_photos_of_a_person_are_not_five_people():
     faces = some_faces(400, seed=6, photos=5)
     rows = faces.assign(subject=range(len(faces)))
