@@ -11,6 +11,7 @@ from scipy import special, stats
 from audit.evidence import holm
 from audit.intervals import clustered_se
 from audit.metrics import Floats
+from audit.shards import counted_people
 
 NOMINATED = 20  # slices of one metric that go on to be confirmed
 LEVELS = 3  # features that a slice may join
@@ -137,6 +138,8 @@ def confirm(cells: Cells, chosen: Sequence[tuple[tuple[int, int], ...]]) -> list
         both = np.stack([x, whole[1] - x]), np.stack([n, whole[0] - n])
         mean = both[0].sum(axis=1) / both[1].sum(axis=1)
         variance = clustered_se(*both) ** 2
+        if (cells.x == cells.xx).all() and variance.sum() > 0:
+            variance = np.fmax(variance, _least_variance(*both))
         se = float(np.sqrt(variance.sum()))
         clusters = (both[1] > 0).sum(axis=1)
         # Welch & Satterthwaite's degrees of freedom, clusters for rows
@@ -162,6 +165,19 @@ def confirm(cells: Cells, chosen: Sequence[tuple[tuple[int, int], ...]]) -> list
             )
         )
     return found
+
+
+def _least_variance(x: Floats, n: Floats) -> Floats:
+    """Variance of a share with one success and one failure added, over people [side].
+
+    A side of few people, none of whom failed, shows no spread, yet is no proof of 0.
+
+    x, n: sums [side, shard].
+    """
+    rows, occupied = n.sum(axis=1), n.any(axis=0)
+    people = np.minimum(counted_people(n[:, occupied]), rows)
+    p = (x.sum(axis=1) / rows * people + 1) / (people + 2)
+    return np.asarray(p * (1 - p) / (people + 2))
 
 
 def _of_one_choice(clusters: NDArray[np.int_], difference: float) -> float:

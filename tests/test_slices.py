@@ -199,3 +199,21 @@ def test_of_a_slice_of_one_person_nothing_is_known():
     [found] = confirm(cells, [((0, 1),)])
     assert found.difference > 5
     assert found.p_value == 1
+
+
+def test_nearly_all_faces_are_no_weak_slice_beside_a_few_who_never_fail():
+    rng = np.random.default_rng(3)
+    rare = np.arange(4000) % 80 < 2  # a hundred people, half of them in either half
+    wrong = ((rng.random(4000) < 0.03) & ~rare).astype(float)
+    cells = Cells(
+        codes=rare[:, None].astype(np.int64),
+        sizes=(2,),
+        shard=np.arange(4000) % 1000,
+        shards=1000,
+        n=np.ones(4000),
+        x=wrong,
+        xx=wrong,
+    )
+    (found,) = confirm(cells, [((0, 0),)])
+    assert found.p_value > 0.05
+    assert found.low < 0 < found.difference
