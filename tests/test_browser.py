@@ -507,6 +507,9 @@ def test_on_paper_a_page_has_no_controls_and_its_figures_stand_whole_side_by_sid
     with open_browser() as paper:
         paper.get(f"{url}/subgroups")
         settle(paper)
+        button(paper, "labelled gender").click()  # names that are short: figures side by side
+        wait_until(lambda: "By labelled gender" in text_of(paper), what="that feature")
+        settle(paper)
         screen = {"width": 718, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         paper.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
         paper.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
