@@ -502,6 +502,26 @@ def test_the_theme_follows_the_system(url):
         assert chosen == "rgb(20, 23, 26)", "4.5:1 on the accent"
 
 
+def test_the_keyboard_is_seen_where_it_is_on_every_stop_of_the_side_bar(url, browser):
+    browser.get(f"{url}/data")
+    settle(browser)
+    ring = (
+        "const e = document.activeElement, box = e.closest('label') || e;"
+        "const c = getComputedStyle(box);"
+        "return [e.innerText || e.getAttribute('aria-label') || box.innerText, "
+        "(c.outlineStyle === 'solid' && parseFloat(c.outlineWidth) >= 2) "
+        "|| c.boxShadow.includes('3.2px')]"
+    )
+    stops = {}
+    while "Use and consent" not in stops:
+        assert len(stops) < 20
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        name, seen = browser.execute_script(ring)
+        stops[name] = seen
+    assert {"Overview", "Data", "Hide pictures"} <= set(stops)
+    assert all(stops.values()), stops
+
+
 def test_on_paper_a_page_has_no_controls_and_its_figures_stand_whole_side_by_side(url):
     """A4 less its margins is 718 px wide: numbers at the right edge of figures were cut off."""
     with open_browser() as paper:
