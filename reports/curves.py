@@ -5,7 +5,7 @@ import pandas as pd
 from audit.groups import FEW_BELOW
 from audit.metrics import METRICS
 from audit.result import AuditResult
-from audit.words import count, in_unit, interval, percent, years
+from audit.words import count, counted, in_unit, interval, percent, years
 from reports import lookup
 from reports.marks import LINES, filled
 from reports.plot import Figure, Trace, scatter
@@ -150,7 +150,7 @@ def _within(group: str, part: pd.DataFrame, whole: pd.DataFrame, *, feature: str
         lines.append((part, group, {"color": LIGHT["accent"], "dash": "solid", "width": 2}))
     for rows, name, looks in lines:
         hover = [
-            f"{text(name)}, within {count(r.high)} years: {percent(r.value)} "
+            f"{text(name)}, within {counted(r.high, 'year', 'years')}: {percent(r.value)} "
             f"{interval(r.value_low, r.value_high, 'share')}"
             for r in lookup.each(rows)
         ]
@@ -232,7 +232,11 @@ def _learning(history: pd.DataFrame, stem: str, columns: list[str]) -> Drawn:
                 mode="lines",
                 name=name,
                 line={"color": looks["color"], "dash": looks["dash"], "width": 2},
-                hovertemplate="epoch %{x}: %{y:.3f}<extra>" + name + "</extra>",
+                hovertext=[
+                    f"{name}, epoch {count(epoch)}: {_number(value, stem)}"
+                    for epoch, value in zip(history.epoch, history[column], strict=True)
+                ],
+                hoverinfo="text",
             )
         )
     styled(figure, height=200, margin=(48, 8, 8, 44))

@@ -220,15 +220,15 @@ def _change(row: dict[str, Any], unit: str) -> str:
 
 def _words(row: dict[str, Any], unit: str) -> str:
     fallen = ", fell back to the map of all people" if row["fell_back"] is True else ""
-    points = " points" if unit == "share" else ""
+    named = {"share": " points", "years": " years"}.get(unit, "")
     if pd.isna(row["change"]):
-        ends, points = in_unit(row["after"], unit), ""
+        ends, named = in_unit(row["after"], unit), ""
     else:
         ends = f"{in_unit(row['before'], unit)} → {in_unit(row['after'], unit)}"
     by = row["group"] == lookup.OVERALL != row["feature"]
     who = group_words(row["group"]) + (f" {lookup.heading(row['feature']).lower()}" if by else "")
     place = f"{who}, {_correction(row)}"
-    return f"{place}: {ends}, {_change(row, unit)}{points}{fallen}"
+    return f"{place}: {ends}, {_change(row, unit)}{named}{fallen}"
 
 
 def _judged(row: dict[str, Any]) -> str:

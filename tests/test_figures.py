@@ -484,6 +484,9 @@ def test_a_correction_goes_from_hollow_to_filled_with_its_change_at_the_right():
         assert list(after.x) == drawn.table.after.tolist()
         said = [a.text for a in drawn.figure.layout.annotations][1:]
         assert len(said) == len(drawn.table)
+        named = {"age_mae": " years,", "interval_coverage": " points,"}
+        if unit := named.get(drawn.key.rpartition("-")[2]):
+            assert all(unit in label for label in after.hovertext)
     brier = stored(
         RESULT.proposals, group="overall", method="platt", scope="race", metric="gender_brier"
     )
@@ -557,6 +560,17 @@ def test_a_longer_history_gives_no_other_figures_and_an_empty_one_gives_none():
     ]
     assert learning_curves(UNTESTED.history) == []
     assert learning_curves(pd.DataFrame({"epoch": [1, 2], "seconds": [3.0, 4.0]})) == []
+
+
+def test_curves_are_labelled_in_the_words_and_units_of_their_metric():
+    group = within_years(RESULT, feature="race")[0].figure.data[2]
+    assert "within 1 year: " in group.hovertext[1]
+    assert "within 2 years: " in group.hovertext[2]
+    loss, error, gender = learning_curves(RESULT.history)
+    for drawn, form in ((loss, r"\d+\.\d\d"), (error, r"\d+\.\d years"), (gender, r"\d+\.\d.%")):
+        labels = [label for line in drawn.figure.data for label in line.hovertext]
+        assert labels
+        assert all(re.fullmatch(rf"(training|validation), epoch \d+: {form}", x) for x in labels)
 
 
 def test_a_learning_curve_names_the_best_validation_epoch():
