@@ -522,6 +522,28 @@ def test_the_keyboard_is_seen_where_it_is_on_every_stop_of_the_side_bar(url, bro
     assert all(stops.values()), stops
 
 
+def test_in_high_contrast_intervals_and_switches_are_still_drawn(url):
+    with open_browser() as chromium:
+        features = [{"name": "forced-colors", "value": "active"}]
+        chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        chromium.get(f"{url}/errors")
+        wait_until(lambda: cards(chromium), what="cards")
+        shades = chromium.execute_script(
+            "const hosts = [...document.querySelectorAll('*')].filter(e => e.shadowRoot);"
+            "const bars = hosts.flatMap(h => [...h.shadowRoot.querySelectorAll('.bar, .truth')]);"
+            "const paper = getComputedStyle(document.body).backgroundColor;"
+            "return bars.map(e => getComputedStyle(e)).map(c => c.boxShadow !== 'none' "
+            "|| c.backgroundColor !== paper && c.backgroundColor !== 'rgba(0, 0, 0, 0)')"
+        )
+        assert shades
+        assert all(shades)
+        kept = chromium.execute_script(
+            "return [...document.querySelectorAll('label:has([role=switch]) div')]"
+            ".filter(e => !e.querySelector('p')).map(e => getComputedStyle(e).forcedColorAdjust)"
+        )
+        assert "none" in kept
+
+
 def test_on_paper_a_page_has_no_controls_and_its_figures_stand_whole_side_by_side(url):
     """A4 less its margins is 718 px wide: numbers at the right edge of figures were cut off."""
     with open_browser() as paper:
