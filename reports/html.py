@@ -53,15 +53,20 @@ SHORT = {
 
 
 def write_report(
-    result: AuditResult, folder: Path, *, images: Path | None = None, thumbnails: int = 0
+    result: AuditResult,
+    folder: Path | str,
+    *,
+    images: Path | str | None = None,
+    thumbnails: int = 0,
 ) -> Path:
     """Write `folder/report.html` atomically and return its path.
 
     What `faceaudit stress` left in the folder becomes a section. Raises InputError where it is
     damaged.
     """
+    folder = Path(folder)
     stress = StressResult.load(folder)
-    images = images or images_folder(result, folder)
+    images = Path(images) if images else images_folder(result, folder)
     page = render_report(result, images=images, thumbnails=thumbnails, stress=stress)
     return write_text(folder / "report.html", page)
 

@@ -12,6 +12,7 @@ from audit import cli, options
 from audit.config import AuditSettings
 from audit.metrics import METRICS
 from audit.result import COLUMNS, AuditResult
+from audit.synthetic import synthetic_predictions
 
 ROOT = Path(__file__).parents[1]
 COMMANDS_PAGE = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
@@ -78,6 +79,16 @@ def test_the_lines_that_fail_a_build_run_as_printed(tmp_path, monkeypatch, verdi
     with pytest.raises(SystemExit) as ended:
         exec(lines[1], {})
     assert ended.value.code == code
+
+
+def test_the_python_of_the_readme_runs_as_printed(tmp_path, monkeypatch):
+    lines = re.search(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    table = synthetic_predictions(300, seed=2).rename(columns={"age_pred": "their_age"})
+    table.to_csv("predictions.csv", index=False)
+    exec(lines[1], {})
+    written = {path.name for path in Path("audit").iterdir()}
+    assert written == {"predictions.parquet", "report.html", "result.json"}
 
 
 def test_every_metric_is_documented():
