@@ -276,7 +276,7 @@ def predict_command(args: argparse.Namespace, *, place: Place, progress: bool) -
             raise
         words = "what was read is kept: the same command with --resume goes on"
         raise type(stopped)(words) from None
-    if recalibration is not None and place.first:
+    if recalibration is not None and recalibration.heads and place.first:
         words = f"recalibrated ({recalibration.words()}) as {args.run} says"
         print(f"{words}; --no-recalibration leaves that off", file=sys.stderr)
     return out

@@ -64,6 +64,14 @@ def test_predict_applies_it_unless_told_not_to_and_says_so(loaded, faces, tmp_pa
     assert told == [False, True]
 
 
+def test_a_map_that_corrects_nothing_is_not_spoken_of(loaded, faces, tmp_path, capsys):
+    run, data = loaded
+    heads = {name: {"method": "none"} for name in data["heads"]}
+    write_recalibration(run / FILE, Recalibration(data | {"heads": heads}))
+    predicted(run, faces, tmp_path / "p.parquet")
+    assert capsys.readouterr().err == ""
+
+
 def test_an_exported_file_carries_the_map_of_its_run(loaded, faces, tmp_path, capsys):
     run, _ = loaded
     exported = export(run, to=tmp_path / "model.onnx").path
