@@ -199,7 +199,7 @@ def _reading_options(parser: argparse.ArgumentParser, *, threads: str = SCAN_THR
     )
     parser.add_argument("--split", choices=SPLITS, help="which rows")
     parser.add_argument("--threshold", type=float, help="called female from this score on (0.5)")
-    parser.add_argument("--max-groups", type=int, help="most levels of a feature (50)")
+    parser.add_argument("--max-groups", type=int, metavar="N", help="most levels of a feature (50)")
     parser.add_argument("--check-ids", action="store_true", default=None, help="at any size")
     parser.add_argument("--model", help="the model's name, for the title")
     parser.add_argument("--threads", type=int, help=threads)

@@ -242,23 +242,26 @@ def demo_settings(*, seed: int = 0, threads: int | None = None) -> TrainSettings
 
 
 _FEATURES = {"nargs": "+", "action": "extend", "metavar": "FEATURE"}
+_WHOLE: dict[str, Any] = {"type": int, "metavar": "N"}
+_NUMBER: dict[str, Any] = {"type": float, "metavar": "X"}
+_SHARE: dict[str, Any] = {"type": float, "metavar": "FRACTION"}
 _OPTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("--network", "network", {"choices": NETWORKS, "help": "which network (compact)"}),
-    ("--epochs", "epochs", {"type": int, "help": "times through the faces (the network's own)"}),
-    ("--batch", "batch", {"type": int, "help": "faces per step (64)"}),
-    ("--learning-rate", "learning_rate", {"type": float, "help": "peak rate (the network's own)"}),
-    ("--size", "size", {"type": int, "help": "side of the pictures in pixels (128)"}),
-    ("--holdout", "test", {"type": float, "metavar": "FRACTION", "help": "test share (0.2)"}),
-    ("--valid", "valid", {"type": float, "metavar": "FRACTION", "help": "validation share (0.1)"}),
+    ("--epochs", "epochs", {**_WHOLE, "help": "times through the faces (the network's own)"}),
+    ("--batch", "batch", {**_WHOLE, "help": "faces per step (64)"}),
+    ("--learning-rate", "learning_rate", {**_NUMBER, "help": "peak rate (the network's own)"}),
+    ("--size", "size", {**_WHOLE, "help": "side of the pictures in pixels (128)"}),
+    ("--holdout", "test", {**_SHARE, "help": "test share (0.2)"}),
+    ("--valid", "valid", {**_SHARE, "help": "validation share (0.1)"}),
     ("--precision", "precision", {"choices": PRECISIONS, "help": "(auto: by the machine)"}),
     ("--device", "device", {"choices": ("auto", "cpu", "cuda"), "help": "(auto)"}),
     ("--weights", "weights", {"metavar": "FILE", "help": "start from these weights"}),
-    ("--head-epochs", "head_epochs", {"type": int, "help": "first epochs of the heads alone"}),
-    ("--body-rate", "body_rate", {"type": float, "help": "share of the rate for the body"}),
+    ("--head-epochs", "head_epochs", {**_WHOLE, "help": "first epochs of the heads alone"}),
+    ("--body-rate", "body_rate", {**_NUMBER, "help": "share of the rate for the body"}),
     ("--balance", "balance", {**_FEATURES, "help": "draw their groups equally often"}),
     ("--age-weights", "age_weights", {"choices": AGE_WEIGHTS, "help": "rare ages weigh more"}),
     ("--group-dro", "group_dro", {**_FEATURES, "help": "their worst group pulls hardest"}),
-    ("--dro-rate", "dro_rate", {"type": float, "help": "how fast its pull grows (0.01)"}),
+    ("--dro-rate", "dro_rate", {**_NUMBER, "help": "how fast its pull grows (0.01)"}),
 )
 
 
