@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from browser import open_browser
 from stressed_table import stressed_table
 
 from audit.config import AuditSettings
@@ -216,6 +217,21 @@ def test_names_of_groups_stay_text_on_the_page():
 def test_the_page_is_the_same_for_the_same_result(harmed):
     again = run_stress(stressed_table(harmed=1.5))
     assert render_stress(harmed, examples={}) == render_stress(again, examples={})
+
+
+@pytest.mark.browser
+def test_on_paper_the_page_unfolds_what_is_folded(harmed, tmp_path):
+    page = tmp_path / "stress.html"
+    page.write_text(render_stress(harmed, examples={}), encoding="utf-8")
+    with open_browser() as browser:
+        browser.get(page.as_uri())
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        heights = browser.execute_script(
+            "return [...document.querySelectorAll('details:not([open]) table')]"
+            ".map(e => e.checkVisibility({contentVisibilityAuto: true}) && e.clientHeight)"
+        )
+    assert heights
+    assert min(heights) > 0
 
 
 def test_every_number_of_the_page_s_tables_has_its_interval(harmed):
