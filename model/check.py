@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from audit.words import CROSS
+from audit.words import CROSS, agreed
 from model.duplicates import resolve_conflicts
 from model.faces import FaceTable
 from model.heaping import age_heaping
@@ -267,8 +267,9 @@ def check_words(data: Record) -> str:
         f"cells      {CROSS.join(cells['features'])}: {cells['empty']} empty, {cells['sparse']} "
         f"under {SPARSE} people (never compared), {cells['thin']} under {THIN} (few in a test part)"
     )
+    occur = agreed(copies["groups"], "photo occurs", "photos occur")
     lines.append(
-        f"copies     {copies['groups']:,} photos occur more than once ({copies['files']:,} files; "
+        f"copies     {copies['groups']:,} {occur} more than once ({copies['files']:,} files; "
         f"{copies['identical_groups']:,} identical, {copies['near_groups']:,} near-identical)"
     )
     lines.append(

@@ -205,6 +205,13 @@ def test_the_terminal_gets_every_count(folder):
     assert "1 contradict each other (3 files not learned from)" in words
 
 
+def test_one_photo_that_occurs_twice_is_told_in_the_singular():
+    table = many({(25, "male", "A"): 40})
+    data = check_faces(table)
+    data["copies"] |= {"groups": 1, "files": 2}
+    assert "1 photo occurs more than once (2 files;" in check_words(data)
+
+
 # The page ------------------------------------------------------------------------------------
 
 
