@@ -276,8 +276,15 @@ def _narrow_to(view: View, found: Pointed, levels: Mapping[str, str]) -> None:
     else:
         what = metric_words(found.metric) if found.metric else "group"
         source = f"{what} by {label_of(found.feature)}: {found.group}"
-        narrow(view.filters, asked, source=source)
+        narrow(view.filters, _labelled(found.metric) | asked, source=source)
         _suggest_order(view, found.metric, levels)
+
+
+def _labelled(metric: str | None) -> dict[str, str | Span | Area]:
+    """The labelled gender that a rate is of: its figure counts no other faces."""
+    genders = {"female_n": "female", "male_n": "male"}
+    counted = METRICS[metric].bottom if metric and metric in METRICS else ""
+    return {"gender_true": genders[counted]} if counted in genders else {}
 
 
 def _suggest_order(view: View, metric: str | None, levels: Mapping[str, str]) -> None:

@@ -103,6 +103,23 @@ def test_the_slices_page_stands_where_there_are_slices_and_leads_to_their_faces(
     assert not app.dataframe
 
 
+@pytest.mark.parametrize(("metric", "gender"), [("gender_tpr", "female"), ("gender_fpr", "male")])
+def test_a_rate_of_one_labelled_gender_leads_to_the_faces_it_counts(
+    tmp_path, visit, metric, gender
+):
+    folder = tmp_path / "audit"
+    faces = write_audit_folder(folder, n=300, pictures=0)
+    whole = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    found = {"feature": "race", "group": "Black", "metric": metric, "value": 0.6, "low": -0.3}
+    found |= {"complement_value": 0.8, "difference": -0.2, "high": -0.1, "n": 60, "n_confirm": 30}
+    whole["slices"] = [found | {"p_adjusted": 0.001, "confirmed": True}]
+    (folder / "result.json").write_text(json.dumps(whole), encoding="utf-8")
+    app = visit(folder, page="slices")
+    app.button(key="slice 0").click().run()
+    wanted = ((faces.race == "Black") & (faces.gender_true == gender)).sum()
+    assert f"<b>{wanted}</b> of 300 faces" in words(app)
+
+
 WEAK = Plant({"race": "Black", "gender_true": "female"}, age_scale=2)
 
 
