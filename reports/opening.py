@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from audit.groups import SUPPRESSED_BELOW
 from audit.metrics import METRICS
 from audit.result import AuditResult
 from audit.words import (
@@ -218,6 +219,13 @@ def site_notes(result: AuditResult) -> list[str]:
 def _limits(result: AuditResult) -> list[str]:
     """What cannot be concluded: the audit's own sentences, and comparisons not tested."""
     lines = []
+    overall = result.subgroups[result.subgroups.feature == lookup.OVERALL]
+    if len(overall) and (overall.status == "suppressed").all():
+        people = counted_people(overall.n_subjects.max())
+        lines.append(
+            f"No figure over all faces is shown: they are of {people}, and a figure is shown from "
+            f"{SUPPRESSED_BELOW} on."
+        )
     verdicts = result.disparities.verdict
     undecided = int((verdicts == "insufficient evidence").sum())
     if len(verdicts) and verdicts.isna().all():

@@ -265,6 +265,17 @@ def test_what_cannot_be_concluded_counts_the_undecided_and_repeats_the_limits():
     assert "comparisons of groups was tested" in untested
 
 
+def test_a_table_of_too_few_people_says_why_it_has_no_overall_figure():
+    whole = RESULT.subgroups.feature == "overall"
+    few = RESULT.subgroups.assign(n_subjects=8, value=np.nan, status="suppressed")
+    said = opening(replace(RESULT, subgroups=few)).limits[0]
+    assert said == (
+        "No figure over all faces is shown: they are of 8 people, and a figure is shown from 10 on."
+    )
+    one = few.where(~whole, RESULT.subgroups)
+    assert not any("No figure" in line for line in opening(replace(RESULT, subgroups=one)).limits)
+
+
 def test_the_verdict_is_the_first_finding_and_is_not_said_twice():
     first = opening(RESULT)
     assert first.verdict == RESULT.findings.sentence.iloc[0]
