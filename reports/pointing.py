@@ -80,7 +80,8 @@ def _score_at(drawn: Drawn, point: Mapping[str, object]) -> Pointed | None:
     at = int(str(point.get("point_index", 0)))
     if not 0 <= at < len(n):
         return None
-    ranks = (sum(n[:at]) / sum(n), sum(n[: at + 1]) / sum(n))
+    # half a face inward: its own first and last, where the end of the bin before it is a face too
+    ranks = ((sum(n[:at]) + 0.5) / sum(n), (sum(n[: at + 1]) - 0.5) / sum(n))
     return Pointed(feature, group, "gender_brier", ranks=ranks)
 
 
