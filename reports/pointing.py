@@ -73,7 +73,7 @@ def _score_at(drawn: Drawn, point: Mapping[str, object]) -> Pointed | None:
         half = trace["width"][0] / 2
         score = Span(round(x - half, 6), round(x + half - _MILLIONTH * (x + half < 1), 6))
         return Pointed(feature, group, "gender_brier", score=score)
-    if trace["mode"] == "lines":
+    if trace["mode"] == "lines+markers":
         score = Span(round(max(x - 0.005, 0), 6), round(min(x + 0.005, 1) - _MILLIONTH, 6))
         return Pointed(feature, group, "gender_brier", score=score)
     n = drawn.table["n"].tolist()

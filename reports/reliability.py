@@ -78,6 +78,8 @@ def _one(result: AuditResult, feature: str, group: str, curve: pd.DataFrame) -> 
         _histogram(counts),
     ]
     traces[3]["line"] |= {"shape": "hvh", "width": 1.75}
+    # plotly takes no click on a line alone: a marker that is not seen, drawn once
+    traces[3] |= {"mode": "lines+markers", "marker": {"opacity": 0, "maxdisplayed": 1}}
     at = curve[(curve.predicted * 20).round(6) % 4 == 2]  # .1, .3, .5, .7, .9
     words = [
         f"stated {p}, observed {o} {interval(r.band_low, r.band_high, 'share')}"

@@ -100,7 +100,8 @@ def test_cells_of_calls_and_bars_of_coverage_lead_to_their_faces(key, curve, poi
 def test_a_bar_of_scores_and_a_point_of_the_curve_point_at_a_span_of_scores():
     drawn = figure_of(example_result(), "reliability-overall-overall")
     curve, bars = 3, 4
-    assert (drawn.figure.data[curve].mode, drawn.figure.data[bars].type) == ("lines", "bar")
+    assert drawn.figure.data[curve].mode == "lines+markers"  # a click on a line alone is not told
+    assert drawn.figure.data[bars].type == "bar"
     bar = pointed_at(drawn, {"curve_number": bars, "x": 0.125})
     assert bar.score == Span(0.1, 0.149999)
     assert pointed_at(drawn, {"curve_number": bars, "x": 0.975}).score.high == 1
