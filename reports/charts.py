@@ -274,7 +274,7 @@ def _narrow_to(view: View, found: Pointed, levels: Mapping[str, str]) -> None:
         narrow(view.filters, asked | {"gender_score": scores}, source=_score_words(found, scores))
         st.session_state["sort"] = "error"  # the order by wrong calls would leave out the right
     else:
-        what = metric_words(found.metric) if found.metric else "group"
+        what = found.what or (metric_words(found.metric) if found.metric else "group")
         source = f"{what} by {label_of(found.feature)}: {found.group}"
         narrow(view.filters, _labelled(found.metric) | asked, source=source)
         _suggest_order(view, found.metric, levels)

@@ -132,6 +132,7 @@ def _misses(rows: pd.DataFrame, feature: str) -> Drawn:
             )
         trace = dots(x, place, hover=hover, looks=looks)
         trace["marker"]["symbol"] = filled(rows.n, looks["symbol"])
+        trace["customdata"] = rows.group.tolist()
         traces.append(trace)
     title, way = _one_sided(_compared(rows[rows.feature == feature]))
     reach = 1.15 * max(rows.below.max(), rows.above.max(), half)
@@ -353,6 +354,7 @@ def _age_lines(table: pd.DataFrame, order: list[str]) -> list[Trace]:
         trace["error_y"] = spread(value, low, high, color=looks["color"])
         trace["customdata"] = [str(g) for g in rows.group]
         trace["marker"]["symbol"] = filled(rows.n, looks["symbol"])
+        trace["customdata"] = rows.group.tolist()
         traces.append(trace)
     return traces
 

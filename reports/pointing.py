@@ -7,11 +7,17 @@ from typing import Any
 from audit.result import AuditResult
 from audit.where import Span
 from audit.words import CROSS
+from reports import lookup
 from reports.curves import READ
 from reports.theme import Drawn
 
 _MILLIONTH = 1e-6  # scores are written to millionths: the end of a bin belongs to the next
-_BY_GROUP = ("coverage", "misses", "winkler", "z2")
+_BY_GROUP = {  # figures of intervals with a row a group, and what they show where no metric does
+    "coverage": "",
+    "misses": "Misses of age intervals",
+    "winkler": "Winkler score",
+    "z2": "Squared z of ages",
+}
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,8 @@ class Pointed:
     """What a click points at: a group of a feature, by a metric where there is one.
 
     score: the stated P(female) pointed at. ranks: the same as shares of the group's faces in the
-    order of their scores, where a bin holds equal numbers.
+    order of their scores, where a bin holds equal numbers. what: what the figure shows, if that is
+    not the metric.
     """
 
     feature: str
@@ -27,6 +34,7 @@ class Pointed:
     metric: str | None
     score: Span | None = None
     ranks: tuple[float, float] | None = None
+    what: str = ""
 
 
 def can_open(drawn: Drawn) -> bool:
@@ -51,7 +59,8 @@ def pointed_at(drawn: Drawn, point: Mapping[str, object]) -> Pointed | None:
     if kind == "groups":
         return Pointed(rest, group, None)
     if kind in _BY_GROUP:
-        return Pointed(rest, group, "interval_coverage")
+        feature = lookup.OVERALL if group == lookup.OVERALL else rest
+        return Pointed(feature, group, "interval_coverage", what=_BY_GROUP[kind])
     if kind == "confusion":
         pair = {"gender": "gender_true × gender_pred", "age": "age_group × age_group_pred"}
         return Pointed(pair[rest], group, {"gender": "gender_accuracy", "age": "age_mae"}[rest])

@@ -97,6 +97,29 @@ def test_cells_of_calls_and_bars_of_coverage_lead_to_their_faces(key, curve, poi
     assert levels_of(result, found.feature, found.group) is not None
 
 
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("coverage", ""),
+        ("misses", "Misses of age intervals"),
+        ("winkler", "Winkler score"),
+        ("z2", "Squared z of ages"),
+    ],
+)
+def test_every_dot_of_the_figures_of_intervals_names_its_group_and_what_it_shows(kind, what):
+    result = example_result()
+    drawn = figure_of(result, f"{kind}-race")
+    traces = enumerate(drawn.figure.data)
+    dots = [(i, t.customdata) for i, t in traces if t.mode == "markers" and t.hoverinfo == "text"]
+    assert dots
+    for curve, groups in dots:
+        for group in groups:
+            found = pointed_at(drawn, {"curve_number": curve, "customdata": group})
+            assert found.what == what
+            wanted = {} if group == "overall" else {"race": group}
+            assert levels_of(result, found.feature, found.group) == wanted
+
+
 def test_a_bar_of_scores_and_a_point_of_the_curve_point_at_a_span_of_scores():
     drawn = figure_of(example_result(), "reliability-overall-overall")
     curve, bars = 3, 4
