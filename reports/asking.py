@@ -19,12 +19,14 @@ _RESERVED = {
     *(*OWN, *(name for names in CHOICES.values() for name in names)),
     *(AREA, "cohort", "pictures", "embed", "embed_options"),
 }
-# Numbers of the contract that one can narrow by, and what they are called.
+# Numbers of the contract, and what they are called where their own names have no unit.
 _NUMBERS = {
     "age_true": "true age, years",
     "age_pred": "age read, years",
     "error": "age error, years",
     "gender_score": "P(female)",
+    "picture_ita": "skin tone angle (ITA), degrees",
+    "picture_side": "shorter side of the picture, pixels",
 }
 
 
@@ -123,16 +125,16 @@ def filters_of(result: AuditResult, rows: FaceRows) -> tuple[Filter, ...]:
         if column not in named and len(levels) > 1
     ]
     found += [
-        Filter(column, label, (), ends=ends)
+        Filter(column, column_label(column), (), ends=ends)
         for column, ends in rows.numbers.items()
-        if (label := _NUMBERS.get(column) or _picture_label(column)) and ends.low < ends.high
+        if (column in _NUMBERS or column.startswith("picture_")) and ends.low < ends.high
     ]
     return tuple(found)
 
 
-def _picture_label(column: str) -> str:
-    """What a condition of the picture is called; empty for any other column of numbers."""
-    return column.replace("_", " ") if column.startswith("picture_") else ""
+def column_label(column: str) -> str:
+    """A column of the faces as people read it, numbers with their unit."""
+    return _NUMBERS.get(column) or label_of(column)
 
 
 def label_of(feature: str) -> str:

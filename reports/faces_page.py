@@ -9,7 +9,7 @@ import streamlit as st
 
 from audit.rows import SORTS, FacePlace, count_rows, find_row, page_of_rows, sorts_of
 from audit.words import MINUS, count, counted_faces, percent, score, years
-from reports.asking import label_of
+from reports.asking import column_label
 from reports.face_map import face_map
 from reports.filters import ask_for, clear, first_page, narrow
 from reports.gallery import age_words, error_words, gallery, gender_words, opened, spoken
@@ -250,9 +250,9 @@ def _face_words(row: Mapping[str, Any], place: FacePlace) -> str:
     said = {"gender_true", "gender_pred", *_FIGURES}
     said |= {c for c in ("subject_id", "image") if row.get(c) == row["sample_id"]}
     facts += [
-        (_FACTS.get(column, label_of(column).capitalize()), _shown(value))
+        (_FACTS.get(column) or f"{label[:1].upper()}{label[1:]}", _shown(value))
         for column, value in row.items()
-        if column not in said and value is not None
+        if column not in said and value is not None and (label := column_label(column))
     ]
     rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts)
     error = error_words(row)

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 from audit_folder import write_audit_folder
 from dashboard_app import HOSTILE, cards_of, words
 
@@ -85,3 +86,15 @@ def test_the_heading_of_an_opened_face_can_be_heard(audit, visit):
     [heard] = re.findall(r'<h1 class="reading" aria-label="([^"]*)">', shown)
     assert heard.startswith(f"Face {first.sample_id}; aged {first.age_true:g}, read ")
     assert heard.endswith(f"P(female) {score(first.gender_score)}")
+
+
+def test_numbers_of_the_picture_stand_in_words_with_their_unit(tmp_path, visit):
+    faces = write_audit_folder(tmp_path / "audit", n=100, pictures=0)
+    path = tmp_path / "audit" / "predictions.parquet"
+    sides = [128.0, 256.0] * 50
+    faces.assign(picture_ita=np.linspace(-30, 60, 100), picture_side=sides).to_parquet(path)
+    app = visit(tmp_path / "audit", page="errors", face=faces.sample_id[0])
+    assert "<dt>Skin tone angle (ITA), degrees</dt><dd>−30</dd>" in words(app)
+    assert "<dt>Shorter side of the picture, pixels</dt><dd>128</dd>" in words(app)
+    labels = [s.label.replace("\\", "") for s in app.slider]
+    assert {"skin tone angle (ITA), degrees", "shorter side of the picture, pixels"} <= set(labels)
