@@ -13,6 +13,7 @@ from reports.plot import Figure, Trace
 from reports.theme import LEGEND, LIGHT, LOOKS, SIZE, text
 
 ROW = 26  # px per group
+SIGN = "\u00a0%"  # after a number, as everywhere else: plotly's own percent leaves no space
 # Told apart without colour too: line style and marker repeat what colour says.
 LINES = (
     {"color": LIGHT["accent"], "dash": "solid", "symbol": "circle"},

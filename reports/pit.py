@@ -7,7 +7,7 @@ import pandas as pd
 from audit.result import AuditResult
 from audit.words import counted_faces, percent
 from reports import lookup
-from reports.marks import band, figure, line
+from reports.marks import SIGN, band, figure, line
 from reports.theme import LIGHT, Drawn
 
 MOST = 6  # groups of a feature whose histogram is drawn; any group on the dashboard
@@ -35,9 +35,12 @@ def _pit(feature: str, group: str, rows: pd.DataFrame) -> Drawn:
         ((rows.low + rows.high) / 2).round(4).tolist(),
         rows.value.round(5).tolist(),
         looks={"color": LIGHT["accent"], "dash": "solid"},
-        customdata=rows.n.astype(int).tolist(),
-        hovertemplate="stated quantile %{x:.1%}: %{y:.1%} of true ages, %{customdata} faces"
-        "<extra></extra>",
+        customdata=[
+            [round(50 * (r.low + r.high), 1), round(100 * r.value, 1), counted_faces(r.n)]
+            for r in lookup.each(rows)
+        ],
+        hovertemplate=f"stated quantile %{{customdata[0]:.1f}}{SIGN}: %{{customdata[1]:.1f}}{SIGN} "
+        "of true ages, %{customdata[2]}<extra></extra>",
     )
     step["line"] |= {"shape": "hvh", "width": 1.75}
     ends = rows.value.iloc[[0, -1]]

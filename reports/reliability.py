@@ -10,7 +10,7 @@ from audit.result import AuditResult
 from audit.words import counted_faces, interval, p_value, percent, score
 from reports import lookup
 from reports.forest import name_width
-from reports.marks import ROW, band, dots, figure, group_words, line, row_axis, spread
+from reports.marks import ROW, SIGN, band, dots, figure, group_words, line, row_axis, spread
 from reports.plot import Trace
 from reports.theme import LIGHT, Drawn, note, text
 
@@ -71,9 +71,9 @@ def _one(result: AuditResult, feature: str, group: str, curve: pd.DataFrame) -> 
             curve.fitted.round(3).tolist(),
             looks={"color": LIGHT["accent"], "dash": "solid"},
             customdata=_beside(curve),
-            hovertemplate="stated %{x:.0%}: %{y:.1%} are female<br>a calibrated score: "
-            "%{customdata[0]:.1%} to %{customdata[1]:.1%}<br>"
-            "%{customdata[2]} faces in this hundredth<extra></extra>",
+            hovertemplate=f"stated %{{customdata[0]}}{SIGN}: %{{customdata[1]:.1f}}{SIGN} are "
+            f"female<br>a calibrated score: %{{customdata[2]:.1f}}{SIGN} to "
+            f"%{{customdata[3]:.1f}}{SIGN}<br>%{{customdata[4]}} in this hundredth<extra></extra>",
         ),
         _histogram(counts),
     ]
@@ -123,9 +123,16 @@ def _axes() -> dict[str, Any]:
     }
 
 
-def _beside(curve: pd.DataFrame) -> list[list[float]]:
-    """Per point: the band's ends and the faces, as the hover says them."""
-    return [[round(r.band_low, 3), round(r.band_high, 3), int(r.n)] for r in lookup.each(curve)]
+def _beside(curve: pd.DataFrame) -> list[list[float | str]]:
+    """Per point: what was stated and observed, the band's ends, in percent, and the faces."""
+    return [
+        [
+            round(100 * r.predicted),
+            *(round(100 * share, 1) for share in (r.fitted, r.band_low, r.band_high)),
+            counted_faces(r.n),
+        ]
+        for r in lookup.each(curve)
+    ]
 
 
 def _diagonal() -> Trace:
@@ -164,7 +171,11 @@ def _histogram(counts: pd.DataFrame) -> Trace:
         "width": (counts.high - counts.low).round(4).tolist(),
         "marker": {"color": LIGHT["rule"], "line": {"width": 0}},
         "yaxis": "y2",
-        "hovertemplate": "%{x:.1%} ± 2.5 points: %{y} faces<extra></extra>",
+        "customdata": [
+            [round(50 * (r.low + r.high), 1), counted_faces(r.n)] for r in lookup.each(counts)
+        ],
+        "hovertemplate": f"%{{customdata[0]:.1f}}{SIGN} ± 2.5 points: %{{customdata[1]}}"
+        "<extra></extra>",
     }
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from audit.result import AuditResult
 from audit.words import count, interval, percent
 from reports import lookup
-from reports.marks import band, dots, figure, group_words, line, looks_of, spread
+from reports.marks import SIGN, band, dots, figure, group_words, line, looks_of, spread
 from reports.marks import target as marked
 from reports.plot import Trace
 from reports.theme import Drawn, text
@@ -188,9 +188,12 @@ def _curves(
                 name=name,
                 showlegend=legend,
                 text=[f"{t:g}".lstrip("0") for t in rows.threshold],
-                customdata=[list(ends) for ends in zip(low, high, strict=True)],
-                hovertemplate=f"{name} at %{{text}}: %{{y:.1%}} "
-                f"[%{{customdata[0]:.1%}}, %{{customdata[1]:.1%}}]<br>"
+                customdata=[
+                    [round(100 * share, 1) for share in three]
+                    for three in zip(y, low, high, strict=True)
+                ],
+                hovertemplate=f"{name} at %{{text}}: %{{customdata[0]:.1f}}{SIGN} "
+                f"[%{{customdata[1]:.1f}}{SIGN}, %{{customdata[2]:.1f}}{SIGN}]<br>"
                 f"of {count(rows[n].iloc[0])} {words}<extra></extra>",
             )
         )

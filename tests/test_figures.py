@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from audit.metrics import METRICS
 from audit.result import COLUMNS, AuditResult, table
-from audit.words import count, in_unit, p_value, score
+from audit.words import count, counted_faces, in_unit, p_value, score
 from reports import lookup
 from reports.age_limits import LIMITS, age_limits, age_sweep, read_at
 from reports.curves import error_by_age, learning_curves, within_years
@@ -379,11 +379,12 @@ def test_a_sweep_draws_the_stored_rates_of_the_groups_asked_for_inside_their_ban
     assert [t.name for t in lines] == names * 2  # females above, males below
     assert len({(t.line.color, t.line.dash) for t in lines}) == 3
     for line, (rate, group) in zip(lines, product(("tpr", "fpr"), names), strict=True):
-        for at, y, ends in zip(line.text, line.y, line.customdata, strict=True):
+        for at, y, said in zip(line.text, line.y, line.customdata, strict=True):
             where = {"group": group.replace("all faces", "overall"), "threshold": float(at)}
             row = stored(RESULT.thresholds, **where)
             wanted = [getattr(row, f"{rate}{end}") for end in ("", "_low", "_high")]
-            assert [y, *ends] == pytest.approx(wanted, abs=6e-4)
+            assert y == pytest.approx(wanted[0], abs=6e-4)
+            assert [share / 100 for share in said] == pytest.approx(wanted, abs=6e-4)
         assert list(line.y) == sorted(line.y, reverse=True), "a higher threshold calls fewer"
     assert set(selection.data.group) == {"overall", "Asian", "Black"}
     assert sweeps(replace(RESULT, thresholds=RESULT.thresholds.head(0)), feature="race") == []
@@ -473,7 +474,7 @@ def test_a_histogram_of_quantiles_counts_what_lies_outside_its_band():
         outside = sum(not low <= y <= high for y in step.y)
         assert f": {outside} of 20" in drawn.title
         assert sum(step.y) == pytest.approx(1, abs=1e-3)
-        assert sum(step.customdata) == drawn.data.n.sum()
+        assert [said[2] for said in step.customdata] == [*map(counted_faces, drawn.data.n)]
 
 
 def test_a_correction_goes_from_hollow_to_filled_with_its_change_at_the_right():
@@ -856,3 +857,17 @@ def test_what_has_no_interval_or_is_better_near_zero_is_told_by_its_side(metric,
         rows[["low", "high"]] = math.nan
         [drawn] = overall_proposals(replace(RESULT, proposals=rows))
         assert words in drawn.title
+
+
+def test_labels_at_the_pointer_write_percent_and_faces_as_everywhere_else():
+    drawn = [d for s in SECTIONS for d in s.figures(RESULT) if d.figure is not None]
+    made = [t for d in drawn for t in d.figure.data if t.hovertemplate]
+    assert len(made) > 10
+    for trace in made:
+        assert "%}" not in trace.hovertemplate  # plotly's own percent leaves no space
+        assert "} faces" not in trace.hovertemplate  # of one face it would say faces
+    (whole,) = [d for d in drawn if d.key == "reliability-overall-overall"]
+    (curve,) = [t for t in whole.figure.data if t.hovertemplate and "stated" in t.hovertemplate]
+    (share,) = [x for x, y in zip(curve.customdata, curve.x, strict=True) if y == 0.5]
+    assert share[0] == 50
+    assert share[1] == pytest.approx(100 * curve.y[list(curve.x).index(0.5)], abs=0.051)
