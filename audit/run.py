@@ -321,7 +321,8 @@ def _half_year(tally: Tally) -> float | None:
 def _notes(tally: Tally, settings: AuditSettings) -> list[str]:
     notes = []
     if (tally.cells["iv_n"] > 0).any():
-        notes.append(f"age_low to age_high is taken to be meant as a {NOMINAL:.0%} interval.")
+        share = f"{100 * NOMINAL:.0f}\u00a0%"
+        notes.append(f"age_low to age_high is taken to be meant as a {share} interval.")
     named = {f.name for f in tally.features}
     if audited_features(tally, settings) and len(tally.errors) and "age_group" not in named:
         notes.append(

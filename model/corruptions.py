@@ -63,7 +63,7 @@ def corrupt(picture: Pixels, corruption: str, severity: int, *, seed: int = 0) -
 def step_words(corruption: str, severity: int) -> str:
     """`2 EV less light`: what a severity means; an EV is a halving or doubling."""
     kind = CORRUPTIONS[corruption]
-    return kind.unit.format(kind.steps[severity - 1])
+    return kind.unit.format(kind.steps[severity - 1]).replace("%", "\u00a0%")
 
 
 def _lots(picture: Pixels, corruption: str, seed: int) -> Lots:

@@ -135,3 +135,8 @@ def test_words_that_do_not_exist_are_refused(faces):
     with pytest.raises(InputError, match="no severity 6"):
         corrupt(faces[0], "blur", 6)
     assert step_words("darkness", 2) == "2 EV less light"
+
+
+def test_a_share_is_written_as_everywhere_else():
+    assert step_words("occlusion", 1) == "a box over 5\u00a0% of the area"
+    assert step_words("noise", 1) == "Gaussian, σ 4\u00a0% of full range"

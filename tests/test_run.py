@@ -172,6 +172,7 @@ def test_info_tells_what_it_rests_on(result):
     assert info["margins"] == {key: m.margin for key, m in METRICS.items()}
     assert info["subjects_assumed"]
     assert any("one photo per person" in note for note in info["notes"])
+    assert any("meant as a 90\u00a0% interval" in note for note in info["notes"])
     assert info["age_me_half_year"] == pytest.approx(overall(result, "age_me") - 0.5)
     assert not any("/" in str(v) for k, v in info.items() if k != "run")
 
