@@ -17,6 +17,9 @@ INTERVAL_ALPHA = 0.05  # of intervals that are shown, those that hold together i
 RECORDS_SHARE = 0.8  # of alpha goes to the disparity records, the rest to slices
 RARE = 10  # expected events below which a share is tested exactly
 POWER = 0.84  # normal quantile of 80 %
+# Of a group's error, what the difference seen may be at most where the spread grows with it: at .8
+# five times the error; beyond, a hair more spread asks for any number of years (.976: forty times).
+SURE = 0.8
 
 
 @dataclass(frozen=True)
@@ -146,12 +149,12 @@ def detectable(se: Floats, values: Floats, *, critical: float, grows: bool) -> f
 
     k * se with k = critical + .84; where the error grows with the value itself (`grows`: MAE,
     RMSE), delta = k * se * (1 + delta / value), so k * se / (1 - k * se / value). The largest over
-    groups; NaN where no difference is large enough.
+    groups; NaN where in some group no difference of any size is sure to be found.
     """
     gap = (critical + POWER) * se
     if grows:
         with np.errstate(divide="ignore", invalid="ignore"):
-            gap = np.where(gap < values, gap / (1 - gap / values), np.nan)
+            gap = np.where(gap < SURE * values, gap / (1 - gap / values), np.nan)
     return float(gap.max()) if len(gap) else float("nan")
 
 

@@ -32,6 +32,7 @@ DISPARITY, NONE, OPEN = "disparity", "no disparity found", "insufficient evidenc
 # What a head is for comes first, then which way it errs; the others tell the same another way.
 ORDER = {"age_mae": 0, "gender_accuracy": 0}
 ORDER |= dict.fromkeys(("age_me", "gender_tpr", "gender_fpr", "interval_coverage"), 1)
+HEADS = {"age_mae": "age error", "gender_accuracy": "gender accuracy"}  # told of in the headline
 ECHO = 1.25  # a crossing that shows less than this many times its parts' difference repeats them
 
 
@@ -118,21 +119,31 @@ def verdict(told: list[dict[str, Any]], tested: list[dict[str, Any]]) -> dict[st
         sentence = f"{none} be decided with this table"
     elif n[OPEN]:
         sentence += f", {count(n[OPEN])} of which cannot be decided with this table"
-    seen = [w for key in ("age_mae", "gender_accuracy") for w in _would_have_been_seen(tested, key)]
-    sentence += f"; {' and '.join(seen)} would have been seen" if seen else ""
+    seen = [_would_have_been_seen(tested, key) for key in HEADS]
+    sure, unsure = ([words for words in part if words] for part in zip(*seen, strict=True))
+    sentence += f"; {' and '.join(sure)} would have been seen" if sure else ""
+    sentence = "; ".join([sentence, *unsure])
     return {"kind": "verdict", "severity": STRONG, "sentence": f"{sentence}."}
 
 
-def _would_have_been_seen(tested: list[dict[str, Any]], key: str) -> list[str]:
-    least = [
-        r["detectable"]
+def _would_have_been_seen(tested: list[dict[str, Any]], key: str) -> tuple[str, str]:
+    """What was sure to be seen by the single features, and by which of them nothing was."""
+    rows = [
+        r
         for r in tested
-        if r["metric"] == key and CROSS not in r["feature"] and pd.notna(r["detectable"])
+        if r["metric"] == key and CROSS not in r["feature"] and pd.notna(r["p_adjusted"])
     ]
-    if not least:
-        return []
-    what = {"age_mae": "age error", "gender_accuracy": "gender accuracy"}[key]
-    return [f"differences in {what} above {gap_words(max(least), METRICS[key].unit)}"]
+    least = [r["detectable"] for r in rows if pd.notna(r["detectable"])]
+    open_ = [r for r in rows if pd.isna(r["detectable"])]
+    above = f"above {gap_words(max(least), METRICS[key].unit)}" if least else ""
+    names = dict.fromkeys(
+        f"{r['feature']} within {r['control']}" if r["control"] else r["feature"] for r in open_
+    )
+    by = f"by {' or '.join(names)}, " if least else ""
+    return (
+        f"differences in {HEADS[key]} {above}" if least else "",
+        f"{by}no difference in {HEADS[key]}, however large, is sure to be seen" if open_ else "",
+    )
 
 
 def untested_gaps(

@@ -361,8 +361,10 @@ def _verdict(row: Mapping[str, Any]) -> str:
     """The verdict; where nothing was found, what would have been seen."""
     if _missing(row["verdict"]):
         return "not tested"
-    if row["verdict"] == "disparity" or _missing(row.get("detectable")):
+    if row["verdict"] == "disparity" or _missing(row.get("p_adjusted")):
         return str(row["verdict"])
+    if _missing(row.get("detectable")):
+        return f"{row['verdict']}; no difference is sure to be seen"
     return f"{row['verdict']}; seen from {_writer('detectable', row)(row['detectable'])}"
 
 

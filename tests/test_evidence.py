@@ -11,6 +11,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 from audit.evidence import (
     POWER,
+    SURE,
     alphas,
     beyond,
     cochran,
@@ -139,7 +140,7 @@ def test_what_is_detectable_is_found_80_times_in_100():
 def test_a_detectable_growth_meets_its_own_error(se, value, critical):
     delta = detectable(np.array([se]), np.array([value]), critical=critical, grows=True)
     k = critical + POWER
-    if k * se >= value:
+    if k * se >= SURE * value:  # near its pole the formula asked for 205 years
         assert np.isnan(delta)
     else:
         assert delta == pytest.approx(k * se * (1 + delta / value))

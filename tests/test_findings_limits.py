@@ -69,6 +69,18 @@ def test_what_would_have_been_seen_holds_for_every_single_feature():
     )
 
 
+@pytest.mark.parametrize(
+    ("light", "words"),
+    [(2.0, "error above 2.0 years would have been seen; by race, "), (None, "comparisons; ")],
+)
+def test_a_feature_by_which_nothing_is_sure_to_be_seen_is_told(light, words):
+    quiet = {"verdict": "no disparity found"}
+    rows = [gap(f, "age_mae", "B", 0.1, **quiet) for f in ("race", "light")]
+    rows = [row | {"detectable": d} for row, d in zip(rows, (None, light), strict=True)]
+    none = "no difference in age error, however large, is sure to be seen."
+    assert told(rows)[0]["sentence"].endswith(words + none)
+
+
 def test_a_difference_at_one_age_mix_that_points_the_other_way_says_so():
     mix = {
         "outlying_standardised": 1.0,

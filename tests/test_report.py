@@ -363,6 +363,9 @@ def test_differences_of_shares_are_points_and_verdicts_say_what_would_have_been_
     undecided = words[words["Verdict"].str.startswith("insufficient")]
     assert all("; seen from " in v for v in undecided["Verdict"])
     assert "seen from" not in "".join(words[words["Verdict"] == "disparity"]["Verdict"])
+    drawn.table["detectable"] = None
+    blank = in_words(drawn.table).loc[undecided.index, "Verdict"]
+    assert all(v.endswith("; no difference is sure to be seen") for v in blank)
 
 
 def test_numbers_stand_flush_right_and_words_flush_left():
