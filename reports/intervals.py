@@ -354,7 +354,6 @@ def _age_lines(table: pd.DataFrame, order: list[str]) -> list[Trace]:
         trace["error_y"] = spread(value, low, high, color=looks["color"])
         trace["customdata"] = [str(g) for g in rows.group]
         trace["marker"]["symbol"] = filled(rows.n, looks["symbol"])
-        trace["customdata"] = rows.group.tolist()
         traces.append(trace)
     return traces
 
