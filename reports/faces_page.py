@@ -167,7 +167,7 @@ def _nothing(view: View, sort: str) -> None:
 def _one_face(view: View, place: FacePlace) -> None:
     row = place.row
     with st.container(key="face_pager", horizontal=True, vertical_alignment="center"):
-        st.button("Back to the faces", on_click=_open, args=("",), key="face_back")
+        st.button("Back to the faces", on_click=_open, args=("",), key="face_back", shortcut="Esc")
         st.button(
             "Previous",
             on_click=_open,
