@@ -30,7 +30,7 @@ from audit.groups import Groups
 from audit.histogram_tests import area_record, areas_compared, in_years, woodruff
 from audit.intervals import Z
 from audit.metrics import METRICS, Floats, Metric
-from audit.resample import Linear, Ratios, Record, Replicates, replicate
+from audit.resample import UNEVEN, Kind, Linear, Ratios, Record, Replicates, replicate
 from audit.standardise import Standardised, standardise
 
 LARGE = 100  # people per group from which Cochran's Q follows chi-squared
@@ -277,8 +277,15 @@ def _standardised(
     for i, levels in enumerate(by_age.levels):
         at = own[levels[:-1]], ages.index(levels[-1])
         top[at], bottom[at] = by_age.sums[metric.top][i], by_age.sums[metric.bottom][i]
-    share = metric.unit == "share"
-    return standardise(top, bottom, compared, scale=metric.scale, root=metric.root, share=share)
+    return standardise(
+        top,
+        bottom,
+        compared,
+        scale=metric.scale,
+        root=metric.root,
+        share=metric.unit == "share",
+        uneven=_kind(metric) in UNEVEN,
+    )
 
 
 def _ages(by_age: Groups) -> tuple[str, ...]:
@@ -306,7 +313,11 @@ def _ratios(
     top, bottom = groups.sums[name], groups.sums[metric.bottom]
     if _is_share(metric):
         return Ratios(top, bottom, compared, "share", metric.scale, design)
-    return Ratios(top, bottom, compared, "root" if metric.root else "mean", metric.scale)
+    return Ratios(top, bottom, compared, _kind(metric), metric.scale)
+
+
+def _kind(metric: Metric) -> Kind:
+    return "root" if metric.root else "score" if metric.unit == "score" else "mean"
 
 
 def _is_share(metric: Metric) -> bool:

@@ -17,6 +17,7 @@ from scipy import special
 
 from audit.exact_sums import ExactColumns, Reals, Singles
 from audit.metrics import Floats
+from audit.shards import spread_of_rows
 
 CHUNK = 1000  # replicates drawn at a time; every record gets this many
 LOOK_AGAIN = 0.02  # records with a smaller p are given more replicates
@@ -26,6 +27,9 @@ TAIL = 20  # replicates beyond the point from which the normal curve extrapolate
 AT_ONCE = 4  # chunks of replicates worked on side by side: 40 MB each at most
 COLUMNS_AT_ONCE = 6000  # bounds memory: 6000 columns of 1000 replicates are 24 MB
 
+Kind = Literal["share", "mean", "root", "score"]
+UNEVEN = ("root", "score")  # means of squares, that a few large losses decide
+
 
 @dataclass(frozen=True)
 class Ratios:
@@ -33,14 +37,15 @@ class Ratios:
 
     top, bottom: sums [group, shard] of *all* groups, the small ones included: they belong to the
     rest that a group is compared with. compared: which groups are tested [group]. `kind` says how
-    the standard error is made: `share` (of trials), `mean`, or `root` (of a mean). `design`: how
+    the standard error is made: `share` (of trials), `mean`, `root` (of a mean), or `score` (a mean
+    of squares whose root is not drawn). `design`: how
     many times a share's variance exceeds the binomial [group], 1 where rows are people.
     """
 
     top: Floats
     bottom: Floats
     compared: NDArray[np.bool_]
-    kind: Literal["share", "mean", "root"] = "mean"
+    kind: Kind = "mean"
     scale: float = 1.0
     design: Floats | float = 1.0
 
@@ -254,6 +259,9 @@ class _Side:
         self._rows2 = columns.add_once(bottom**2, of=record.bottom, kind=name + b"2")
         occupied = (bottom > 0).sum(axis=1)
         self.variance = square.sum(axis=1) / n**2 * occupied / np.maximum(occupied - 1, 1)
+        if record.kind in UNEVEN:
+            of_all = spread_of_rows(record.top.sum(axis=0), record.bottom.sum(axis=0))
+            self.variance = np.maximum(self.variance, of_all / n)
 
     @staticmethod
     def _of_share(x: Reals, n: Reals, design: Reals) -> Reals:

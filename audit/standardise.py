@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.metrics import Floats
-from audit.shards import counted_people
+from audit.shards import counted_people, spread_of_rows
 
 LEAST = 10  # occupied shards, so people, that an age needs in every compared group
 
@@ -19,8 +19,9 @@ class Standardised:
     value, difference: per compared group, in the metric's unit; influence: of each shard on
     `difference` [compared, shard], for `resample.Linear`. composition: [compared, compared], the
     part of value i - value j (raw, over the ages used) that unequal ages make; rate: the rest.
-    least_se: for shares the standard error of `difference` were all groups alike, else 0
-    [compared]: an age without a single miss in a small group has no spread of its own.
+    least_se: for shares and `uneven` losses the standard error of `difference` were all groups
+    alike, else 0 [compared]: an age without a single miss in a small group has no spread of its
+    own.
     """
 
     ages: NDArray[np.bool_]
@@ -40,6 +41,7 @@ def standardise(
     scale: float = 1.0,
     root: bool = False,
     share: bool = False,
+    uneven: bool = False,
 ) -> Standardised | None:
     """Standardise `top / bottom / scale` (or its root) by age, groups weighted to one age mix.
 
@@ -70,7 +72,12 @@ def standardise(
         sides = [side[:, ages] for side in (mine, rest)]
         each = [1 / np.minimum(counted_people(side), side.sum(axis=2)) for side in sides]
         least = np.sqrt(sum(each) @ (mix**2 * p * (1 - p)))
+    if uneven:
+        of_all = spread_of_rows(X.sum(axis=0), N.sum(axis=0))
+        each = [1 / side[:, ages].sum(axis=2) for side in (mine, rest)]
+        least = np.sqrt(sum(each) @ (mix**2 * of_all))
     if root:
+        least = least / (2 * np.where(own > 0, np.sqrt(own), 1.0))
         own, own_influence = _rooted(own, own_influence)
         others, rest_influence = _rooted(others, rest_influence)
     rate, composition = kitagawa(X[compared].sum(axis=2), N[compared].sum(axis=2))
