@@ -15,6 +15,7 @@ from audit.evidence import (
     beyond,
     cochran,
     detectable,
+    detectable_share,
     exact_p,
     holm,
     joined_p,
@@ -231,6 +232,11 @@ def _comparison(q: _Question, raw: Replicates | None) -> Comparison | None:
 def _detectable(q: _Question, c: Comparison, *, share: float) -> float:
     """The difference that would have been found 80 times in 100, in the metric's unit."""
     critical = beyond(c.critical, groups=len(c.se), alpha=INTERVAL_ALPHA, share=share)
+    if q.ratios is not None and q.metric.unit == "share":
+        x, n = _effective_counts(q)
+        y, m = _effective_rest(q)
+        counts = (a[q.compared] for a in (x, n, y, m))
+        return detectable_share(*counts, critical=critical)
     grows = q.metric.key in ("age_mae", "age_rmse")
     return detectable(c.se, q.values[q.compared], critical=critical, grows=grows)
 
@@ -339,6 +345,15 @@ def _effective_counts(q: _Question) -> tuple[Floats, Floats]:
     return q.ratios.top.sum(axis=1) / q.design, q.ratios.bottom.sum(axis=1) / q.design
 
 
+def _effective_rest(q: _Question) -> tuple[Floats, Floats]:
+    """Events and effective rows of every group's rest, whose share is that of its faces."""
+    assert q.ratios is not None
+    _, n = _effective_counts(q)
+    hits, rows = (a.sum(axis=1) for a in (q.ratios.top, q.ratios.bottom))
+    m = n.sum() - n
+    return m * (hits.sum() - hits) / (rows.sum() - rows), m
+
+
 def _exactly(q: _Question) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """(p, difference, se, low, high) of the groups with rare events, each on its own.
 
@@ -346,9 +361,7 @@ def _exactly(q: _Question) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """
     assert q.ratios is not None
     x, n = _effective_counts(q)
-    hits, rows = (a.sum(axis=1) for a in (q.ratios.top, q.ratios.bottom))
-    m = n.sum() - n
-    y = m * (hits.sum() - hits) / (rows.sum() - rows)
+    y, m = _effective_rest(q)
     x, n, y, m = (a[q.rare] for a in (x, n, y, m))
     low, high = newcombe(x / n, n, y / m, m, alpha=INTERVAL_ALPHA / int(q.compared.sum()))
     a, b = (x + 1) / (n + 2), (y + 1) / (m + 2)

@@ -158,6 +158,30 @@ def detectable(se: Floats, values: Floats, *, critical: float, grows: bool) -> f
     return float(gap.max()) if len(gap) else float("nan")
 
 
+def detectable_share(
+    hits: Floats, rows: Floats, rest_hits: Floats, rest_rows: Floats, *, critical: float
+) -> float:
+    """`detectable` of shares, of which those nearer to one half vary more.
+
+    delta = k * se(delta), the standard error that of a group whose share lies delta nearer to (or
+    beyond) one half, by iteration from 0, which only rises. Counts are effective; standard errors
+    have one success and one failure added.
+    """
+    k, share = critical + POWER, hits / rows
+    towards = np.where(share > 0.5, -1, 1)
+    delta = np.zeros(len(hits))
+    for _ in range(60):
+        there = np.clip(share + towards * delta, 0, 1) * rows
+        delta = k * np.sqrt(_share_variance(there, rows) + _share_variance(rest_hits, rest_rows))
+    inside = delta <= np.maximum(share, 1 - share)
+    return float(np.where(inside, delta, np.nan).max()) if len(delta) else float("nan")
+
+
+def _share_variance(hits: Floats, rows: Floats) -> Floats:
+    p = (hits + 1) / (rows + 2)
+    return np.asarray(p * (1 - p) / (rows + 2))
+
+
 def cochran(
     values: Floats, se: Floats, *, noise: tuple[Reals, Reals] | None = None
 ) -> tuple[float, float]:

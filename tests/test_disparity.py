@@ -95,10 +95,12 @@ def test_where_calls_hardly_miss_the_interval_is_newcombes_and_the_least_differe
     )
     assert found["outlying_group"] == "Black"
     assert (found["outlying_low"], found["outlying_high"]) == pytest.approx((low, high))
-    a, b = (hits + 1) / (n + 2), (rest + 1) / (m + 2)
-    error = np.sqrt(a * (1 - a) / (n + 2) + b * (1 - b) / (m + 2)).max()
     tests = records[["p_value", "standardised_p"]].notna().sum().sum()
-    assert found["detectable"] == pytest.approx((norm.isf(0.04 / tests / 6) + 0.84) * error)
+    least, k = found["detectable"], norm.isf(0.04 / tests / 6) + 0.84
+    off = hits - least * n  # so many hits a group would have that lies so far below
+    a, b = (off + 1) / (n + 2), (rest + 1) / (m + 2)
+    error = np.sqrt(a * (1 - a) / (n + 2) + b * (1 - b) / (m + 2)).max()
+    assert least == pytest.approx(k * error)
 
 
 def test_what_unequal_ages_add_is_told_from_the_highest_group_to_the_lowest():

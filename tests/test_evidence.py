@@ -16,6 +16,7 @@ from audit.evidence import (
     beyond,
     cochran,
     detectable,
+    detectable_share,
     exact_p,
     holm,
     joined_p,
@@ -148,6 +149,25 @@ def test_a_detectable_growth_meets_its_own_error(se, value, critical):
         np.array([se, se / 2]), np.array([value] * 2), critical=critical, grows=False
     )
     assert plain == pytest.approx(k * se)
+
+
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.7, 0.9, 0.97])
+@pytest.mark.parametrize("n", [100, 300])
+def test_a_detectable_share_varies_as_it_would_there_and_is_found_80_times_in_100(share, n):
+    critical, m = 3.5, 5000
+    sizes = np.array([share * n]), np.array([n]), np.array([share * m]), np.array([m])
+    delta = detectable_share(*sizes, critical=critical)
+    there = share - delta if share > 0.5 else share + delta
+    rng = np.random.default_rng(0)
+    hits, rest = rng.binomial(n, there, 20_000), rng.binomial(m, share, 20_000)
+    a, b = (hits + 1) / (n + 2), (rest + 1) / (m + 2)
+    t = (hits / n - rest / m) / np.sqrt(a * (1 - a) / (n + 2) + b * (1 - b) / (m + 2))
+    assert 0.76 < (np.abs(t) > critical).mean() < 0.9
+
+
+def test_where_no_share_is_sure_to_be_found_the_least_difference_is_unknown():
+    ones = np.ones(1)
+    assert np.isnan(detectable_share(5 * ones, 10 * ones, 500 * ones, 1000 * ones, critical=6.0))
 
 
 def test_what_one_group_can_never_show_leaves_the_least_difference_unknown():
