@@ -119,7 +119,7 @@ def test_a_group_of_certain_scores_is_refuted_surely_or_not_at_all():
     wrong = (faces["race"] == "Black") & (np.arange(300) % 2 == 0)
     faces.loc[wrong, "score"] = 1 - faces.loc[wrong, "score"]
     found = weigh_calibration(gather(tally_of(faces, people_given=False), (RACE,)))
-    assert found.p[1] == pytest.approx(1 / 20_000), "as small as the draws allow"
+    assert 0 < found.p[1] < 1e-12, "labels that cannot vary never come to differ"
     assert found.p[[0, 2]].tolist() == [1, 1]
 
 
