@@ -29,7 +29,7 @@ from audit.evidence import (
 from audit.fairness import Disaggregated, disparity_table, is_tested, people_of
 from audit.groups import Groups
 from audit.histogram_tests import area_record, areas_compared, in_years, woodruff
-from audit.intervals import Z
+from audit.intervals import Z, share_variance
 from audit.metrics import METRICS, Floats, Metric
 from audit.resample import UNEVEN, Kind, Linear, Ratios, Record, Replicates, replicate
 from audit.standardise import Standardised, standardise
@@ -364,8 +364,7 @@ def _exactly(q: _Question) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     y, m = _effective_rest(q)
     x, n, y, m = (a[q.rare] for a in (x, n, y, m))
     low, high = newcombe(x / n, n, y / m, m, alpha=INTERVAL_ALPHA / int(q.compared.sum()))
-    a, b = (x + 1) / (n + 2), (y + 1) / (m + 2)
-    se = np.sqrt(a * (1 - a) / (n + 2) + b * (1 - b) / (m + 2))
+    se = np.sqrt(share_variance(x, n) + share_variance(y, m))
     return exact_p(x, n, y, m), x / n - y / m, se, low, high
 
 
@@ -386,9 +385,7 @@ def _spread(
     if q.metric.key == "age_p90":
         se = woodruff(q.groups)[q.compared]
     elif raw is None:
-        x, n = (a[q.compared] for a in _effective_counts(q))
-        p = (x + 1) / (n + 2)
-        se = np.sqrt(p * (1 - p) / (n + 2))
+        se = np.sqrt(share_variance(*_effective_counts(q)))[q.compared]
     else:
         se = raw.value_se
         small = people_of(q.groups, q.metric.key)[q.compared].min() < LARGE

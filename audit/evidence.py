@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from audit.exact_sums import Reals
-from audit.intervals import wilson
+from audit.intervals import share_variance, wilson
 from audit.metrics import Floats
 
 Verdict = Literal["disparity", "no disparity found", "insufficient evidence"]
@@ -172,14 +172,9 @@ def detectable_share(
     delta = np.zeros(len(hits))
     for _ in range(60):
         there = np.clip(share + towards * delta, 0, 1) * rows
-        delta = k * np.sqrt(_share_variance(there, rows) + _share_variance(rest_hits, rest_rows))
+        delta = k * np.sqrt(share_variance(there, rows) + share_variance(rest_hits, rest_rows))
     inside = delta <= np.maximum(share, 1 - share)
     return float(np.where(inside, delta, np.nan).max()) if len(delta) else float("nan")
-
-
-def _share_variance(hits: Floats, rows: Floats) -> Floats:
-    p = (hits + 1) / (rows + 2)
-    return np.asarray(p * (1 - p) / (rows + 2))
 
 
 def cochran(

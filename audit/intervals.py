@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
+from audit.exact_sums import Reals
 from audit.metrics import Floats
 from audit.shards import SHARDS
 
@@ -139,6 +140,15 @@ def quantile_interval(
 def around(low: Floats, high: Floats, value: Floats) -> tuple[Floats, Floats]:
     """The interval, stretched to hold its value: formulas may miss it by a rounding error."""
     return np.fmin(low, value), np.fmax(high, value)
+
+
+def share_variance(hits: Reals, rows: Reals) -> Reals:
+    """Variance of a share with one success and one failure added: no spread is no proof of none.
+
+    hits, rows: counts of trials, effective ones where people repeat.
+    """
+    p = (hits + 1) / (rows + 2)
+    return p * (1 - p) / (rows + 2)
 
 
 def paule_mandel(values: Floats, variances: Floats) -> float:

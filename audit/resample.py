@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from audit.exact_sums import ExactColumns, Reals, Singles
+from audit.intervals import share_variance
 from audit.metrics import Floats
 from audit.shards import spread_of_rows
 
@@ -265,10 +266,7 @@ class _Side:
 
     @staticmethod
     def _of_share(x: Reals, n: Reals, design: Reals) -> Reals:
-        """Variance of a share with one success and one failure added, over effective rows."""
-        rows = n / design
-        p = (x / design + 1) / (rows + 2)
-        return p * (1 - p) / (rows + 2)
+        return share_variance(x / design, n / design)
 
     @property
     def value(self) -> Floats:

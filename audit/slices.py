@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from audit.evidence import holm
-from audit.intervals import clustered_se
+from audit.intervals import clustered_se, share_variance
 from audit.metrics import Floats
 from audit.shards import counted_people
 
@@ -176,8 +176,7 @@ def _least_variance(x: Floats, n: Floats) -> Floats:
     """
     rows, occupied = n.sum(axis=1), n.any(axis=0)
     people = np.minimum(counted_people(n[:, occupied]), rows)
-    p = (x.sum(axis=1) / rows * people + 1) / (people + 2)
-    return np.asarray(p * (1 - p) / (people + 2))
+    return np.asarray(share_variance(x.sum(axis=1) / rows * people, people))
 
 
 def _of_one_choice(clusters: NDArray[np.int_], difference: float) -> float:
