@@ -74,7 +74,7 @@ def demo(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Check the faces, train on them, predict faces never seen, audit, report."""
-    from model.settings import train_settings_from
+    from model.options import train_settings_from
 
     training, settings = train_settings_from(args), audit_settings(args)
     if settings.split is None:  # the validation part chose the epoch: only the test part is unseen
@@ -161,7 +161,7 @@ def _run(
 
 def check(args: argparse.Namespace) -> int:
     """Audit the data itself: labels, duplicates, conflicts, small cells."""
-    from model.settings import label_columns_from
+    from model.options import label_columns_from
 
     columns = label_columns_from(args)
     checked_faces(args.faces, columns=columns, out=args.out, seed=args.seed, args=args)
@@ -172,7 +172,7 @@ def check(args: argparse.Namespace) -> int:
 def train(args: argparse.Namespace) -> int:
     """Train the two-headed network on a folder of faces."""
     from model.faces import say_left_out
-    from model.settings import label_columns_from, train_settings_from
+    from model.options import label_columns_from, train_settings_from
     from model.train import train as train_network
 
     settings, progress = train_settings_from(args), shows_progress(args)
@@ -315,7 +315,7 @@ def stress(args: argparse.Namespace) -> int:
     from audit.result import AuditResult
     from audit.stress import run_stress
     from model.faces import say_left_out
-    from model.settings import label_columns_from
+    from model.options import label_columns_from
     from model.stress import corruption_words, examples, read_corrupted
     from reports.stress import render_stress
 

@@ -88,19 +88,19 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _label_option(parser: argparse.ArgumentParser) -> None:
-    from model.settings import add_label_option
+    from model.options import add_label_option
 
     add_label_option(parser)
 
 
 def _train_options(parser: argparse.ArgumentParser, *, threads: bool = True) -> None:
-    from model.settings import add_train_options
+    from model.options import add_train_options
 
     add_train_options(parser, threads=threads)
 
 
 def _predict_arguments(parser: argparse.ArgumentParser) -> None:
-    from model.settings import add_predict_options
+    from model.options import add_predict_options
 
     add_predict_options(parser)
 

@@ -28,6 +28,7 @@ from audit.files import refuse_overwriting
 from audit.terminal import say_plainly
 from model.faces import FaceTable, read_faces_shared, say_left_out, write_left_out
 from model.material import SPLITS
+from model.options import add_predict_options, label_columns_from
 from model.pieces import parts_folder, read_shared, remove_pieces
 from model.place import ALONE, Place, shared_place
 from model.prediction_table import DIGITS, prediction_rows, write_predictions
@@ -35,7 +36,6 @@ from model.ready import HASH_DIGITS, Ready, refuse_unembedded
 from model.ready_foreign import open_foreign
 from model.ready_onnx import open_onnx
 from model.scoring import Read, joined, read_pieces
-from model.settings import add_predict_options, label_columns_from
 from model.threads import cores_each
 
 

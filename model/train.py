@@ -30,20 +30,18 @@ from model.faces import FaceTable, read_faces
 from model.finish import finish
 from model.material import Material, prepare
 from model.network import build_network, load_body, load_weights, read_weights
+from model.options import (
+    add_label_option,
+    add_train_options,
+    label_columns_from,
+    refuse_changed,
+    train_settings_from,
+)
 from model.pace import busy_words, choose_pace, computes_bfloat16
 from model.parallel import World, world
 from model.progress import Progress, write_rows
 from model.run_folder import is_used, load_checkpoint, locked, refuse_used
-from model.settings import (
-    TrainSettings,
-    add_label_option,
-    add_train_options,
-    label_columns_from,
-    read_settings,
-    refuse_changed,
-    train_settings_from,
-    write_settings,
-)
+from model.settings import TrainSettings, read_settings, write_settings
 from model.state import State, fresh_state
 from model.threads import cores
 

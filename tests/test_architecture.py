@@ -59,7 +59,7 @@ FLOORS = [  # a module may import only modules of an earlier line
     {"model.threads"},
     {"model.labels", "model.split", "model.duplicates", "model.heaping"},
     {"model.settings", "model.decode", "model.losses", "model.schedule", "model.interruption"},
-    {"model.muon"},
+    {"model.muon", "model.options"},
     {"model.face_shapes", "model.pictures", "model.network", "model.augment"},
     {"model.transfer", "model.balance"},
     {"model.state"},

@@ -5,13 +5,12 @@ import sys
 import pytest
 
 from audit.errors import InputError
+from model.options import add_train_options, train_settings_from
 from model.settings import (
     NETWORKS,
     Augmentation,
     TrainSettings,
-    add_train_options,
     settings_for,
-    train_settings_from,
     write_settings,
 )
 
