@@ -119,6 +119,16 @@ def settle(browser: Chrome) -> None:
     wait_until(lambda: browser.execute_script(AT_REST), what="the page to come to rest")
 
 
+def show_as_printed(browser: Chrome) -> None:
+    """Give the page its look on paper, and wait until a frame of it has been laid out.
+
+    Asked before that, `checkVisibility` may still answer for the screen: folds are hidden there.
+    """
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    two_frames = "requestAnimationFrame(() => requestAnimationFrame(arguments[0]))"
+    browser.execute_async_script(two_frames)
+
+
 def stand_still(browser: Chrome, css: str, *, seconds: float = 0.5) -> WebElement:
     """Wait until an element has stood in one place for so long, and return it.
 

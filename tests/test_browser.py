@@ -25,6 +25,7 @@ from browser import (
     open_dashboard,
     requests_of,
     settle,
+    show_as_printed,
     stand_still,
     text_of,
     type_into,
@@ -553,7 +554,7 @@ def test_on_paper_a_page_has_no_controls_and_its_figures_stand_whole_side_by_sid
         wait_until(lambda: "By labelled gender" in text_of(paper), what="that feature")
         settle(paper)
         screen = {"width": 718, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        paper.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        show_as_printed(paper)
         paper.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
         ends = (
             "return [...document.querySelectorAll('.stPlotlyChart')].map(box => "

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from browser import open_browser
+from browser import open_browser, show_as_printed
 from tiny_faces import picture, save_face, save_faces
 
 from model.check import check_faces, check_words
@@ -315,7 +315,7 @@ def test_on_paper_the_page_keeps_its_shades_and_unfolds_what_is_folded(folder):
     page.write_text(render_check(data, root=folder), encoding="utf-8")
     with open_browser() as browser:
         browser.get(page.as_uri())
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        show_as_printed(browser)
         kept, folded = browser.execute_script(
             "return [[...document.querySelectorAll('.heat td span, .key i')]"
             ".map(e => getComputedStyle(e).printColorAdjust),"

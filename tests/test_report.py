@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from browser import open_browser, wait_until
+from browser import open_browser, show_as_printed, wait_until
 from example_result import RACES, example_result, renamed
 from PIL import Image
 from plotly.offline import get_plotlyjs
@@ -544,7 +544,7 @@ def test_a_long_word_stays_on_the_screen_and_what_scrolls_is_reached_by_the_tab_
 def test_what_a_fold_alone_holds_is_not_missing_on_paper_without_a_word(report):
     with open_browser() as browser:
         open_report(browser, report)
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        show_as_printed(browser)
         shown = browser.execute_script(
             "return [...document.querySelectorAll('details.more:not([open]) > summary')]"
             ".map(e => e.checkVisibility() && getComputedStyle(e, '::after').content)"
@@ -610,7 +610,7 @@ def test_on_paper_a_table_that_is_read_stands_in_no_grid_and_has_the_whole_width
     )
     with open_browser(width=718) as browser:
         open_report(browser, report)
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        show_as_printed(browser)
         closed = browser.execute_script(tables)
         browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
         opened = browser.execute_script(tables)

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from browser import open_browser
+from browser import open_browser, show_as_printed
 from stressed_table import stressed_table
 
 from audit.config import AuditSettings
@@ -225,7 +225,7 @@ def test_on_paper_the_page_unfolds_what_is_folded(harmed, tmp_path):
     page.write_text(render_stress(harmed, examples={}), encoding="utf-8")
     with open_browser() as browser:
         browser.get(page.as_uri())
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        show_as_printed(browser)
         heights = browser.execute_script(
             "return [...document.querySelectorAll('details:not([open]) table')]"
             ".map(e => e.checkVisibility({contentVisibilityAuto: true}) && e.clientHeight)"
