@@ -161,7 +161,7 @@ def age_calibration(tally: Tally, parts: Sequence[Feature] = ()) -> list[dict[st
     """
     groups = gather_predicted(tally, parts)
     n, people = groups.totals("age_n"), groups.people("age_n")
-    sure = groups.independent("age_n")
+    sure = groups.freedom("age_n")
     observed = groups.totals("age_years") / n / 100
     error, error_low, error_high = _mean(groups, "age_err", sure)
     mae, mae_low, mae_high = _mean(groups, "age_abs", sure)
@@ -199,11 +199,11 @@ def age_calibration(tally: Tally, parts: Sequence[Feature] = ()) -> list[dict[st
     ]
 
 
-def _mean(groups: Groups, key: str, people: Floats) -> tuple[Floats, Floats, Floats]:
+def _mean(groups: Groups, key: str, freedom: Floats) -> tuple[Floats, Floats, Floats]:
     """Mean of an age sum in years, with its interval."""
     mean = groups.totals(key) / groups.totals("age_n") / 100
     se = clustered_se(groups.sums[key], groups.sums["age_n"]) / 100
-    return (mean, *student(mean, se, people))
+    return (mean, *student(mean, se, freedom))
 
 
 def _coverage(groups: Groups) -> tuple[Floats, Floats, Floats]:

@@ -81,5 +81,5 @@ def _mean(groups: Groups, top: str, bottom: str, scale: float) -> tuple[Floats, 
     """A mean of figures that are never negative, with Student's interval [group]."""
     mean = groups.totals(top) / _enough(groups, bottom) / scale
     se = clustered_se(groups.sums[top], groups.sums[bottom]) / scale
-    low, high = student(mean, se, groups.independent(bottom))
+    low, high = student(mean, se, groups.freedom(bottom))
     return mean, np.maximum(low, 0), high

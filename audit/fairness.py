@@ -235,21 +235,21 @@ def _interval_of_mean(
 ) -> tuple[Floats, Floats, Floats]:
     assert metric.top
     top, bottom = groups.sums[metric.top], groups.sums[metric.bottom]
-    people = groups.independent(metric.bottom)
+    freedom = groups.freedom(metric.bottom)
     se = clustered_se(top, bottom) / (1 if metric.root else metric.scale)
     if metric.unit == "share":
         n = bottom.sum(axis=1)
         variance = np.clip(value * (1 - value), 0, None)
         if groups.people_given:
-            n = effective(top, bottom, variance, people)
+            n = effective(top, bottom, variance, groups.counted(metric.bottom))
         return (*wilson(value, n), np.sqrt(variance / np.where(n > 0, n, np.nan)))
     if metric.root:
         # the root of a mean square has half its relative error
         with np.errstate(divide="ignore", invalid="ignore"):
             se = value * se / (top.sum(axis=1) / bottom.sum(axis=1)) / 2
-        return (*student_above_zero(value, se, people), se)
+        return (*student_above_zero(value, se, freedom), se)
     of_mean = student if metric.better == "zero" else student_above_zero
-    low, high = of_mean(value, se, people)
+    low, high = of_mean(value, se, freedom)
     if metric.unit == "score":
         high = np.minimum(high, 1)
     return low, high, se

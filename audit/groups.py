@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from audit.features import Feature
-from audit.intervals import effective
+from audit.intervals import effective, freedom
 from audit.metrics import BY_PREDICTED, SUMS, Floats
 from audit.rungs import told
 from audit.shards import SHARDS, counted_people
@@ -62,6 +62,10 @@ class Groups:
     def independent(self, key: str) -> Floats:
         """Subjects that intervals may count on: `counted` where the table names its people."""
         return self.counted(key) if self.people_given else self.totals(key)
+
+    def freedom(self, key: str) -> Floats:
+        """Degrees of freedom of a variance over the rows counted by sum `key` [group]."""
+        return freedom(self.independent(key), self.sums[key] if self.people_given else None)
 
     def counted(self, key: str) -> Floats:
         """Subjects estimated from the occupied shards alone, so that repeated photos do not count.

@@ -26,14 +26,36 @@ def wilson(share: Floats, n: Floats, *, z: float = Z) -> tuple[Floats, Floats]:
     return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
-def student(mean: Floats, se: Floats, people: Floats) -> tuple[Floats, Floats]:
-    """Student's interval of a mean at 95 %: one degree of freedom less than people or shards."""
-    freedom = np.maximum(np.minimum(people, SHARDS) - 1, 1)
+def freedom(people: Floats, rows: Floats | None = None) -> Floats:
+    """Degrees of freedom of a variance between people [group]: one less than people or shards.
+
+    Where few people own most photos there are fewer: Satterthwaite's (Bell & McCaffrey 2002) for
+    cluster sums with variances that grow as the square of their rows, which is the worst case, a
+    person's photos all alike. Equal clusters give their number less one.
+
+    rows: photos where people are known, else None [group, shard].
+    """
+    most = np.maximum(np.minimum(people, SHARDS) - 1, 1)
+    if rows is None:
+        return np.asarray(most)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        w = rows / rows.sum(axis=1, keepdims=True)
+        ww, www, wwww = ((w**k).sum(axis=1) for k in (2, 3, 4))
+        # of the residuals' covariance (I - w 1') diag(w^2) (I - 1 w'): its trace and its square's
+        trace = ww - 2 * www + ww**2
+        square = wwww - 4 * (w**5).sum(axis=1) + 2 * ww * wwww
+        square += 2 * www**2 + 2 * wwww * ww - 4 * ww**2 * www + ww**4
+        own = trace**2 / square
+    return np.asarray(np.clip(np.where(np.isfinite(own), own, 1), 1, most))
+
+
+def student(mean: Floats, se: Floats, freedom: Floats) -> tuple[Floats, Floats]:
+    """Student's interval of a mean at 95 %, from its degrees of freedom."""
     half = stats.t.ppf(0.5 + LEVEL / 2, freedom) * se
     return mean - half, mean + half
 
 
-def student_above_zero(mean: Floats, se: Floats, people: Floats) -> tuple[Floats, Floats]:
+def student_above_zero(mean: Floats, se: Floats, freedom: Floats) -> tuple[Floats, Floats]:
     """Student's interval of a mean that cannot be negative, on its logarithm (delta method).
 
     Such means lean to the right, and Student's own interval misses on one side: with |t| errors of
@@ -42,7 +64,7 @@ def student_above_zero(mean: Floats, se: Floats, people: Floats) -> tuple[Floats
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(mean > 0, se / mean, 0.0)
-    low, high = student(np.zeros(len(mean)), np.where(np.isnan(se), np.nan, relative), people)
+    low, high = student(np.zeros(len(mean)), np.where(np.isnan(se), np.nan, relative), freedom)
     return mean * np.exp(low), mean * np.exp(high)
 
 
@@ -71,8 +93,9 @@ def effective(top: Floats, bottom: Floats, row_variance: Floats, people: Floats)
     n over the design effect (Kish 1965): the row variance over the cluster variance of the mean,
     both without small-sample factors, so that single rows in shards of their own give n. A group's
     own design effect is noisy, so that of all groups together is used where it is larger. Where
-    nothing varies anywhere, the people are returned. Repeating every photo under its person changes
-    nothing.
+    nothing varies anywhere, the people are returned. Where few people own most photos, the variance
+    is known from fewer than there are (`freedom`), and rows count for less by the square of what
+    Student's quantile grows. Repeating every photo under its person changes nothing.
 
     top, bottom: sums of numerator and denominator [group, shard]; row_variance: of the rows'
     values, in the numerator's unit [group]; people: behind the denominator [group].
@@ -86,7 +109,8 @@ def effective(top: Floats, bottom: Floats, row_variance: Floats, people: Floats)
         own = N * N * row_variance / spread
         pooled = N * np.nansum(N * row_variance) / np.nansum(spread)
     rows = np.fmin(np.where(own > 0, own, np.nan), np.where(pooled > 0, pooled, np.nan))
-    return np.asarray(np.where(np.isfinite(rows), rows, people))
+    even, own = (stats.t.ppf(0.5 + LEVEL / 2, freedom(people, of)) for of in (None, bottom))
+    return np.asarray(np.where(np.isfinite(rows), rows, people) * (even / own) ** 2)
 
 
 def delong(female: Floats, male: Floats) -> tuple[Floats, Floats]:

@@ -16,6 +16,7 @@ from audit.intervals import (
     around,
     clustered_se,
     effective,
+    freedom,
     student,
     student_above_zero,
     wilson,
@@ -64,6 +65,11 @@ class Split:
         pairs = np.unique(np.column_stack([self.codes[valid], self.people[valid]]), axis=0)
         return np.bincount(pairs[:, 0], minlength=self.groups).astype(np.float64)
 
+    def freedom(self, valid: NDArray[np.bool_]) -> Floats:
+        """Degrees of freedom of a variance over the valid faces of every group [group]."""
+        rows = self.sums(valid.astype(np.float64)) if self.people_given else None
+        return freedom(self.counted(valid), rows)
+
 
 Interval = tuple[Floats, Floats, Floats]  # value, low, high, each [group], in the metric's unit
 
@@ -78,7 +84,8 @@ def level(loss: Loss, split: Split, reading: int) -> Interval:
             n = effective(top, bottom, np.clip(value * (1 - value), 0, None), people)
         return value, *around(*wilson(value, n), value)
     of_mean = student if loss.signed else student_above_zero
-    return value, *of_mean(value, clustered_se(top, bottom) / loss.scale, people)
+    se = clustered_se(top, bottom) / loss.scale
+    return value, *of_mean(value, se, split.freedom(loss.valid))
 
 
 def change(loss: Loss, split: Split, reading: int) -> Interval:
@@ -89,7 +96,7 @@ def change(loss: Loss, split: Split, reading: int) -> Interval:
     if loss.share:
         se = np.fmax(se, _least_se(*_moves(loss, split, d)))
     value = _ratio(top, bottom) / loss.scale
-    return value, *student(value, se, split.counted(loss.valid))
+    return value, *student(value, se, split.freedom(loss.valid))
 
 
 def gap(loss: Loss, split: Split, reading: int) -> Interval:
@@ -98,7 +105,7 @@ def gap(loss: Loss, split: Split, reading: int) -> Interval:
     top, bottom = _sums(loss, split, loss.values[reading])
     value, influence = _against_rest(top, bottom, everyone)
     se = np.sqrt((influence**2).sum(axis=1) * SHARDS / (SHARDS - 1)) / loss.scale
-    return value / loss.scale, *student(value / loss.scale, se, split.counted(loss.valid))
+    return value / loss.scale, *student(value / loss.scale, se, split.freedom(loss.valid))
 
 
 def harm(loss: Loss, split: Split, readings: Sequence[int], compared: NDArray[np.bool_]) -> Linear:

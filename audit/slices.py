@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from audit.evidence import holm
-from audit.intervals import clustered_se, share_variance
+from audit.intervals import clustered_se, freedom, share_variance
 from audit.metrics import Floats
 from audit.shards import counted_people
 
@@ -25,6 +25,7 @@ class Cells:
 
     codes: level of every feature [cell row, feature]; sizes: levels of each feature; shard [row].
     n, x, xx: rows, sum and sum of squares of the metric's numerator over them [row].
+    people_given: rows of a shard may be one person's; else each row is a person.
     """
 
     codes: NDArray[np.int64]
@@ -34,6 +35,7 @@ class Cells:
     n: Floats
     x: Floats
     xx: Floats
+    people_given: bool = True
 
 
 @dataclass(frozen=True)
@@ -143,12 +145,13 @@ def confirm(cells: Cells, chosen: Sequence[tuple[tuple[int, int], ...]]) -> list
         se = float(np.sqrt(variance.sum()))
         clusters = (both[1] > 0).sum(axis=1)
         # Welch & Satterthwaite's degrees of freedom, clusters for rows
-        freedom = float(se**4 / (variance**2 / (clusters - 1)).sum()) if se > 0 else 1.0
+        of_each = freedom(clusters, both[1] if cells.people_given else None)
+        of_both = float(se**4 / (variance**2 / of_each).sum()) if se > 0 else 1.0
         d = float(mean[0] - mean[1])
-        reach = float(stats.t.ppf(0.975, freedom)) * se
+        reach = float(stats.t.ppf(0.975, of_both)) * se
         p = 1.0  # of one person's rows nothing is known
         if se > 0:
-            p = float(stats.t.sf(d / se, freedom))
+            p = float(stats.t.sf(d / se, of_both))
         elif se == 0:
             p = _of_one_choice(clusters, d)
         found.append(

@@ -50,6 +50,7 @@ def _cells(tally: Tally, key: str) -> Cells:
         n=n,
         x=x,
         xx=xx,
+        people_given=not tally.subjects_assumed,
     )
 
 

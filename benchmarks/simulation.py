@@ -5,6 +5,7 @@
     python -m benchmarks.simulation power                 is a planted group found, and named?
     python -m benchmarks.simulation slices                is a planted slice confirmed?
     python -m benchmarks.simulation photos                five photos a person
+    python -m benchmarks.simulation uneven                few people own most photos
     python -m benchmarks.simulation ages                  groups that differ in age mix only
     python -m benchmarks.simulation calibration           a perfect score: how often is it refused?
     python -m benchmarks.simulation all                   everything, at the sizes given
@@ -22,11 +23,12 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from audit import AuditResult, run_audit
 from audit.evidence import rare
 from audit.histograms import SCORE_BINS, score_edges
-from audit.intervals import Z, clustered_se, effective, student_above_zero, wilson
+from audit.intervals import Z, clustered_se, effective, freedom, student_above_zero, wilson
 from audit.reliability import Simulated, fitted, simulate
 from audit.resample import Linear, Ratios, Replicates, replicate
 from audit.score_tests import spiegelhalter
@@ -135,7 +137,7 @@ def coverage(runs: int) -> str:
                 X = sums(group, shard, np.rint(draw(rng, len(group)) * 100), 5)
                 N = sums(group, shard, np.ones(len(group)), 5)
                 m = X.sum(axis=1) / N.sum(axis=1)
-                low, high = student_above_zero(m, clustered_se(X, N), N.sum(axis=1))
+                low, high = student_above_zero(m, clustered_se(X, N), freedom(N.sum(axis=1)))
                 hits += int(((low[:4] <= mean * 100) & (mean * 100 <= high[:4])).sum())
                 records.append(Ratios(X, N, np.ones(5, bool)))
             together = _hold_zero(records)
@@ -245,7 +247,7 @@ def photos(runs: int) -> str:
         N = sums(group, shard, np.ones(len(group)), K)
         X, Y = sums(group, shard, error, K), sums(group, shard, right, K)
         m = X.sum(axis=1) / N.sum(axis=1)
-        low, high = student_above_zero(m, clustered_se(X, N), people.astype(float))
+        low, high = student_above_zero(m, clustered_se(X, N), freedom(people.astype(float), N))
         mae += int(((low <= 500) & (high >= 500)).sum())
         q = Y.sum(axis=1) / N.sum(axis=1)
         rows = effective(Y, N, q * (1 - q), people.astype(float))
@@ -265,6 +267,47 @@ def photos(runs: int) -> str:
             f"| accuracy: p < .05 without a difference | {_share(size, runs)} |",
         ]
     )
+
+
+def uneven(runs: int) -> str:
+    """Intervals where most people have one photo and few have many, by people and by evenness.
+
+    photos: of a power law (p ~ 1/k^2, at most 30 or 500); errors and calls of a person go together
+    (correlation .5 for errors before their sign is lost, .33 for calls).
+    """
+    lines = [
+        "| people, most photos | MAE | as if even | accuracy | as if even | degrees of freedom |",
+        "|---|---|---|---|---|---|",
+    ]
+    for n, most in ((10, 30), (30, 30), (100, 30), (300, 30), (30, 500), (100, 500), (300, 500)):
+        people, held = np.array([float(n)]), np.zeros(4, int)
+        known = []
+        for run in range(runs):
+            rng = np.random.default_rng([run, n, most])
+            photos = np.minimum(rng.zipf(2.0, n), most)
+            person, none = np.repeat(np.arange(n), photos), np.zeros(photos.sum(), np.int64)
+            shard = rng.integers(0, SHARDS, n)[person]
+            error = np.abs(rng.normal(size=n)[person] + rng.normal(size=len(person)))
+            right = (rng.random(len(person)) < rng.beta(1.6, 0.4, n)[person]).astype(float)
+            N = sums(none, shard, np.ones(len(person)), 1)
+            X, Y = sums(none, shard, error, 1), sums(none, shard, right, 1)
+            mean, share = X.sum(axis=1) / N.sum(), Y.sum(axis=1) / N.sum()
+            own, even = freedom(people, N), freedom(people)
+            known.append(own[0])
+            rows = effective(Y, N, share * (1 - share), people)
+            grown = special.stdtrit(own, 0.975) / special.stdtrit(even, 0.975)
+            for place, (truth, (low, high)) in enumerate(
+                (
+                    (2 / np.sqrt(np.pi), student_above_zero(mean, clustered_se(X, N), own)),
+                    (2 / np.sqrt(np.pi), student_above_zero(mean, clustered_se(X, N), even)),
+                    (0.8, wilson(share, rows)),
+                    (0.8, wilson(share, rows * grown**2)),
+                )
+            ):
+                held[place] += int(low[0] <= truth <= high[0])
+        shares = " | ".join(_share(int(h), runs) for h in held)
+        lines.append(f"| {n}, {most} | {shares} | {np.median(known):.0f} |")
+    return "\n".join(lines)
 
 
 def ages(runs: int) -> str:
@@ -387,6 +430,7 @@ STUDIES: dict[str, tuple[Callable[[int], str], int]] = {
     "power": (power, 200),
     "slices": (slices, 100),
     "photos": (photos, 1000),
+    "uneven": (uneven, 2000),
     "ages": (ages, 1000),
     "calibration": (calibration, 1000),
     "null": (null, 400),

@@ -14,6 +14,7 @@ from audit.intervals import (
     clustered_se,
     delong,
     effective,
+    freedom,
     paule_mandel,
     quantile,
     quantile_interval,
@@ -43,17 +44,62 @@ def test_no_interval_of_a_share_leaves_0_to_1_nor_does_a_share_that_rounding_mov
     np.testing.assert_array_equal(wilson(np.full(len(n), beyond), n), (low, high))
 
 
-@pytest.mark.parametrize(("people", "freedom"), [(30, 29), (50_000, 999), (1, 1)])
-def test_degrees_of_freedom_are_those_of_people_and_no_more_than_shards_tell_apart(people, freedom):
-    ends = student(np.zeros(1), np.ones(1), np.array([float(people)]))
-    assert np.ravel(ends) == pytest.approx(stats.t.ppf([0.025, 0.975], freedom))
+@pytest.mark.parametrize(("people", "known"), [(30, 29), (50_000, 999), (1, 1)])
+def test_degrees_of_freedom_are_those_of_people_and_no_more_than_shards_tell_apart(people, known):
+    assert freedom(np.array([float(people)])) == [known]
+    ends = student(np.zeros(1), np.ones(1), np.array([known]))
+    assert np.ravel(ends) == pytest.approx(stats.t.ppf([0.025, 0.975], known))
+
+
+@given(st.lists(st.integers(0, 40), min_size=3, max_size=30), st.integers(1, 5))
+@settings(max_examples=60)
+def test_uneven_photos_leave_satterthwaites_degrees_of_freedom(photos, times):
+    rows = np.array(photos, dtype=np.float64)
+    known = freedom(np.array([30.0]), times * rows[None])[0]
+    a = rows[rows > 0]
+    if len(a) < 2:
+        assert known == 1
+        return
+    centre = np.eye(len(a)) - np.outer(a / a.sum(), np.ones(len(a)))
+    of_residuals = centre @ np.diag(a**2) @ centre.T
+    judge = np.trace(of_residuals) ** 2 / np.trace(of_residuals @ of_residuals)
+    assert known == pytest.approx(np.clip(judge, 1, 29))
+
+
+def test_even_photos_leave_the_people_less_one():
+    assert freedom(np.array([40.0]), np.full((1, 40), 5.0))[0] == pytest.approx(39)
+
+
+def test_intervals_hold_where_a_few_people_own_most_photos():
+    """Of 100 people the first has 200 photos, the second 100, the third 66; errors go together."""
+    rng = np.random.default_rng(8)
+    photos = np.maximum(200 // np.arange(1, 101), 1)
+    person, rows, people = np.repeat(np.arange(100), photos), photos[None] * 1.0, np.array([100.0])
+    held = dict.fromkeys(("mean", "mean, people counted", "share"), 0)
+    for _ in range(400):
+        error = np.abs(rng.normal(size=100)[person] + rng.normal(size=len(person)))
+        top = np.bincount(person, error)[None]
+        mean, se = error.mean(), clustered_se(top, rows)
+        for name, known in (
+            ("mean", freedom(people, rows)),
+            ("mean, people counted", freedom(people)),
+        ):
+            low, high = student_above_zero(np.array([mean]), se, known)
+            held[name] += int(low[0] <= 2 / np.sqrt(np.pi) <= high[0])
+        right = rng.random(len(person)) < rng.beta(9, 1, 100)[person]
+        p = np.array([right.mean()])
+        n = effective(np.bincount(person, right)[None], rows, p * (1 - p), people)
+        low, high = wilson(p, n)
+        held["share"] += int(low[0] <= 0.9 <= high[0])
+    assert held["mean, people counted"] < 0.9 * 400
+    assert min(held["mean"], held["share"]) >= 0.95 * 400
 
 
 def test_one_row_a_shard_gives_the_standard_error_of_the_mean():
     x = np.random.default_rng(0).gamma(2, 3, 200)
     se = clustered_se(x[None], np.ones((1, 200)))
     assert se[0] == pytest.approx(stats.sem(x))
-    low, high = student(np.array([x.mean()]), se, np.array([200.0]))
+    low, high = student(np.array([x.mean()]), se, np.array([199.0]))
     judge = stats.t.interval(0.95, 199, x.mean(), stats.sem(x))
     assert (low[0], high[0]) == pytest.approx(judge)
 
@@ -116,7 +162,7 @@ def test_cluster_intervals_hold_the_mean_where_row_intervals_do_not():
         photos = own[..., None] + rng.normal(size=(1, 60, 5)) * 0.5
         top, bottom = photos.sum(axis=2), np.full((1, 60), 5.0)
         mean = photos.mean(axis=(1, 2))
-        low, high = student(mean, clustered_se(top, bottom), np.array([60.0]))
+        low, high = student(mean, clustered_se(top, bottom), np.array([59.0]))
         held["people"] += int(low[0] <= 0 <= high[0])
         half = 1.96 * photos.std() / np.sqrt(300)
         held["rows"] += int(abs(mean[0]) <= half)
@@ -254,7 +300,9 @@ def test_intervals_of_the_mean_absolute_error_cover(law, n, least):
     rng = np.random.default_rng(n)
     truth = {"normal": np.sqrt(2 / np.pi), "t4": 1.0}["normal" if law is stats.norm else "t4"]
     size = np.abs(law.rvs(size=(600, n), random_state=rng))
-    low, high = student(size.mean(axis=1), clustered_se(size, np.ones_like(size)), np.full(600, n))
+    low, high = student(
+        size.mean(axis=1), clustered_se(size, np.ones_like(size)), np.full(600, n - 1)
+    )
     held = np.mean((low <= truth) & (truth <= high))
     assert least <= held <= 0.975
 
@@ -263,10 +311,10 @@ def test_the_mean_of_leaning_values_is_held_more_often_on_the_logarithm():
     rng = np.random.default_rng(30)
     rows = np.abs(rng.standard_t(4, (4000, 30))) * 5
     mean, se = rows.mean(axis=1), rows.std(axis=1, ddof=1) / np.sqrt(30)
-    people = np.full(4000, 30.0)
+    known = np.full(4000, 29.0)
     held = [
         ((low <= 5) & (high >= 5)).mean()
-        for low, high in (student(mean, se, people), student_above_zero(mean, se, people))
+        for low, high in (student(mean, se, known), student_above_zero(mean, se, known))
     ]
     assert 0.93 - 2 * np.sqrt(0.93 * 0.07 / 4000) < held[1] < 0.96
     assert held[1] > held[0] + 0.005
@@ -274,7 +322,7 @@ def test_the_mean_of_leaning_values_is_held_more_often_on_the_logarithm():
 
 def test_a_mean_of_zero_stays_zero_and_no_interval_is_negative():
     mean, se = np.array([0.0, 1.0, 2.0, 0.0]), np.array([0.0, 5.0, np.nan, np.nan])
-    low, high = student_above_zero(mean, se, np.array([20.0, 20.0, 1.0, 1.0]))
+    low, high = student_above_zero(mean, se, np.array([19.0, 19.0, 1.0, 1.0]))
     assert (low[0], high[0]) == (0, 0)
     assert 0 < low[1] < 1 < high[1]
     assert np.isnan([low[2:], high[2:]]).all()

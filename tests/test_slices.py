@@ -1,5 +1,7 @@
 """Weak subgroups: the lattice counted a second time, scipy's Welch test, planted slices."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -217,3 +219,17 @@ def test_nearly_all_faces_are_no_weak_slice_beside_a_few_who_never_fail():
     (found,) = confirm(cells, [((0, 0),)])
     assert found.p_value > 0.05
     assert found.low < 0 < found.difference
+
+
+def test_a_slice_of_which_a_few_own_most_photos_is_less_sure_than_its_people_are_many():
+    """Of 40 people in the slice the first has 60 photos, the next 30, the next 20."""
+    photos = np.concatenate([np.maximum(60 // np.arange(1, 41), 1), np.ones(400, int)])
+    person = np.repeat(np.arange(440), photos)
+    error = np.random.default_rng(1).random(440)[person] + (person < 40)
+    cells = cells_of((person >= 40)[:, None] * 1, error, 2 * person + 1, sizes=(2,), shards=1000)
+    of_photos, of_people = (
+        confirm(replace(cells, people_given=given), [((0, 0),)])[0] for given in (True, False)
+    )
+    assert of_photos.difference == of_people.difference
+    assert of_photos.p_value > 10 * of_people.p_value
+    assert of_photos.high - of_photos.low > 1.2 * (of_people.high - of_people.low)

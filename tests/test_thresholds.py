@@ -3,14 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.metrics import roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
 from audit.config import AuditSettings
 from audit.groups import gather, with_tails
 from audit.histograms import SCORE_BINS
+from audit.intervals import freedom
 from audit.predictions import open_predictions
-from audit.shards import shard_of
+from audit.shards import SHARDS, counted_people, shard_of
 from audit.synthetic import synthetic_predictions
 from audit.tally import tally_predictions
 from audit.thresholds import THRESHOLDS, called_from, threshold_table
@@ -146,10 +148,17 @@ def test_even_the_lowest_threshold_calls_no_score_of_0_and_1_calls_every_score_o
 
 
 def worth_by_hand(hit, shard):
-    """Rows over the design effect of a share: the variance between persons over the binomial."""
+    """Rows over the design effect of a share: the variance between persons over the binomial.
+
+    For less, where the persons of a shard are taken for one: photos are uneven then.
+    """
     share, n = hit.mean(), len(hit)
     off = (hit - share).groupby(shard).sum()
-    return n * share * (1 - share) / ((off**2).sum() / n)
+    rows = np.bincount(shard, minlength=SHARDS)[None] * 1.0
+    even, own = (
+        stats.t.ppf(0.975, freedom(counted_people(rows, 1 / 3), of)) for of in (None, rows)
+    )
+    return n * share * (1 - share) / ((off**2).sum() / n) * (even / own)[0] ** 2
 
 
 def test_intervals_are_of_people_by_the_calls_of_each_rate():
