@@ -26,6 +26,12 @@ class Parser(argparse.ArgumentParser):
         see = " See" if message.endswith("?") else "; see"
         raise InputError(f"{message}{see} `{self.prog} --help`")
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        # `--out "$OUT"` of a shell that knows no OUT: Path("") is the folder one stands in
+        if "" in arg_strings and not isinstance(action, argparse._SubParsersAction):
+            raise argparse.ArgumentError(action, "is empty; give a value")
+        return super()._get_values(action, arg_strings)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             choices = [str(c) for c in action.choices]

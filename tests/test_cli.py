@@ -11,6 +11,7 @@ import pytest
 
 from audit import cli, command_steps, commands, options
 from audit.errors import InputError, MachineError
+from audit.synthetic import synthetic_predictions
 
 COMMANDS = list(options.ARGUMENTS)
 
@@ -74,6 +75,28 @@ def test_a_mistake_is_one_line_that_says_what_to_do(argv, words, capsys, tmp_pat
     out, err = said(capsys)
     assert words in err
     assert out == ""
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["audit", "t.csv", "--out", ""],
+        ["audit", "t.csv", "--out="],
+        ["audit", "", "--out", "o"],
+        ["audit", "t.csv", "--out", "o", "--images", ""],
+        ["audit", "t.csv", "--out", "o", "--model", ""],
+        ["audit", "t.csv", "--out", "o", "--age-groups", ""],
+        ["audit", "t.csv", "--out", "o", "--without-marked", ""],
+        ["audit", "t.csv", "--out", "o", "--by", "race", ""],
+        ["report", ""],
+    ],
+)
+def test_an_empty_value_is_neither_this_folder_nor_left_out(argv, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    synthetic_predictions(200, seed=1).to_csv("t.csv", index=False)
+    assert cli.main(argv) == 2
+    assert "is empty; give a value; see `faceaudit" in said(capsys)[1]
+    assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
 
 
 def test_an_error_line_stays_one_line_whatever_the_file_is_called(capsys):
