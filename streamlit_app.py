@@ -59,10 +59,10 @@ def load_result(folder: Path, stamp: tuple[int, int]) -> AuditResult:
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def load_rows(folder: Path, stamp: tuple[int, int]) -> FaceRows:
+def load_rows(folder: Path, stamp: tuple[int, int], hash_of_rows: str | None) -> FaceRows:
     """Look at `predictions.parquet` once for all viewers."""
     del stamp
-    return open_rows(folder)
+    return open_rows(folder, hash_of_rows=hash_of_rows)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -182,7 +182,8 @@ def _rows(folder: Path, result: AuditResult) -> tuple[FaceRows | None, str]:
     if counted := site_notes(result):
         return None, " ".join(counted[:2])
     try:
-        return load_rows(folder, stamp_of(folder / "predictions.parquet")), ""
+        written = stamp_of(folder / "predictions.parquet")
+        return load_rows(folder, written, result.info.get("hash_of_rows")), ""
     except InputError as error:
         return None, str(error)
 

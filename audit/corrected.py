@@ -10,6 +10,7 @@ from audit.corrections import METADATA, Recalibration, apply_recalibration
 from audit.files import write_atomic
 from audit.predictions import Predictions
 from audit.shards import SHARDS, sharded
+from audit.source import ROWS_KEY
 
 CHANGED = ("gender_score", "gender_pred", "age_pred", "age_low", "age_high")
 _ROWS = 100_000
@@ -24,6 +25,7 @@ def write_corrected(predictions: Predictions, recalibration: Recalibration, path
     """
     columns = _columns(predictions)
     about = {k: v for k, v in predictions.metadata.items() if k.startswith("faceaudit")}
+    about.pop(ROWS_KEY, None)  # these are the rows of no audit
     about[METADATA] = f"{recalibration.digest} {recalibration.words()}"
     picked = ", ".join(f"{sql} AS k{i}" for i, sql in enumerate(columns.values()))
     part = (

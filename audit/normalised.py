@@ -14,6 +14,7 @@ from audit.files import staged
 from audit.histograms import errors_beyond
 from audit.predictions import Predictions
 from audit.shards import SHARDS
+from audit.source import ROWS_KEY
 
 _ROW_GROUP = 100_000
 
@@ -23,6 +24,7 @@ def write_normalised(
     path: Path,
     errors: pd.DataFrame,
     *,
+    hash_of_rows: str = "",
     listed: Collection[int] = (),
     most: int = 2_000_000,
     held: ExitStack | None = None,
@@ -35,9 +37,10 @@ def write_normalised(
     the table. Above `most` rows: those read furthest off (up to a tenth of `most`), those `listed`,
     and persons drawn by lot for the rest.
 
-    errors: the tally's table of that name, of these rows. listed: keys (`face`) of rows that a
-    report names, so that whoever looks for them finds them. held: puts the file in its place when
-    it is closed without a failure; None: at once.
+    errors: the tally's table of that name, of these rows. hash_of_rows: the tally's fingerprint, as
+    `result.json` has it, stored so that who opens both sees whether they belong together. listed:
+    keys (`face`) of rows that a report names, so that whoever looks for them finds them. held:
+    puts the file in its place when it is closed without a failure; None: at once.
     """
     words = _words(predictions)
     plain = [f"{sql} AS {name}" for name, sql in _PLAIN.items()]
@@ -66,6 +69,8 @@ def write_normalised(
             for batch in predictions.source.batches(sql, _ROW_GROUP):
                 writer.write_table(_with_words(batch, words, schema))
                 written += batch.num_rows
+            if hash_of_rows:
+                writer.add_key_value_metadata({ROWS_KEY: hash_of_rows})
 
     with ExitStack() as now:
         (now if held is None else held).enter_context(staged(path, write))

@@ -15,10 +15,10 @@ import duckdb
 import pandas as pd
 
 from audit.checksums import verify_pages
-from audit.columns import identifier
+from audit.columns import identifier, quoted
 from audit.errors import InputError
 from audit.files import no_pattern
-from audit.source import connect
+from audit.source import OURS, ROWS_KEY, connect
 from audit.where import DERIVED, Span, Where, column_sql, condition_of
 
 MOST_LEVELS = 50  # of a column of words that one can narrow by
@@ -98,8 +98,11 @@ _NUMERIC = {"DOUBLE", "FLOAT", "BIGINT", "INTEGER", "SMALLINT", "TINYINT"}
 _NAMES = {"sample_id", "subject_id", "image"}  # of one face or person: not to narrow by
 
 
-def open_rows(folder: Path) -> FaceRows:
-    """The rows of the audit in `folder`. Raises InputError where they are missing or cut."""
+def open_rows(folder: Path, *, hash_of_rows: str | None = None) -> FaceRows:
+    """The rows of the audit in `folder`. Raises InputError where they are missing or cut.
+
+    hash_of_rows: what its `result.json` says; then also where the rows are not those it counted.
+    """
     path = folder / "predictions.parquet"
     if not path.is_file():
         raise InputError(
@@ -107,6 +110,8 @@ def open_rows(folder: Path) -> FaceRows:
             "cannot be listed; run the audit again from its predictions table"
         )
     verify_pages(path)
+    if hash_of_rows is not None:
+        _refuse_others(path, hash_of_rows)
     kinds = _ask(path, "DESCRIBE SELECT * FROM faces")
     types = dict(zip(kinds["column_name"], kinds["column_type"].astype(str), strict=True))
     counted = ", ".join(f"count({identifier(name)})" for name in types)
@@ -116,6 +121,23 @@ def open_rows(folder: Path) -> FaceRows:
         n: kind for (n, kind), rows in zip(types.items(), held, strict=True) if rows or not total
     }
     return FaceRows(path, tuple(types), int(total), _numbers(path, types), _words(path, types))
+
+
+def _refuse_others(path: Path, hash_of_rows: str) -> None:
+    """InputError for rows of another audit, and for the table of another command of ours.
+
+    A file that says nothing of us may be an audit's of a version that wrote no hash.
+    """
+    said = _ask(
+        path,
+        "SELECT key::VARCHAR AS key, value::VARCHAR AS value FROM parquet_kv_metadata("
+        f"{quoted(no_pattern(path))}) WHERE starts_with(key::VARCHAR, {quoted(OURS)})",
+    )
+    if len(said) and hash_of_rows not in said["value"][said["key"] == ROWS_KEY].tolist():
+        raise InputError(
+            f"{path} is not of the audit in result.json beside it: the figures can be read, the "
+            "faces behind them cannot be listed; run the audit again from its predictions table"
+        )
 
 
 def _numbers(path: Path, types: Mapping[str, str]) -> dict[str, Span]:

@@ -125,8 +125,14 @@ def _faces(scanned: Scan, out: Path | None, held: ExitStack) -> pd.DataFrame:
         return table("worst", []) if given is None else given[list(COLUMNS["worst"])]
     ranked = ranked_faces(scanned.predictions, scanned.settings, scanned.tally)
     if out is not None:
-        rows, listed = out / "predictions.parquet", ranked["face"].tolist()
-        write_normalised(scanned.predictions, rows, scanned.tally.errors, listed=listed, held=held)
+        write_normalised(
+            scanned.predictions,
+            out / "predictions.parquet",
+            scanned.tally.errors,
+            hash_of_rows=scanned.tally.fingerprint,
+            listed=ranked["face"].tolist(),
+            held=held,
+        )
     return ranked[list(COLUMNS["worst"])]
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # is parsed again in each scan, so that memory stays flat.
 HELD_BYTES = 512 * 2**20
 OURS = "faceaudit"  # the metadata that `predict` writes, with page checksums
+ROWS_KEY = "faceaudit.hash_of_rows"  # in that of an audit's rows: which audit's
 
 _Found = TypeVar("_Found")
 _MORE_FIELDS = "does line 1 name the columns, and is each value with a comma in quotes?"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -232,6 +233,20 @@ def test_an_audit_written_again_is_shown_anew_and_said(tmp_path, visit):
     app.run()
     assert "written again" in words(app)
     assert "All 120 faces" in words(app)
+
+
+def test_faces_of_another_audit_are_not_shown_beside_its_figures(tmp_path, visit):
+    folder, other = (tmp_path / name for name in ("audit", "other"))
+    for seed, place in enumerate((folder, other)):
+        audit_of(place, synthetic_predictions(300, seed=seed), by=("race",))
+    app = visit(folder, page="errors")
+    assert "All 300 faces" in words(app)
+    shutil.copy(other / "predictions.parquet", folder)
+    app.run()
+    assert not app.exception
+    assert "is not of the audit in result.json beside it" in words(app)
+    shutil.copy(other / "result.json", folder)
+    assert "All 300 faces" in words(app.run())
 
 
 @pytest.mark.parametrize("page", ["", "subgroups", "calibration", "errors", "data"])

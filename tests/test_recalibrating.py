@@ -20,6 +20,7 @@ from audit.corrections import (
     write_recalibration,
 )
 from audit.recalibrating import recalibrate
+from audit.source import ROWS_KEY, key_values
 from audit.synthetic import Plant, synthetic_predictions
 
 THREE = {"A": 0.5, "B": 0.3, "C": 0.2}
@@ -80,6 +81,13 @@ def test_an_audit_of_the_other_people_finds_what_was_promised(made):
     for group in (("overall", "overall"), ("race", "A"), ("race", "B")):
         for metric, near in loose.items():
             assert found[*group, metric] == pytest.approx(promised[*group, metric], abs=near)
+
+
+def test_the_corrected_rows_of_an_audit_are_not_taken_for_its_rows(tmp_path):
+    run_audit(faces(2000), settings=AuditSettings(by=("race",)), out=tmp_path / "audit")
+    made = recalibrate(tmp_path / "audit" / "predictions.parquet", out=tmp_path / "after")
+    assert ROWS_KEY in key_values(tmp_path / "audit" / "predictions.parquet")
+    assert ROWS_KEY not in key_values(made.table)
 
 
 def test_who_taught_the_maps_is_no_group_and_is_told(made):

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from example_result import example_faces
 from hypothesis import given, settings
@@ -19,6 +21,7 @@ from audit.rows import (
     rows_of,
     sorts_of,
 )
+from audit.source import ROWS_KEY
 from audit.where import AREA, DERIVED, Area, Members, Span
 
 FACES = example_faces(400)
@@ -145,6 +148,25 @@ def test_orders_that_need_a_missing_column_are_not_offered(tmp_path):
 def test_a_folder_without_rows_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"no predictions.parquet .* run the audit again"):
         open_rows(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        ({}, False),  # of a version that wrote no hash
+        ({ROWS_KEY: "ours"}, False),
+        ({ROWS_KEY: "theirs"}, True),
+        ({"faceaudit.recalibration": "..."}, True),  # the table of another command
+    ],
+)
+def test_rows_of_another_audit_than_the_result_beside_them_are_refused(tmp_path, said, refused):
+    table = pa.Table.from_pandas(FACES).replace_schema_metadata(said)
+    pq.write_table(table, tmp_path / "predictions.parquet")
+    if refused:
+        with pytest.raises(InputError, match=r"is not of the audit .* run the audit again"):
+            open_rows(tmp_path, hash_of_rows="ours")
+    else:
+        assert open_rows(tmp_path, hash_of_rows="ours").total == len(FACES)
 
 
 def test_a_file_cut_short_is_named_not_read(tmp_path):
