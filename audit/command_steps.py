@@ -75,7 +75,8 @@ def checked_faces(
 
     table = face_table(faces, args, columns)
     data = check_faces(table, seed=seed)
-    write_text(out / "check.json", json.dumps(data, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    write_text(out / "check.json", text, drawn=[out / "check.html"])
     write_left_out(table, out / "left_out.csv")
     write_text(out / "check.html", render_check(data, root=table.root))
     print(lines(check_words(data)))

@@ -79,13 +79,22 @@ def left_halves(folder: Path, names: Collection[str]) -> list[Path]:
     return [p for p in found if (named := shape.fullmatch(p.name)) and named[1] in names]
 
 
-def write_text(path: Path, text: str) -> Path:
-    """Write `text` as UTF-8 with `\\n` line ends on every system, atomically."""
+def write_text(path: Path, text: str, *, drawn: Collection[Path] = ()) -> Path:
+    """Write `text` as UTF-8 with `\\n` line ends on every system, atomically.
+
+    drawn: pages drawn from what stood in `path`. They are taken away once the text is on the disk,
+    so that none of them ever stands beside other figures than its own.
+    """
 
     def write(beside: Path) -> None:
         beside.write_bytes(text.encode("utf-8"))
 
-    return write_atomic(path, write)
+    with staged(path, write):
+        for page in drawn:
+            if page.is_file() or page.is_symlink():
+                with _told(page, page):
+                    page.unlink()
+    return path
 
 
 def files_of(path: Path) -> tuple[Path, ...]:

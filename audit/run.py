@@ -79,7 +79,7 @@ def run_audit(
     `scan` of any, which brings its settings.
     history: the training's curves, carried into the result. images: the folder that `image` is
     relative to (`audit.images` says which where it is not given), noted for renderers.
-    out: gets `predictions.parquet` and `result.json`.
+    out: gets `predictions.parquet` and `result.json`; a report of an earlier audit there goes.
     engine: where the rows are read and added up, see `audit.engines`.
 
     Raises InputError for a table that cannot be audited, and with `settings.strict` for rows that
@@ -109,7 +109,7 @@ def run_audit(
             info["run"]["sites"] = about_sites(scanned.site)
         text = AuditResult(info, **{name: tables[name] for name in COLUMNS}).to_json()
         if out is not None:
-            write_text(out / "result.json", text)
+            write_text(out / "result.json", text, drawn=[out / "report.html"])
             if scanned.predictions is None:
                 _remove_faces(out)
     return AuditResult.from_json(text)  # so that who draws it now and who reads it later see alike

@@ -85,8 +85,11 @@ class StressResult:
         return [verdict_words(self.comparisons), *established(self.comparisons)["sentence"]]
 
     def save(self, folder: Path) -> Path:
-        """Write `folder/stress.json` atomically and return its path."""
-        return write_text(folder / FILE, self.to_json())
+        """Write `folder/stress.json` atomically and return its path; pages of an earlier one go."""
+        drawn = [folder / "stress.html"]
+        if (folder / "result.json").exists():  # which draws the report again, with this section
+            drawn.append(folder / "report.html")
+        return write_text(folder / FILE, self.to_json(), drawn=drawn)
 
     @classmethod
     def load(cls, folder: Path) -> "StressResult | None":

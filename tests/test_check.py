@@ -12,6 +12,7 @@ import pytest
 from browser import open_browser, show_as_printed
 from tiny_faces import picture, save_face, save_faces
 
+from audit import cli
 from model.check import check_faces, check_words
 from model.faces import FaceTable, read_faces
 from model.heaping import age_heaping
@@ -325,3 +326,15 @@ def test_on_paper_the_page_keeps_its_shades_and_unfolds_what_is_folded(folder):
     assert set(kept) == {"exact"}
     assert folded
     assert min(folded) > 0
+
+
+def test_a_check_interrupted_leaves_no_page_of_other_faces(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    faces = save_faces(tmp_path / "faces", [f"{20 + i}_{i % 2}_0_{i}.jpg" for i in range(12)])
+    argv = ["check", str(faces), "--out", str(tmp_path / "out")]
+    assert cli.main(argv) == 0
+    monkeypatch.setattr("reports.check.render_check", interrupted)
+    assert cli.main(argv) == 130
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"check.json", "left_out.csv"}

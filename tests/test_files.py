@@ -32,6 +32,22 @@ def test_a_full_disk_keeps_the_old_file_and_no_other(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
+def test_pages_go_once_the_new_figures_are_on_the_disk_and_not_before(tmp_path, monkeypatch):
+    (tmp_path / "check.json").write_text("old")
+    (page := tmp_path / "check.html").write_text("of the old ones")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(MachineError):
+            write_text(tmp_path / "check.json", "new", drawn=[page])
+    assert page.exists()
+    write_text(tmp_path / "check.json", "new", drawn=[page, tmp_path / "none.html", tmp_path])
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"check.json": "new"}
+
+
 def test_a_read_only_place_is_the_users_to_mend(tmp_path):
     with pytest.raises(InputError, match="choose another --out"):
         write_atomic(tmp_path / "report.html", fail_with(errno.EROFS))

@@ -84,6 +84,7 @@ def test_an_audit_given_up_leaves_the_earlier_one_as_it_was(
 
     settings = AuditSettings(by=("race",))
     run_audit(table, settings=settings, out=tmp_path / "audit")
+    (tmp_path / "audit" / "report.html").write_text("of the earlier one")
     before = {p.name: p.read_bytes() for p in (tmp_path / "audit").iterdir()}
     later = table.head(200)
     if source == "tally":
@@ -93,7 +94,14 @@ def test_an_audit_given_up_leaves_the_earlier_one_as_it_was(
     with pytest.raises(KeyboardInterrupt):
         run_audit(later, settings=settings, out=tmp_path / "audit")
     assert {p.name: p.read_bytes() for p in (tmp_path / "audit").iterdir()} == before
-    assert set(before) == {"predictions.parquet", "result.json"}
+    assert set(before) == {"predictions.parquet", "result.json", "report.html"}
+
+
+def test_no_report_of_an_earlier_audit_stands_beside_new_figures(table, tmp_path):
+    for name in ("result.json", "report.html"):
+        (tmp_path / name).write_text("of the earlier one")
+    run_audit(table, settings=AuditSettings(by=("race",)), out=tmp_path)
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_a_fault_in_writing_the_faces_is_the_audits_fault(table, tmp_path, monkeypatch):

@@ -263,6 +263,16 @@ def test_the_audit_s_report_gets_a_section_with_the_same_verdict(harmed, tmp_pat
             write_report(audit, tmp_path)
 
 
+@pytest.mark.parametrize("audited", [True, False])
+def test_no_page_of_earlier_readings_stands_beside_new_ones(harmed, tmp_path, audited):
+    pages = {"stress.html", "report.html"}
+    for name in [*pages, *(["result.json"] if audited else [])]:
+        (tmp_path / name).write_text("of the earlier ones")
+    harmed.save(tmp_path)
+    left = {p.name for p in tmp_path.iterdir()} & pages
+    assert left == (set() if audited else {"report.html"})  # which nobody would draw again
+
+
 def test_what_is_read_back_is_what_was_written(harmed, tmp_path):
     harmed.save(tmp_path)
     again = StressResult.load(tmp_path)
