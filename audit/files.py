@@ -58,11 +58,13 @@ def _told(path: Path, beside: Path) -> Iterator[None]:
             size = beside.stat().st_size if beside.exists() else 0
             raise MachineError(
                 f"no space left while writing {path} (more than {size:,} bytes are needed); "
-                "free some or choose another --out; the old file is intact"
+                "free some or write to another disk; the old file is intact"
             ) from error
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
             words = os.strerror(error.errno or errno.EACCES)  # Arrow's own name the hidden file
-            raise InputError(f"cannot write {path}: {words}; choose another --out") from error
+            raise InputError(
+                f"cannot write {path}: {words}; write elsewhere, or make that place writable"
+            ) from error
         if isinstance(error, IsADirectoryError):
             raise InputError(f"cannot write {path}: a folder of that name stands there") from error
         if isinstance(error, (NotADirectoryError, FileExistsError)):

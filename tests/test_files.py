@@ -49,8 +49,15 @@ def test_pages_go_once_the_new_figures_are_on_the_disk_and_not_before(tmp_path, 
 
 
 def test_a_read_only_place_is_the_users_to_mend(tmp_path):
-    with pytest.raises(InputError, match="choose another --out"):
+    with pytest.raises(InputError, match="write elsewhere, or make that place writable"):
         write_atomic(tmp_path / "report.html", fail_with(errno.EROFS))
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_what_to_do_names_no_option_that_the_command_may_not_have(number, tmp_path):
+    with pytest.raises((InputError, MachineError)) as told:  # `report` has none, `export` has --to
+        write_atomic(tmp_path / "report.html", fail_with(number))
+    assert "--" not in str(told.value)
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
