@@ -39,6 +39,12 @@ def pictures(text: str) -> Path:
     return path
 
 
+def audited(text: str) -> Path:
+    """The folder of an audit, also by its `result.json` or `report.html`."""
+    path = Path(text)
+    return path.parent if path.name in {"result.json", "report.html"} and path.is_file() else path
+
+
 def whole(text: str) -> int:
     """A whole number, 0 or more."""
     if not text.isdecimal():
@@ -220,7 +226,7 @@ def _recalibrate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of an audit")
+    parser.add_argument("folder", type=audited, metavar="DIR", help="folder of an audit")
     parser.add_argument("--images", type=pictures, help="folder that `image` is relative to")
     parser.add_argument(
         "--thumbnails", type=whole, default=0, metavar="N", help="put N faces into the report"
@@ -253,7 +259,7 @@ def _stress_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _dashboard_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of an audit")
+    parser.add_argument("folder", type=audited, metavar="DIR", help="folder of an audit")
     parser.add_argument(
         "--run", type=Path, help="run folder or .onnx that reads a face again (the audit's own)"
     )

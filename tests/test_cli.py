@@ -164,6 +164,16 @@ def test_options_of_several_values_may_be_repeated_or_take_several_at_once():
     assert settings.columns == {"age_pred": "a", "gender_score": "g"}
 
 
+def test_an_audit_is_meant_by_its_files_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("result.json", "report.html"):
+        Path(name).touch()
+        for command in ("report", "dashboard"):
+            assert cli.parse([command, name]).folder == Path()
+            assert cli.parse([command, str(tmp_path / name)]).folder == tmp_path
+    assert cli.parse(["report", "a/result.json"]).folder == Path("a/result.json")  # there is none
+
+
 def test_options_win_over_the_config_file(tmp_path):
     config = tmp_path / "audit.toml"
     config.write_text('depth = 1\nthreshold = 0.4\nby = ["race"]\n')
