@@ -168,6 +168,19 @@ def refuse_own_input(out: Path, source: Path) -> None:
         )
 
 
+def refuse_others_rows(out: Path, *, own: str, others: str) -> None:
+    """Refuse an --out whose predictions.parquet is of the command that wrote `others`, not `own`.
+
+    An audit and `recalibrate` both write one, each of other rows.
+    """
+    held = [(out / name).exists() for name in ("predictions.parquet", others, own)]
+    if held == [True, True, False]:
+        raise InputError(
+            f"--out {out} would put its own predictions.parquet in the place of the one that "
+            f"belongs to the {others} there; choose another folder"
+        )
+
+
 def site_words(site: "SiteTally") -> str:
     """What a tally holds, in one line."""
     rows = site.tally.rows_read

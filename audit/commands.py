@@ -17,6 +17,7 @@ from audit.command_steps import (
     face_table,
     print_result,
     read_history,
+    refuse_others_rows,
     refuse_own_input,
     refuse_unknown,
     shows_progress,
@@ -210,6 +211,7 @@ def audit(args: argparse.Namespace) -> int:
     from audit.engines import engine_named
 
     refuse_own_input(args.out, args.predictions)
+    refuse_others_rows(args.out, own="result.json", others="recalibration.json")
     settings = audit_settings(args)
     history = read_history(args.history) if args.history else None
     result = audit_table(
@@ -278,6 +280,7 @@ def recalibrate(args: argparse.Namespace) -> int:
     from audit.recalibrating import recalibration_words
 
     refuse_own_input(args.out, args.predictions)
+    refuse_others_rows(args.out, own=FILE, others="result.json")
     settings = audit_settings(args)
     run_id = None
     if args.run is not None:

@@ -238,6 +238,22 @@ def test_the_command_tells_changes_and_choice_and_ends_with_the_path(files, tmp_
     assert {p.name for p in out.iterdir()} == {FILE, "predictions.parquet"}
 
 
+@pytest.mark.parametrize("first", ["audit", "recalibrate"])
+def test_an_audit_and_a_corrected_table_do_not_replace_each_other_s_rows(
+    first, files, tmp_path, capsys
+):
+    out = tmp_path / "o"
+    more = {"audit": ["--by", "race"], "recalibrate": ["--age", "linear"]}
+    for again in (False, True):  # the same command may come twice
+        assert cli.main([first, str(files / "p.csv"), "--out", str(out), *more[first]]) == 0, again
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    second = next(name for name in more if name != first)
+    capsys.readouterr()
+    assert cli.main([second, str(files / "p.csv"), "--out", str(out), *more[second]]) == 2
+    assert "choose another folder" in capsys.readouterr().err
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
