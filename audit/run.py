@@ -103,7 +103,7 @@ def run_audit(
         tables["findings"] = table("findings", find(tables, info))
         if images is None and scanned.predictions is not None:
             images = images_of(scanned.predictions)
-        info["run"] = _this_run(scanned, images=images and seen_from(out, images))
+        info["run"] = _this_run(scanned, out=out, images=images and seen_from(out, images))
         info["run"]["notes"] = list(facts.notes)
         if scanned.site is not None:
             info["run"]["sites"] = about_sites(scanned.site)
@@ -338,7 +338,7 @@ def _notes(tally: Tally, settings: AuditSettings) -> list[str]:
     return notes
 
 
-def _this_run(scanned: Scan, *, images: Path | None) -> dict[str, Any]:
+def _this_run(scanned: Scan, *, out: Path | None, images: Path | None) -> dict[str, Any]:
     """What may differ between equal audits.
 
     SOURCE_DATE_EPOCH sets the time, as for builds; how long it took is then left out.
@@ -347,6 +347,7 @@ def _this_run(scanned: Scan, *, images: Path | None) -> dict[str, Any]:
     epoch = float(fixed) if fixed else time.time()
     path = scanned.source if isinstance(scanned.source, Path) else None
     marks = scanned.settings.without_marked
+    led = None if out is None or path is None or path.is_absolute() else seen_from(out, path)
     return {
         "created": datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds"),
         "seconds": None if fixed else round(time.perf_counter() - scanned.started, 2),
@@ -354,6 +355,7 @@ def _this_run(scanned: Scan, *, images: Path | None) -> dict[str, Any]:
         "threads": scanned.settings.threads or os.cpu_count(),
         "paths": {
             "source": None if path is None else str(path),
+            **({} if led is None else {"table": led.as_posix()}),
             # as every system reads it: an audit may be looked at on another
             "images": None if images is None else images.as_posix(),
             **({"marks": str(marks)} if marks else {}),

@@ -62,9 +62,14 @@ def why_not_run(network: Path | None) -> str:
 
 
 def _sources(result: AuditResult, folder: Path) -> Iterator[Path]:
-    """Where the audited table may lie: by its recorded path, or below the folder of the audit."""
-    named = (result.info.get("run", {}).get("paths") or {}).get("source")
-    if named:
+    """Where the audited table may lie: by its recorded path, or below the folder of the audit.
+
+    A relative path leads from the audit; older audits noted it from where they were run.
+    """
+    paths = result.info.get("run", {}).get("paths") or {}
+    if led := paths.get("table"):
+        yield folder / str(led)
+    elif named := paths.get("source"):
         path = Path(str(named))
         yield path
         if not path.is_absolute():

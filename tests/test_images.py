@@ -13,6 +13,7 @@ from audit.contract import IMAGES_KEY
 from audit.images import seen_from
 from audit.result import AuditResult
 from audit.run import run_audit
+from reports.beside import embeddings_file, network_file
 from reports.thumbnails import images_folder
 
 N = 60
@@ -135,3 +136,20 @@ def test_another_machine_is_not_asked_for_pictures(share, tmp_path, monkeypatch)
     result.info["run"]["paths"]["images"] = share
     assert images_folder(result, tmp_path) is None
     assert not [path for path in asked if "server" in path]
+
+
+def test_what_lies_beside_a_table_is_found_from_anywhere_and_nothing_else(tmp_path, monkeypatch):
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    for folder in (home, elsewhere):  # a training of other faces, where somebody stands by chance
+        folder.mkdir()
+        for name in ("model.safetensors", "p.embeddings.npz"):
+            (folder / name).touch()
+    monkeypatch.chdir(home)
+    rows().to_csv("p.csv", index=False)
+    run_audit("p.csv", out="out")
+    monkeypatch.chdir(elsewhere)
+    moved = home.rename(tmp_path / "moved")
+    for folder in (moved / "out", Path("..", "moved", "out")):
+        result = AuditResult.load(folder)
+        found = (embeddings_file(result, folder), network_file(result, folder, None))
+        assert [path.resolve() for path in found] == [moved / "p.embeddings.npz", moved]
