@@ -97,7 +97,7 @@ def _look_with(network: Path) -> Callable[[Path], FaceLook]:
     return lambda picture: look(network, stamp_of(weights), picture, stamp_of(picture))
 
 
-def main(folder: Path, run: Path | None = None) -> None:
+def main(folder: Path, run: Path | None = None, images: Path | None = None) -> None:
     """One run of the script: one look of one viewer."""
     frame.set_up(folder)
     try:
@@ -134,7 +134,7 @@ def main(folder: Path, run: Path | None = None) -> None:
             filters=filters,
             where=chosen(filters),
             remaining=remaining,
-            images=images_folder(result, folder),
+            images=images or images_folder(result, folder),
             hide_pictures=bool(st.session_state.get(HIDE)),
             embeddings=held,
             why_no_embeddings=why_none,
@@ -224,7 +224,9 @@ def _page(key: str, looks: Mapping[str, View]) -> StreamlitPage:
     )
 
 
+_folder, _run, _images = (*sys.argv[1:4], "", "", "")[:3]
 main(
-    Path(sys.argv[1] if len(sys.argv) > 1 else "faceaudit-out"),
-    Path(sys.argv[2]) if len(sys.argv) > 2 else None,
+    Path(_folder or "faceaudit-out"),
+    Path(_run) if _run else None,
+    Path(_images) if _images else None,
 )

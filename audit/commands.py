@@ -362,4 +362,10 @@ def dashboard(args: argparse.Namespace) -> int:
     """Open an audit in the browser, served from this machine to this machine."""
     from reports.serve import serve
 
-    return serve(args.folder, run=args.run, port=args.port, browser=not args.no_browser)
+    return serve(
+        args.folder,
+        run=args.run,
+        images=args.images,
+        port=args.port,
+        browser=not args.no_browser,
+    )

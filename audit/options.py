@@ -263,6 +263,9 @@ def _dashboard_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run", type=Path, help="run folder or .onnx that reads a face again (the audit's own)"
     )
+    parser.add_argument(
+        "--images", type=pictures, help="folder that `image` is relative to (as the audit noted it)"
+    )
     parser.add_argument("--port", type=int, help="port (the next free one from 8501)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
 

@@ -44,6 +44,12 @@ def errors_page(view: View) -> None:
     st.html("<h1>Errors</h1>")
     if face:
         note(f"No face in this audit has the id “{escape(face)}”. Here are all that fit.")
+    if named := view.lost_images:
+        note(
+            f"The pictures are not shown: their folder, {escape(named)}, is not there (one that "
+            "holds your home, or lies on another machine, is not searched). "
+            "<code>faceaudit dashboard DIR --images FOLDER</code> says where they are."
+        )
     _breadcrumb(view)
     face_map(view)
     _faces(view)

@@ -102,11 +102,17 @@ def settings(port: int) -> dict[str, Any]:
 
 
 def serve(
-    folder: Path, *, run: Path | None = None, port: int | None = None, browser: bool = True
+    folder: Path,
+    *,
+    run: Path | None = None,
+    images: Path | None = None,
+    port: int | None = None,
+    browser: bool = True,
 ) -> int:
     """Serve the audit in `folder` until Ctrl-C. The first line of stdout is the URL.
 
-    `run` is the run folder or exported .onnx that reads a face again, None the audit's own.
+    `run` is the run folder or exported .onnx that reads a face again, None the audit's own;
+    `images` the folder of the pictures, None the one that the audit noted.
     `port` None takes the next free one from 8501. With `browser` the page is opened too.
 
     Raises InputError when `folder` holds no whole result.json, `run` does not exist or a given
@@ -120,7 +126,8 @@ def serve(
     script = dashboard_script()
     for name in [n for n in os.environ if n.startswith("STREAMLIT_")]:
         del os.environ[name]  # what the options above do not name stays as shipped
-    sys.argv = [str(script), str(folder.resolve()), *([str(run.resolve())] if run else [])]
+    others = (str(path.resolve()) if path else "" for path in (run, images))
+    sys.argv = [str(script), str(folder.resolve()), *others]
 
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware

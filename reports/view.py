@@ -48,6 +48,12 @@ class View:
         return self.folder / "cache" / "thumbs"
 
     @property
+    def lost_images(self) -> str:
+        """The folder of pictures that the audit noted, where it is not there; else nothing."""
+        noted = (self.result.info["run"].get("paths") or {}).get("images")
+        return "" if self.images or self.hide_pictures or not noted else str(noted)
+
+    @property
     def missing(self) -> str:
         """What a card says in the place of a picture that is not shown."""
         if self.hide_pictures:

@@ -42,6 +42,18 @@ def test_a_page_past_the_end_is_the_last_one(audit, visit):
     assert cards_of(app)
 
 
+def test_pictures_that_were_moved_are_told_and_found_where_one_says(tmp_path, visit):
+    folder = tmp_path / "audit"
+    write_audit_folder(folder, n=100)
+    moved = (tmp_path / "audit-faces").rename(tmp_path / "moved <b>")
+    app = visit(folder, page="errors")
+    assert "audit-faces, is not there" in words(app)
+    assert "--images FOLDER" in words(app)
+    app = visit(folder, "", moved, page="errors")
+    assert any(card["picture"] for card in cards_of(app))
+    assert "--images" not in words(app)
+
+
 def test_pictures_are_shown_and_can_be_hidden_everywhere(audit, visit):
     folder, _ = audit
     shown = cards_of(visit(folder, page="data"))
