@@ -1,5 +1,7 @@
 """The checksums of Parquet pages, which DuckDB passes over: a flipped bit is found before use."""
 
+import os
+from errno import EACCES
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +23,9 @@ def verify_pages(path: Path) -> None:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for _ in file.iter_batches():
                 pass
+    except PermissionError as error:  # somebody else's audit, say
+        words = os.strerror(error.errno or EACCES)
+        raise InputError(f"cannot read {path}: {words}; make it readable") from error
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(
             f"cannot read {path}: its bytes are not those that were written; make or copy it again"

@@ -1,5 +1,7 @@
 """The faces behind a figure: pandas on the same rows is the judge."""
 
+import errno
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -167,6 +169,16 @@ def test_rows_of_another_audit_than_the_result_beside_them_are_refused(tmp_path,
             open_rows(tmp_path, hash_of_rows="ours")
     else:
         assert open_rows(tmp_path, hash_of_rows="ours").total == len(FACES)
+
+
+def test_a_file_that_one_may_not_read_is_not_called_damaged(tmp_path, monkeypatch):
+    def denied(path, **_):  # as Arrow words it; a mode of 000 keeps no root out
+        raise PermissionError(errno.EACCES, f"Failed to open local file '{path}'")
+
+    FACES.to_parquet(tmp_path / "predictions.parquet")
+    monkeypatch.setattr("audit.checksums.pq.ParquetFile", denied)
+    with pytest.raises(InputError, match=r"denied; make it readable$"):
+        open_rows(tmp_path)
 
 
 def test_a_file_cut_short_is_named_not_read(tmp_path):
