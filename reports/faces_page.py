@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from html import escape
+from importlib.resources import files
 from typing import Any
 
 import streamlit as st
@@ -27,7 +28,12 @@ _FACTS = {  # columns with words of their own; the rest of a row stands under it
     "image": "Picture",
     "split": "Split",
 }
+_LEFT = "face left"  # the card that the keyboard goes back to, once
 _FIGURES = {"age_true", "age_pred", "age_low", "age_high", "error", "gender_score"}
+
+_keyboard = st.components.v2.component(
+    "faceaudit.face", js=files("reports").joinpath("face.js").read_text(encoding="utf-8")
+)
 
 
 def errors_page(view: View) -> None:
@@ -130,6 +136,7 @@ def draw_faces(
         missing=view.missing,
         key=key,
         on_open=show,
+        focus="" if elsewhere else str(st.session_state.pop(_LEFT, "")),
     )
 
 
@@ -140,6 +147,10 @@ def _is_group(column: str) -> bool:
 def _open(sample_id: str | None) -> None:
     if sample_id is not None:
         st.session_state["face"] = sample_id
+
+
+def _back(sample_id: str) -> None:
+    st.session_state["face"], st.session_state[_LEFT] = "", sample_id
 
 
 def _turn(to: int) -> None:
@@ -173,7 +184,13 @@ def _nothing(view: View, sort: str) -> None:
 def _one_face(view: View, place: FacePlace) -> None:
     row = place.row
     with st.container(key="face_pager", horizontal=True, vertical_alignment="center"):
-        st.button("Back to the faces", on_click=_open, args=("",), key="face_back", shortcut="Esc")
+        st.button(
+            "Back to the faces",
+            on_click=_back,
+            args=(str(row["sample_id"]),),
+            key="face_back",
+            shortcut="Esc",
+        )
         st.button(
             "Previous",
             on_click=_open,
@@ -202,6 +219,7 @@ def _one_face(view: View, place: FacePlace) -> None:
             st.html(f'<div class="large none">{escape(view.missing)}</div>')
     with right:
         st.html(_face_words(row, place))
+        _keyboard(data=str(row["sample_id"]), key="face_keyboard", height=1)
         group = {
             f.column: str(row[f.column])
             for f in view.filters

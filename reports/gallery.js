@@ -71,10 +71,10 @@ const move = (event, grid) => {
 export default function ({ data, parentElement, setTriggerValue }) {
   const grid = parentElement.querySelector(".grid");
   const cards = data.cards.map((card) => face(card, data));
-  cards.forEach((card, i) => {
-    card.tabIndex = i === 0 ? 0 : -1; // one stop for Tab; arrows do the rest
-  });
+  const left = cards.find((card) => card.dataset.id === data.focus);
+  for (const card of cards) card.tabIndex = card === (left ?? cards[0]) ? 0 : -1; // one stop for Tab; arrows do the rest
   grid.replaceChildren(...cards);
+  left?.focus();
   grid.setAttribute("aria-label", data.label);
   grid.onkeydown = (event) => move(event, grid);
   grid.onclick = (event) => {

@@ -29,11 +29,12 @@ def gallery(
     missing: str,
     key: str,
     on_open: Callable[[], None],
+    focus: str = "",
 ) -> None:
     """Draw one card per row. A click or Enter calls `on_open`, with `opened(key)` the sample id.
 
     `pictures` are data URIs (None: the card says `missing`), `features` the columns whose levels
-    stand on the card's last line.
+    stand on the card's last line; the keyboard goes to the card of the sample id `focus`.
     """
     oldest = max([_OLDEST, *(_number(row, "age_high") or 0.0 for row in rows)])
     cards = [
@@ -42,6 +43,7 @@ def gallery(
     ]
     data = {
         "cards": cards,
+        "focus": focus,
         "label": "Faces; arrow keys move, Enter opens",
         "intervals": any(c["interval"] for c in cards),
         "genders": any(c["gender"] for c in cards),

@@ -372,12 +372,22 @@ def test_arrows_move_between_faces_enter_opens_one_and_arrows_turn_the_leaf(url,
     assert focused(browser) == order[1]
     ActionChains(browser).send_keys(Keys.ENTER).perform()
     wait_until(lambda: "2 of 400" in text_of(browser), what="the second face")
+    heading = "return document.activeElement.matches('h1.reading')"
+    wait_until(lambda: browser.execute_script(heading), what="the keyboard at the face")
     settle(browser)
     ActionChains(browser).send_keys(Keys.ARROW_RIGHT).perform()
     wait_until(lambda: "3 of 400" in text_of(browser), what="the third face")
     settle(browser)
+    browser.find_element(By.CSS_SELECTOR, "[data-testid=stMultiSelect] input").click()
+    levels = "return document.querySelector('[role=listbox]') !== null"
+    wait_until(lambda: browser.execute_script(levels), what="an open list")
+    ActionChains(browser).send_keys(Keys.ESCAPE).perform()  # closes the list, not the face
+    wait_until(lambda: not browser.execute_script(levels), what="the list closed")
+    settle(browser)
+    assert "3 of 400" in text_of(browser)
     ActionChains(browser).send_keys(Keys.ESCAPE).perform()
     wait_until(lambda: cards(browser) == order, what="the gallery again")
+    wait_until(lambda: focused(browser) == order[2], what="the keyboard at the card left")
 
 
 FOCUSED = """let e = document.activeElement;
