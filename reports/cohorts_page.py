@@ -45,7 +45,10 @@ def cohorts_page(view: View) -> None:
     st.html(f'<p class="how">{_HOW}</p>')
     _take_over(first, second)
     cohorts = _choose(view, found, first, second)
-    keep_in_url(PAGE, {"first": [cohorts[0].name], "second": [cohorts[1].name]})
+    # the usual is left out: an address written on arrival is one that Back stops at in vain
+    usual = {"first": first[0], "second": second[0]}
+    chosen = {"first": cohorts[0].name, "second": cohorts[1].name}
+    keep_in_url(PAGE, {k: [name] for k, name in chosen.items() if name != usual[k]})
     _side_by_side(view, view.rows, *cohorts)
     _list(view, view.rows, found)
 
