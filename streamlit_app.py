@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import streamlit as st
 from streamlit.navigation.page import Page as StreamlitPage
@@ -28,8 +29,10 @@ from reports.filters import (
     filter_bar,
     hand_over,
     is_wanted,
+    pop_unknown,
     pop_wanted,
     read_url,
+    say_unknown,
     write_url,
 )
 from reports.opening import site_notes
@@ -115,7 +118,8 @@ def main(folder: Path, run: Path | None = None, images: Path | None = None) -> N
         filters = filters_of(result, rows) if rows else ()
         filters += tuple(filter(None, [cluster_filter(found)]))
         frame.say_if_changed(written)
-        read_url(filters, rows, page=at)
+        named = urlsplit(st.context.url or "").path.strip("/")
+        read_url(filters, rows, page=at, lost="" if named in shown else named)
         if (wanted := pop_wanted()) and wanted != at:
             st.switch_page(shown[wanted], query_params=hand_over(filters, page=wanted))
         remaining = 0
@@ -123,6 +127,8 @@ def main(folder: Path, run: Path | None = None, images: Path | None = None) -> N
             remaining = _bar(folder, result, filters, rows, at=at)
         elif rows:
             _bar_alone(folder, result, filters, rows, at=at)
+        else:
+            say_unknown(pop_unknown())
         network = beside.network_file(result, folder, run)
         why_no_look = beside.why_not_run(network)
         looks["view"] = View(

@@ -14,7 +14,7 @@ from reports.asking import label_of, widget_label
 from reports.charts import download, draw_section, in_theme, section
 from reports.counts_table import call_words, counts_table, limit_words
 from reports.faces_page import empty
-from reports.filters import asked_of, keep_in_url, write_url
+from reports.filters import asked_of, keep_in_url, say_unknown, write_url
 from reports.intervals import coverage_by_age, coverage_figures
 from reports.pit import pit_histograms
 from reports.proposals import group_proposals, label_unit, metrics_mended, overall_proposals
@@ -71,6 +71,7 @@ def _take_over(result: AuditResult) -> None:
         _JUDGED: "",
     }
     if asked is not None:
+        say_unknown(_in_vain(result, asked))
         usual[_BY] = asked.get("by", [""])[-1]
         usual[_GROUPS] = asked.get("groups", [])
         usual[_PART] = asked.get("part", [""])[-1]
@@ -81,6 +82,31 @@ def _take_over(result: AuditResult) -> None:
     for key, value in usual.items():
         if asked is not None or key not in st.session_state:
             st.session_state[key] = value
+
+
+def _in_vain(result: AuditResult, asked: Mapping[str, list[str]]) -> list[str]:
+    """What is asked for and not here, in words."""
+    named = lookup.features(result)
+    by = [name for name in asked.get("by", [])[-1:] if name in named] or named[:1]
+    here = {
+        "by": named,
+        "groups": result.subgroups.group[result.subgroups.feature.isin(by)].tolist(),
+        "part": _parts_of(result),
+        "judged": metrics_mended(result),
+    }
+    told = [
+        f"{name} “{word}”"
+        for name, known in here.items()
+        for word in asked.get(name, [])
+        if word not in known
+    ]
+    ends = {"threshold": (0.01, 0.99), "limit": (YOUNGEST, OLDEST)}
+    told += [
+        f"{name} “{asked[name][-1]}” (from {low} to {high})"
+        for name, (low, high) in ends.items()
+        if name in asked and _number(asked[name], -1, low, high) < low
+    ]
+    return told
 
 
 def _number(words: list[str] | None, usual: float, low: float, high: float) -> float:

@@ -4,7 +4,7 @@ Streamlit drops the URL's query when the page changes, and offers no way to swit
 widget is bound to it; so the state lives in the session and is written to the URL in one place.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -28,24 +28,28 @@ _AREA_KEY = "filter outline"  # where the session keeps the outline
 # The URL -------------------------------------------------------------------------------------
 
 
-def read_url(filters: tuple[Filter, ...], rows: FaceRows | None, *, page: str) -> None:
+def read_url(
+    filters: tuple[Filter, ...], rows: FaceRows | None, *, page: str, lost: str = ""
+) -> None:
     """Take over the URL where the person changed it: a link, a reload, Back and Forward.
 
     An empty query after a change of page is Streamlit's doing, not the person's, and is ignored.
+    lost: the page that the URL names, if there is none such and `page` is shown for it.
     """
     url = {name: st.query_params.get_all(name) for name in st.query_params}
     seen, at = st.session_state.get(_SEEN), st.session_state.get(_AT)
     st.session_state[_AT] = page
     if seen is not None and (url == seen or (not url and at != page)):
         return
-    unknown = [
+    unknown = [f"page “{lost}”"] if lost else []
+    unknown += [
         f"{one.label} “{word}”"
         for one in filters
         for word in url.get(one.param, [])
         if not one.read([word])
     ]
     known = {*(one.param for one in filters), AREA, *OWN, "pictures", COHORTS}
-    known |= {name for names in CHOICES.values() for name in names}
+    known |= {*CHOICES.get(page, ())}  # what they choose is looked at there
     unknown += [f"{name} “{words[-1]}”" for name, words in url.items() if name not in known]
     area = _read_area(filters, url.get(AREA, []))
     if AREA in url and area is None:
@@ -63,9 +67,14 @@ def read_url(filters: tuple[Filter, ...], rows: FaceRows | None, *, page: str) -
         st.session_state[_ASKED] = choices
     allowed = sorts_of(rows) if rows else ["id"]
     if st.session_state["sort"] not in allowed:
+        if "sort" in url:
+            unknown.append(f"order “{st.session_state['sort']}”")
         st.session_state["sort"] = allowed[0]
     number = st.session_state["page"]
-    st.session_state["page"] = max(1, int(number)) if number.isdecimal() else 1
+    if not (number.isdecimal() and int(number)):
+        unknown.append(f"page “{number}” of the faces")
+        number = 1
+    st.session_state["page"] = int(number)
 
 
 def url_of(filters: tuple[Filter, ...], *, page: str) -> dict[str, list[str]]:
@@ -269,11 +278,21 @@ def filter_bar(
     st.html(
         f'<p class="remain" role="status">{remaining_words(filters, where, remaining, rows)}</p>'
     )
+    say_unknown(unknown or ())
+    _chips(filters, where)
+    return remaining
+
+
+def say_unknown(unknown: Sequence[str]) -> None:
+    """Say what a link names that is not here, if anything."""
     if unknown:
         words = escape("; ".join(unknown))
         st.html(f'<p class="note" role="status">The link asks for what is not here: {words}.</p>')
-    _chips(filters, where)
-    return remaining
+
+
+def pop_unknown() -> list[str]:
+    """What the link names that is not here, once: for a page without the bar that can clear it."""
+    return list(st.session_state.pop(_UNKNOWN, None) or ())
 
 
 def _chips(filters: tuple[Filter, ...], where: Where) -> None:

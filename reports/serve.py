@@ -30,6 +30,8 @@ _AHEAD = 2.0  # seconds: the first page comes first, then the figures of the oth
 # A page opened by its own address makes Streamlit's script look for the server beneath that page
 # before it looks at the root.
 _BENEATH_A_PAGE = re.compile(r"/[^/]+/_stcore/(health|host-config)")
+# Streamlit answers any other address beneath a page with a page whose scripts are not there.
+_TOO_DEEP = re.compile(r"/(?!(?:_stcore|app|component|media|static)/)([A-Za-z0-9_-]+)/.*")
 
 # System UI faces, nearest first; Streamlit knows no `system-ui` of its own.
 _FONT = (
@@ -189,7 +191,8 @@ class FetchNothing:
 
 
 class LookAtTheRoot:
-    """Answers the search for a server beneath a page with "not here", but not as an error.
+    """Answers the search for a server beneath a page with "not here", but not as an error, and
+    leads what else is asked for beneath a page to that page.
 
     Streamlit's 404 would do, but stands in the browser's console as a failure on every page that
     is opened by its own address. A redirection without a target is neither success nor failure.
@@ -202,6 +205,13 @@ class LookAtTheRoot:
         """Answer such a question here, hand every other to the app."""
         if scope["type"] == "http" and _BENEATH_A_PAGE.fullmatch(scope["path"]):
             await send({"type": "http.response.start", "status": 300, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        if scope["type"] == "http" and (deep := _TOO_DEEP.fullmatch(scope["path"])):
+            query = scope["query_string"]
+            page = b"/" + deep[1].encode() + (b"?" + query if query else b"")
+            start = {"type": "http.response.start", "status": 307, "headers": [(b"location", page)]}
+            await send(start)
             await send({"type": "http.response.body", "body": b""})
             return
         await self.app(scope, receive, send)

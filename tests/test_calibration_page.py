@@ -65,10 +65,14 @@ def test_the_threshold_the_groups_and_the_limit_live_in_the_url(audit, visit):
     assert turn_to(again, "Threshold").slider(key="threshold").value == 0.8
 
 
-def test_what_the_url_asks_of_the_calibration_page_in_vain_is_ignored(audit, visit):
+def test_what_the_url_asks_of_the_calibration_page_in_vain_is_told(audit, visit):
     asked = {"groups": ["Martian", "Black"], "threshold": "7", "limit": "x", "by": "hair"}
     app = visit(audit[0], page="calibration", **asked, judged="beauty", part="Weather")
     assert not app.exception
+    assert (
+        "not here: by “hair”; groups “Martian”; part “Weather”; judged “beauty”; "
+        "threshold “7” (from 0.01 to 0.99); limit “x” (from 5 to 80)." in words(app)
+    )
     assert app.multiselect(key="groups calibration").value == ["Black"]
     assert app.query_params == {"groups": "Black"}
     assert turn_to(app, "Threshold").slider(key="threshold").value == 0.5

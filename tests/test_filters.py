@@ -1,10 +1,14 @@
 """Which faces are asked for: levels, spans and outlines, in the bar and in the URL."""
 
+from shutil import copy2
+
 import numpy as np
 import pytest
+import streamlit as st
 from audit_folder import write_audit_folder
-from dashboard_app import words
+from dashboard_app import SCRIPT, words
 from example_result import example_faces, example_result
+from streamlit.testing.v1 import AppTest
 
 from audit.rows import open_rows
 from reports.asking import Filter, filters_of
@@ -35,16 +39,40 @@ def test_the_url_sets_the_filter_and_the_bar_says_how_many_remain(audit, visit):
 
 
 def test_what_the_url_asks_for_in_vain_is_told_until_something_else_is_asked(audit, visit):
-    app = visit(audit[0], page="errors", race=["Martian", "<b>"], sort="best", hair="red")
+    vain = {"sort": "best", "by": "race", "hair": "red"}
+    app = visit(audit[0], page="errors", race=["Martian", "<b>"], **vain)
     assert not app.exception
     assert "All 600 faces" in words(app)
-    assert "asks for what is not here: race “Martian”; race “&lt;b&gt;”; hair “red”." in words(app)
+    assert "asks for what is not here: race “Martian”; race “&lt;b&gt;”; " in words(app)
+    assert "; by “race”; hair “red”; order “best”." in words(app)
     app = visit(audit[0], page="errors", age_true="50..20", error="old", area="age_true,age_pred,1")
     assert "All 600 faces" in words(app)
     for what in ("“50..20”", "“old”", "the outline."):
         assert what in words(app)
     app.multiselect(key="filter race").select("Black").run()
     assert "not here" not in words(app)
+
+
+@pytest.mark.parametrize(("page", "said"), [("nopage", "page “nopage”."), ("data", ""), ("", "")])
+def test_a_page_that_is_not_there_is_told(audit, visit, monkeypatch, page, said):
+    monkeypatch.setattr(type(st.context), "url", f"http://127.0.0.1:8501/{page}")
+    told = words(visit(audit[0]))
+    assert ("asks for what is not here" in told) == bool(said)
+    assert said in told
+
+
+def test_what_is_asked_for_in_vain_is_told_where_there_are_no_rows_and_no_bar(
+    audit, visit, tmp_path
+):
+    copy2(audit[0] / "result.json", tmp_path)
+    assert "not here: race “Black”." in words(visit(tmp_path, race="Black"))
+
+
+def test_a_page_of_faces_that_cannot_be_is_told(audit, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["streamlit_app.py", str(audit[0])])
+    app = AppTest.from_file(str(SCRIPT), default_timeout=120)
+    app.query_params["page"] = "-4"
+    assert "not here: page “-4” of the faces." in words(app.run())
 
 
 def test_choosing_a_level_narrows_writes_the_url_and_clear_takes_it_back(audit, visit):

@@ -1,5 +1,6 @@
 """How the dashboard is served: from this machine to this machine, on which port."""
 
+import asyncio
 import socket
 
 import pytest
@@ -49,3 +50,29 @@ def test_without_a_port_the_next_free_one_is_taken(taken, monkeypatch):
 def test_a_number_that_is_no_port_is_refused(port):
     with pytest.raises(InputError, match="is no port"):
         serve._free_port(port)
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "page"),
+    [
+        ("/errors/", b"", b"/errors"),
+        ("/nopage/more", b"race=Black", b"/nopage?race=Black"),
+        ("/errors", b"", None),
+        ("/media/file.csv", b"", None),
+        ("/_stcore/bidi-components/faceaudit.gallery/index.js", b"", None),
+        ("//evil.example/more", b"", None),
+    ],
+)
+def test_an_address_beneath_a_page_leads_to_the_page(path, query, page):
+    """Streamlit answers with a page whose scripts are not there: it stayed white."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def app(*_):
+        sent.append({"headers": []})
+
+    scope = {"type": "http", "path": path, "query_string": query}
+    asyncio.run(serve.LookAtTheRoot(app)(scope, None, send))
+    assert dict(sent[0]["headers"]).get(b"location") == page
