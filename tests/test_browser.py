@@ -607,6 +607,19 @@ def test_the_report_opens_without_asking_anyone(tmp_path, browser):
     assert console_errors(browser) == []
 
 
+def test_at_200_percent_no_figure_of_a_card_is_cut_off(url):
+    """A screen of 1280 px at 200 %: four cards in a row were too narrow for a wrong call."""
+    with open_browser(width=640) as narrow:
+        narrow.get(f"{url}/errors?sort=gender")
+        wait_until(lambda: cards(narrow), what="cards")
+        cut = narrow.execute_script(
+            "const hosts = [...document.querySelectorAll('*')].filter(e => e.shadowRoot);"
+            "return hosts.flatMap(h => [...h.shadowRoot.querySelectorAll('.age, .gender')])"
+            ".filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText)"
+        )
+        assert cut == []
+
+
 # The first feature's figures have a least width too, and are gone once the click is answered.
 WIDE = "[class*='st-key-least_'][class*='crossing-race']"
 
