@@ -33,7 +33,8 @@ def set_up(folder: Path) -> None:
     st.set_page_config(
         page_title=f"{_name(folder)} · faceaudit", layout="wide", initial_sidebar_state=SIDEBAR
     )
-    css = files("reports").joinpath("dashboard.css").read_text(encoding="utf-8")
+    sheets = ["dashboard.css", *["dark_print.css"] * (st.context.theme.type == "dark")]
+    css = "".join(files("reports").joinpath(s).read_text(encoding="utf-8") for s in sheets)
     st.html(f"<style>{tokens()}{css}{_leasts()}</style>")
 
 

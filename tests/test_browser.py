@@ -511,6 +511,15 @@ def test_the_theme_follows_the_system(url):
         color = "return getComputedStyle(document.querySelector('[data-tag] [title=Black]')).color"
         chosen = wait_until(lambda: chromium.execute_script(color), what="the chosen level")
         assert chosen == "rgb(20, 23, 26)", "4.5:1 on the accent"
+        chromium.get(f"{url}/subgroups")
+        settle(chromium)
+        show_as_printed(chromium)  # a page of dark paper is a cartridge of ink
+        looks = chromium.execute_script(
+            "const look = css => getComputedStyle(document.querySelector(css));"
+            "return [look('.stApp').backgroundColor, look('h1').color, look('.how').color, "
+            "look('.stPlotlyChart').filter.slice(0, 9)]"
+        )
+        assert looks == ["rgb(255, 255, 255)", "rgb(22, 25, 29)", "rgb(87, 94, 104)", "invert(1)"]
 
 
 def test_the_keyboard_is_seen_where_it_is_on_every_stop_of_the_side_bar(url, browser):
