@@ -11,10 +11,11 @@ from reports import lookup
 from reports.marks import SIGN, band, dots, figure, group_words, line, looks_of, spread
 from reports.marks import target as marked
 from reports.plot import Trace
-from reports.theme import Drawn, text
+from reports.theme import Drawn, text, told_apart
 
 LEAST = 30  # faces in a rate's own denominator, for a group to be drawn without being asked for
 MOST = 4  # groups beside all faces that one figure can tell apart
+_LEGEND_NAME = 24  # letters that fit beside a line's sign in a third of the report's width
 TICKS = (0.001, 0.1, 0.5, 0.9, 0.999)
 SHOWN = (0.1, 0.5, 0.9)  # rows of the table behind, of over a hundred
 _RATES = ["threshold", "tpr", "tpr_low", "tpr_high", "fpr", "fpr_low", "fpr_high"]
@@ -165,11 +166,17 @@ def _legend_height(curves: dict[str, pd.DataFrame]) -> int:
     return 8 + 19 * -(-len(curves) // across)
 
 
+def _in_legend(curves: dict[str, pd.DataFrame]) -> dict[str, str]:
+    """The lines' names as short as a third of the text's width takes them, still told apart."""
+    names = told_apart([group_words(g) for g in curves], _LEGEND_NAME)
+    return dict(zip(curves, map(text, names), strict=True))
+
+
 def _curves(
     curves: dict[str, pd.DataFrame], rate: str, n: str, words: str, *, legend: bool
 ) -> list[Trace]:
     """A line and its band per group, over the threshold on the scale of the logit."""
-    looks = looks_of(list(curves))
+    looks, called = looks_of(list(curves)), _in_legend(curves)
     traces: list[Trace] = []
     for group, whole in curves.items():
         rows = _thinned(whole[whole[rate].notna()])
@@ -185,7 +192,7 @@ def _curves(
                 x,
                 y,
                 looks=looks[group],
-                name=name,
+                name=called[group],
                 showlegend=legend,
                 text=[f"{t:g}".lstrip("0") for t in rows.threshold],
                 customdata=[
@@ -254,7 +261,7 @@ def _roc(
 
 def _roc_lines(curves: dict[str, pd.DataFrame], now: pd.DataFrame, at: float) -> list[Trace]:
     """A curve for each group, and its dot at the threshold `at`, whose rates `now` holds."""
-    looks = looks_of(list(curves))
+    looks, called = looks_of(list(curves)), _in_legend(curves)
     traces: list[Trace] = []
     for group, whole in curves.items():
         rows = _thinned(whole[whole.tpr.notna() & whole.fpr.notna()])
@@ -267,7 +274,7 @@ def _roc_lines(curves: dict[str, pd.DataFrame], now: pd.DataFrame, at: float) ->
                 [1, *rows.fpr.round(3), 0],
                 [1, *rows.tpr.round(3), 0],
                 looks=looks[group],
-                name=name,
+                name=called[group],
                 hoverinfo="skip",
             )
         )

@@ -399,6 +399,15 @@ def test_a_sweep_without_groups_asked_for_shows_those_furthest_from_all_faces():
     assert {t.name for t in rates.figure.data if t.name} == {"all faces", *wanted}
 
 
+def test_long_names_of_lines_fit_in_the_legend_and_are_told_apart():
+    long = {x: f"Eastern Coastal department of {x} and registry 1{x}" for x in ("Asian", "Black")}
+    renamed = replace(RESULT, thresholds=RESULT.thresholds.replace({"group": long}))
+    for drawn in sweeps(renamed, feature="race", groups=list(long.values())):
+        names = {t.name for t in drawn.figure.data if t.name and t.showlegend is not False}
+        assert len(names) == 3
+        assert max(map(len, names)) <= 24, "cut off, 10 and 11 were both 1"
+
+
 def test_age_limits_draw_each_side_at_each_limit_with_its_interval():
     for drawn, rate in zip(
         age_limits(RESULT, feature="race"), ("accepted", "rejected"), strict=True
