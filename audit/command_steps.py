@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from audit.config import AuditSettings
 from audit.errors import InputError
-from audit.files import present_files, refuse_within, write_text
+from audit.files import present_files, refuse_unwritable, refuse_within, write_text
 from audit.terminal import lines, one_line
 from audit.words import count, counted, counted_rows, nearest
 
@@ -159,6 +159,7 @@ def refuse_own_input(out: Path, source: Path) -> None:
 
     refuse_within(out, source, written="its predictions.parquet")
     written = out / "predictions.parquet"
+    refuse_unwritable(written)
     if not written.exists():
         return
     if any(path.samefile(written) and not is_tally(path) for path in present_files(source)):

@@ -28,7 +28,7 @@ from audit.command_steps import (
 )
 from audit.config import AuditSettings
 from audit.errors import InputError
-from audit.files import write_text
+from audit.files import refuse_unwritable, write_text
 from audit.options import audit_settings
 from audit.terminal import lines, one_line
 from audit.words import count
@@ -324,6 +324,7 @@ def stress(args: argparse.Namespace) -> int:
 
     progress = shows_progress(args)
     settings = AuditSettings(by=tuple(args.by) if args.by else None, seed=args.seed)
+    refuse_unwritable(args.out / "stress.json")
     audited = (args.out / "result.json").exists()  # its report gets a section on worse pictures
     if audited:
         AuditResult.load(args.out)  # a damaged one is refused now, not after minutes of reading

@@ -137,10 +137,23 @@ def refuse_overwriting(out: Path, sources: Sequence[Path]) -> None:
     """
     if out.is_dir():
         raise InputError(f"--out {out} is a folder; name a file in it")
+    refuse_unwritable(out)
     for source in sources:
         refuse_within(out, source, written="it")
         if out.exists() and any(out.samefile(path) for path in present_files(source)):
             raise InputError(f"--out {out} is what is read; choose another file")
+
+
+def refuse_unwritable(path: Path) -> None:
+    """InputError for a file that could not be written: before the work, not after it."""
+    above = next(p for p in path.absolute().parents if os.path.lexists(p))
+    if not above.is_dir():
+        raise InputError(f"cannot write {path}: a file stands where a folder is needed")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(
+            f"cannot write {path}: no right to write in {above}; write elsewhere, or make that "
+            "place writable"
+        )
 
 
 def refuse_within(out: Path, source: Path, *, written: str) -> None:

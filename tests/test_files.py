@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from audit import cli
 from audit.errors import InputError, MachineError
 from audit.files import read_json, refuse_overwriting, write_atomic, write_text
 
@@ -70,6 +71,29 @@ def test_the_reason_is_the_systems_without_the_name_of_the_hidden_file(number, t
         write_atomic(tmp_path / "t.parquet", write)
     assert ".part" not in str(told.value)
     assert os.strerror(number) in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["audit", "p.csv", "--out", "OUT"],
+        ["recalibrate", "p.csv", "--out", "OUT"],
+        ["tally", "p.csv", "--out", "OUT/t.parquet"],
+        ["predict", "no-run", "no-faces", "--out", "OUT/new/p.parquet"],
+        ["stress", "no-run", "no-faces", "--out", "OUT"],
+    ],
+)
+@pytest.mark.parametrize("why", ["a file stands where a folder is needed", "no right to write in"])
+def test_what_cannot_be_written_is_told_before_the_work(argv, why, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if why.startswith("a file"):
+        Path("OUT").write_text("")
+    else:
+        Path("OUT").mkdir()
+        monkeypatch.setattr(os, "access", lambda *_: False)  # a mode keeps no root out
+    assert cli.main(argv) == 2
+    assert f"cannot write OUT{os.sep}" in (told := capsys.readouterr().err)
+    assert why in told
 
 
 def test_a_file_where_a_folder_is_needed_is_named(tmp_path):
