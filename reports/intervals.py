@@ -74,6 +74,8 @@ def interval_coverage(
         ends = interval(least.low, least.high, "share")
         name = group_words(least.group)
         title = f"{lookup.heading(feature)}: {name} least, {percent(least.coverage)} {ends}"
+        if len(compared) > 1 and least.coverage == compared.coverage.max():
+            title = f"{lookup.heading(feature)}: {percent(least.coverage)} in every compared group"
     return _forest(
         rows,
         key=f"coverage-{feature}",
@@ -170,6 +172,8 @@ def _one_sided(own: pd.DataFrame) -> tuple[str, str]:
     """Which group's misses lie most on one side: a title, and a sentence for who cannot see it."""
     if not len(own):
         return f"Misses on either side: {_NONE}", ""
+    if not (own.below.any() or own.above.any()):
+        return "No true age lies outside its interval", ""
     most = own.iloc[int((own.below - own.above).abs().argmax())]
     side = "younger" if most.below > most.above else "older"
     title = (
@@ -186,6 +190,8 @@ def _winkler(rows: pd.DataFrame, feature: str) -> Drawn:
         ends = interval(worst.winkler_low, worst.winkler_high, "years")
         name = group_words(worst.group)
         title = f"Winkler score: {name} highest, {years(worst.winkler)} years {ends}"
+        if len(own) > 1 and worst.winkler == own.winkler.min():
+            title = f"Winkler score: {years(worst.winkler)} years in every compared group"
     words = [
         f"{years(r.winkler)} years {interval(r.winkler_low, r.winkler_high, 'years')}, "
         f"{counted_faces(r.n)}"
@@ -363,6 +369,8 @@ def _age_title(table: pd.DataFrame, stated: float) -> str:
     if not len(last):
         return f"Intervals by age: {_NONE}"
     least = last.iloc[int(last.coverage.argmin())]
+    if len(last) > 1 and least.coverage == last.coverage.max():
+        return f"Intervals hold {percent(least.coverage)} in every compared age group"
     words = "Read as" if least.by == READ else "Aged"
     return (
         f"{words} {least.group}, intervals hold least often: {percent(least.coverage)} "

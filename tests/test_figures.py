@@ -408,6 +408,20 @@ def test_long_names_of_lines_fit_in_the_legend_and_are_told_apart():
         assert max(map(len, names)) <= 24, "cut off, 10 and 11 were both 1"
 
 
+def test_titles_of_intervals_name_no_group_where_all_are_alike():
+    rows = RESULT.coverage.assign(coverage=1.0, below=0.0, above=0.0, winkler=21.0)
+    bins = RESULT.calibration.assign(coverage=1.0)
+    result = replace(RESULT, coverage=rows, calibration=bins)
+    drawn = [*coverage_figures(result, feature="race")[:3], coverage_by_age(result)]
+    titles = [one.title.replace("\u00a0", " ") for one in drawn]
+    assert titles == [
+        "By race: 100.0 % in every compared group",
+        "No true age lies outside its interval",
+        "Winkler score: 21.0 years in every compared group",
+        "Intervals hold 100.0 % in every compared age group",
+    ]
+
+
 def test_age_limits_draw_each_side_at_each_limit_with_its_interval():
     for drawn, rate in zip(
         age_limits(RESULT, feature="race"), ("accepted", "rejected"), strict=True
