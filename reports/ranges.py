@@ -105,7 +105,8 @@ def slider(label: str, key: str, ends: Span, *, on_change: Callable[[], None]) -
         st.session_state[key] = None if tuple(chosen) == (low, high) else Span(*chosen)
         on_change()
 
-    st.slider(plain_label(label), low, high, key=handle, step=step, on_change=take)
+    digits = f"%.{max(0, round(-math.log10(step)))}f"  # Streamlit's two hide steps of .001
+    st.slider(plain_label(label), low, high, key=handle, step=step, on_change=take, format=digits)
 
 
 def _step(ends: Span) -> float:

@@ -140,6 +140,7 @@ def test_a_slider_asks_for_a_span_and_its_whole_width_for_all(audit, visit):
     folder, faces = audit
     app = visit(folder, page="errors")
     box = app.slider(key="slider filter error")
+    assert (box.step, box.proto.format) == (0.1, "%.1f"), "years with one decimal"
     low, high = box.value
     box.set_value((0.0, high)).run()
     assert f"<b>{(faces.error >= 0).sum()}</b> of 600 faces" in words(app)
