@@ -28,6 +28,11 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def is_first() -> bool:
+    """Whether this is the one process, or the first of those that `torchrun` started together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def cores_each() -> int:
     """Cores for this process where several of `torchrun` share the machine; at least one."""
     return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

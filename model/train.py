@@ -26,7 +26,7 @@ from audit.terminal import say_plainly
 from model.balance import balance_for
 from model.batches import Job, mix, normalisation
 from model.epochs import run_epochs, save
-from model.faces import FaceTable, read_faces
+from model.faces import FaceTable, read_faces, say_left_out
 from model.finish import finish
 from model.material import Material, prepare
 from model.network import build_network, load_body, load_weights, read_weights
@@ -43,7 +43,7 @@ from model.progress import Progress, write_rows
 from model.run_folder import is_used, load_checkpoint, locked, refuse_used
 from model.settings import TrainSettings, read_settings, write_settings
 from model.state import State, fresh_state
-from model.threads import cores
+from model.threads import cores, is_first
 
 
 def train(
@@ -251,11 +251,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = train_settings_from(args)
         table = read_faces(args.faces, columns=label_columns_from(args))
-        print(
-            train(
-                table, out=args.out, settings=settings, resume=args.resume, progress=not args.quiet
-            )
-        )
+        if is_first() and not args.quiet:
+            say_left_out(table, listed=args.out / "left_out.csv")
+        train(table, out=args.out, settings=settings, resume=args.resume, progress=not args.quiet)
+        if is_first():
+            print(args.out)
     except EXPECTED as failure:
         return exit_code(failure, "train")
     return 0

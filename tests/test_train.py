@@ -475,13 +475,19 @@ def test_the_progress_line_shows_epoch_speed_losses_and_time_left(monkeypatch, c
         assert words in line
 
 
-def test_the_module_trains_from_the_command_line(tmp_path, capsys):
-    faces = write_tiny_faces(tmp_path / "faces", 60)
+def test_the_module_trains_from_the_command_line(tmp_path, capsys, monkeypatch):
+    faces, run = write_tiny_faces(tmp_path / "faces", 60), tmp_path / "run"
+    (faces / "33_1_0_broken.jpg").write_bytes(b"no picture")
     options = ["--size", "32", "--epochs", "1", "--batch", "16", "--precision", "float32"]
-    assert main([str(faces), "--out", str(tmp_path / "run"), *options]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'run'}\n"
-    assert main([str(faces), "--out", str(tmp_path / "run"), *options]) == 2
-    assert "--resume" in capsys.readouterr().err
+    assert main([str(faces), "--out", str(run), *options]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{run}\n"
+    assert said.err.startswith("1 left out (1 decode_error)")
+    assert f"listed in {run / 'left_out.csv'}\n" in said.err
+    monkeypatch.setenv("RANK", "1")  # of several processes the first tells of them
+    assert main([str(faces), "--out", str(run), *options]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "--resume" in line
 
 
 def test_two_processes_train_as_one_does(finished, table, tmp_path):
@@ -493,6 +499,7 @@ def test_two_processes_train_as_one_does(finished, table, tmp_path):
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{out}\n", "one process prints"
     alone, shared = history(finished), history(out)
     assert list(shared["epoch"]) == list(alone["epoch"])
     # Batch norm sees half a batch in each process, so the numbers are alike, not equal.
