@@ -1,6 +1,7 @@
 """An exported model says what its run says, needs no torch, and is refused when it is not whole."""
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -101,6 +102,19 @@ def test_predict_runs_where_there_is_no_torch(exported, predictions, table, tmp_
     done = without_torch("predict", exported.path, table.root, "--out", out)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{out}\n", "")
     assert_same_table(pd.read_parquet(out), pd.read_parquet(predictions))
+
+
+def test_reading_an_onnx_leaves_nothing_in_the_home(exported, tmp_path):
+    """onnxruntime has a telemetry of its own, which keeps an id of the machine there."""
+    own = {"ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"}
+    env = {name: value for name, value in os.environ.items() if name not in own}
+    code = "import sys; from pathlib import Path; from model.ready_onnx import open_onnx; "
+    code += "open_onnx(Path(sys.argv[1]), threads=1)"
+    subprocess.run(
+        [sys.executable, "-B", "-c", code, str(exported.path)],
+        check=True, cwd=ROOT, env={**env, "HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert not [*tmp_path.rglob("*")]
 
 
 def test_a_run_folder_without_torch_is_one_line_that_names_the_extra(run, table, tmp_path):
