@@ -56,8 +56,10 @@ def _told(path: Path, beside: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             size = beside.stat().st_size if beside.exists() else 0
+            # Arrow removes what it could not finish: nobody knows how much that was
+            needed = f" (more than {size:,} bytes are needed)" if size else ""
             raise MachineError(
-                f"no space left while writing {path} (more than {size:,} bytes are needed); "
+                f"no space left while writing {path}{needed}; "
                 "free some or write to another disk; the old file is intact"
             ) from error
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:

@@ -174,3 +174,11 @@ def test_json_that_is_damaged_is_named_with_what_to_do(tmp_path, data, words):
     (tmp_path / "config.json").write_bytes(data)
     with pytest.raises(InputError, match=rf"config\.json {words}.*: copy it again$"):
         read_json(tmp_path / "config.json", again="copy it again")
+
+
+def test_a_full_disk_that_took_nothing_asks_for_no_zero_bytes(tmp_path):
+    def full(_beside):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(MachineError, match=r"while writing \S+table\.parquet; free some"):
+        write_atomic(tmp_path / "table.parquet", full)
