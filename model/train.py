@@ -61,7 +61,13 @@ def train(
     KeyboardInterrupt after Ctrl-C, once everything is saved.
     """
     with world(settings.device) as place, locked(out) if place.first else nullcontext():
-        _train(table, settings, place, out=out, resume=resume, progress=progress)
+        try:
+            _train(table, settings, place, out=out, resume=resume, progress=progress)
+        except KeyboardInterrupt as stopped:  # before the first step or after the last one
+            if stopped.args or not (out / "checkpoint.pt").exists():
+                raise
+            words = "the training is kept: the same command with --resume goes on"
+            raise type(stopped)(words) from None
         if place.first:  # nothing holds the pictures any more: Windows removes no file that is held
             shutil.rmtree(out / "cache", ignore_errors=True)
     return out

@@ -181,6 +181,15 @@ def test_ctrl_c_after_the_last_step_is_not_passed_over(finished, table, tmp_path
     assert weights(out) == weights(finished)
 
 
+def test_ctrl_c_outside_the_epochs_says_how_to_go_on_too(table, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model.train, "run_epochs", stopped)
+    with pytest.raises(KeyboardInterrupt, match="is kept: the same command with --resume"):
+        train(table, out=tmp_path / "run", settings=tiny_settings())
+
+
 def test_sigterm_saves_and_leaves_with_143(table, tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     at_step(monkeypatch, 2, lambda: signal.raise_signal(signal.SIGTERM))
