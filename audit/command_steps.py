@@ -252,6 +252,7 @@ def training_words(run: Path) -> str:
 
 def clear_demo(out: Path) -> None:
     """Make room for a demo: an earlier demo is replaced, anything else is left alone."""
+    refuse_unwritable(out / "report.html")
     if not out.exists() or not any(out.iterdir()):
         return
     if not (out / "faces" / "truth.json").is_file():

@@ -290,3 +290,14 @@ def test_a_full_disk_is_told_with_the_picture_that_did_not_fit(tmp_path, monkeyp
     told = capsys.readouterr().err
     assert f"while writing {tmp_path / 'demo' / 'faces'}" in told
     assert ".jpg" in told
+
+
+def test_a_demo_into_a_file_or_a_folder_of_others_says_so_in_a_line(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    for out, why in (
+        (tmp_path / "notes.txt", "a file stands where a folder is needed"),
+        (tmp_path, "no demo made"),
+    ):
+        assert cli.main(["demo", "--out", str(out)]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert why in line
