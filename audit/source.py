@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,9 +72,9 @@ class Source:
     def hold(self, relation: str, sql: str) -> None:
         """As `lay`, for few rows that are asked for in every scan: DuckDB finds them once."""
         if self.engine is None:
-            heard(
-                lambda: self.con.execute(f"CREATE OR REPLACE TABLE {relation} AS {sql}"), self.stop
-            )
+            table = f"CREATE OR REPLACE TABLE {relation} AS {sql}"
+            with _told(self.label):
+                heard(lambda: self.con.execute(table), self.stop)
         else:
             self.engine.lay(relation, sql)
 
@@ -98,43 +99,36 @@ class Source:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query. Raises as `reading_error` says."""
-        try:
+        with _told(self.label):
             return self._answer(sql).fetchall()
-        except duckdb.Error as error:
-            raise reading_error(error, self.label) from error
 
     def one(self, sql: str) -> dict[str, Any]:
         """The only row of a query, by column name."""
-        try:
+        with _told(self.label):
             cursor = self._answer(sql)
             [row] = cursor.fetchall()
-        except duckdb.Error as error:
-            raise reading_error(error, self.label) from error
         return dict(zip([d[0] for d in cursor.description or ()], row, strict=True))
 
     def frame(self, sql: str) -> pd.DataFrame:
         """A query's rows as a DataFrame: for aggregates, never for the table itself."""
-        try:
+        with _told(self.label):
             return self._answer(sql).df()
-        except duckdb.Error as error:
-            raise reading_error(error, self.label) from error
 
     def batches(self, sql: str, rows: int, *, ordered: bool = True) -> Iterator[pa.RecordBatch]:
         """A query's rows as Arrow batches of `rows`; not `ordered`, as they come to hand."""
         # rows of a CSV are numbered as they come, and may be known by their numbers
         freely = not (ordered or self.header_lines or self.engine is not None)
-        try:
-            if self.engine is not None:
-                yield from self._theirs(self.engine, sql).to_arrow_reader(rows)
-                return
-            if freely:
-                self.con.execute("SET preserve_insertion_order = false")
-            yield from self.con.sql(sql).to_arrow_reader(rows)
-        except duckdb.Error as error:
-            raise reading_error(error, self.label) from error
-        finally:
-            if freely:
-                self.con.execute("SET preserve_insertion_order = true")
+        with _told(self.label):
+            try:
+                if self.engine is not None:
+                    yield from self._theirs(self.engine, sql).to_arrow_reader(rows)
+                    return
+                if freely:
+                    self.con.execute("SET preserve_insertion_order = false")
+                yield from self.con.sql(sql).to_arrow_reader(rows)
+            finally:
+                if freely:
+                    self.con.execute("SET preserve_insertion_order = true")
 
     def place(self, at: int) -> str:
         """Where a row stands, in the words of its file: `line 5`, `row 4`, `part.parquet row 4`."""
@@ -160,6 +154,15 @@ def heard(work: Callable[[], _Found], stop: Callable[[], None]) -> _Found:
             while not wait([found], timeout=0.1).done:  # a query not begun yet hears nothing
                 stop()
             raise
+
+
+@contextmanager
+def _told(label: str) -> Iterator[None]:
+    """What fails in DuckDB is told as `reading_error` says."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise reading_error(error, label) from error
 
 
 def reading_error(error: duckdb.Error, label: str) -> Exception:
@@ -254,13 +257,11 @@ def _open_parquet(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: 
     if len(files) > 1:
         names = ", ".join(quoted(str(f)) for f in whole)
         at = f"((list_position([{names}], filename) - 1)::BIGINT << 40) + file_row_number"
-    try:
+    with _told(label):
         schema = con.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
         pairs = con.execute(
             f"SELECT key, value FROM parquet_kv_metadata({quoted(no_pattern(whole[0]))})"
         ).fetchall()
-    except duckdb.Error as error:
-        raise reading_error(error, label) from error
     metadata = {_plain(k): _plain(v) for k, v in pairs}
     if OURS in metadata:  # others write no checksums, and a long table takes its time
         for path in files:
@@ -284,7 +285,7 @@ def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str)
         f"read_csv([{listed}], auto_detect = false, header = true, delim = {quoted(delimiter)}, "
         f"quote = '\"', escape = '\"', strict_mode = true, columns = {{{spec}}})"
     )
-    try:
+    with _told(label):
         if unpacked_bytes(files) <= HELD_BYTES:
             heard(lambda: con.execute(f"CREATE TABLE held AS SELECT * FROM {scan}"), con.interrupt)
             con.execute("CREATE VIEW raw AS SELECT *, rowid AS row_at FROM held")
@@ -292,8 +293,6 @@ def _open_csv(con: duckdb.DuckDBPyConnection, files: Sequence[Path], label: str)
             con.execute(
                 f"CREATE VIEW raw AS SELECT *, row_number() OVER () - 1 AS row_at FROM {scan}"
             )
-    except duckdb.Error as error:
-        raise reading_error(error, label) from error
     columns, skipped = columns_of_csv(names, delimiter)
     return Source(con, label, columns, tuple(map(str, files)), 1, {}, skipped)
 

@@ -2,6 +2,7 @@ import gzip
 import os
 import signal
 import threading
+from functools import partial
 
 import duckdb
 import numpy as np
@@ -298,6 +299,16 @@ def test_want_of_memory_is_the_machines_fault_and_a_wrong_query_is_ours():
     assert isinstance(reading_error(full, "t"), MachineError)
     bug = duckdb.BinderException("no such column")
     assert reading_error(bug, "t") is bug
+
+
+@pytest.mark.parametrize("way", ["rows", "frame", "hold"])
+def test_a_query_that_memory_does_not_hold_is_told_whichever_way_it_is_asked(faces, way):
+    source = open_source(faces)
+    source.con.execute("SET temp_directory = ''")
+    source.con.execute("SET memory_limit = '10MB'")
+    ask = partial(source.hold, "held_once") if way == "hold" else getattr(source, way)
+    with pytest.raises(MachineError, match="not enough memory to scan"):
+        ask("SELECT list(i) AS all_of_them FROM range(10_000_000) AS t(i)")
 
 
 @pytest.fixture
