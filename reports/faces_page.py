@@ -15,6 +15,7 @@ from reports.face_map import face_map
 from reports.filters import ask_for, clear, first_page, narrow
 from reports.gallery import age_words, error_words, gallery, gender_words, opened, spoken
 from reports.marking import mark_face
+from reports.markup import with_code
 from reports.second_look import nearest_faces, second_look
 from reports.thumbnails import LARGE_SIDE, thumbnails
 from reports.view import View
@@ -302,4 +303,4 @@ def note(html: str) -> None:
 
 def empty(what: str, then: str) -> None:
     """An empty state: what is not there, and what to do next."""
-    st.html(f'<div class="empty"><h2>{escape(what)}</h2><p>{escape(then)}</p></div>')
+    st.html(f'<div class="empty"><h2>{escape(what)}</h2><p>{with_code(then)}</p></div>')

@@ -25,7 +25,7 @@ from reports import lookup
 from reports.faces import face_cards, face_table
 from reports.figures import SECTIONS, Section
 from reports.forest import part_words, small_forest
-from reports.markup import unbroken
+from reports.markup import unbroken, with_code
 from reports.narrowed import foremost, left_undrawn, only
 from reports.opening import HOW_FINDINGS, Finding, opening
 from reports.stress import stress_section
@@ -101,7 +101,7 @@ def render_report(
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters["unbroken"] = unbroken
+    environment.filters |= {"unbroken": unbroken, "with_code": with_code}
     lists, pictures = _lists(result, images=images, thumbnails=thumbnails)
     return environment.get_template("report.html").render(
         csp=_policy(script, _plotly_text()),

@@ -23,7 +23,7 @@ from reports.charts import (
 from reports.cluster_page import draw_clusters
 from reports.faces_page import draw_faces, empty, errors_page
 from reports.marking import marks_section
-from reports.markup import unbroken
+from reports.markup import unbroken, with_code
 from reports.opening import HOW_FINDINGS, Finding, Tile, opening, site_notes
 from reports.pointing import Pointed
 from reports.tables import contrast_words
@@ -67,7 +67,7 @@ def overview_page(view: View) -> None:
         ("What was left out, and what was assumed", first.left_out),
         ("What cannot be concluded", first.limits),
     ):
-        items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+        items = "".join(f"<li>{with_code(line)}</li>" for line in lines)
         st.html(f"<h3>{title}</h3><ul>{items}</ul>")
     draw_section(view, "overall")
 
@@ -228,7 +228,7 @@ def _counts(view: View) -> str:
     )
     rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts)
     said = [*(info.get("notes") or ()), *site_notes(view.result)]
-    notes = "".join(f'<p class="how">{escape(str(n))}</p>' for n in said)
+    notes = "".join(f'<p class="how">{with_code(str(n))}</p>' for n in said)
     return f'<h2>Audited and left out</h2><dl class="facts">{rows}</dl>{notes}'
 
 

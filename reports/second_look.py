@@ -65,7 +65,7 @@ def second_look(view: View, row: Mapping[str, Any]) -> None:
     name = row.get("image")
     path = picture_path(view.images, name) if view.images and isinstance(name, str) else None
     if path is None:
-        _say("The picture is not there: name its folder with `faceaudit audit --images FOLDER`.")
+        _say("The picture is not there; name its folder: `faceaudit dashboard DIR --images FOLDER`")
         return
     if not st.toggle("Read each opened face again", key=LOOK, persist_state="session"):
         _say(

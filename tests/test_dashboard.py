@@ -256,7 +256,8 @@ def test_an_audit_of_counts_draws_every_page_and_says_where_its_faces_are(counte
     assert "<h1" in words(app)
     if page in ("errors", "data"):
         assert "only counts were handed over" in words(app)
-        assert "faceaudit audit" in words(app)
+        assert "<code>faceaudit audit" in words(app)
+    assert "`" not in words(app)
 
 
 @pytest.fixture(scope="module")

@@ -77,6 +77,13 @@ def html():
     return render_report(RESULT)
 
 
+def test_a_note_that_names_a_command_shows_it_as_code_and_what_it_quotes_as_text():
+    notes = ["The rows are seen with `faceaudit audit`, of <b>one</b> model."]
+    html = render_report(replace(RESULT, info=RESULT.info | {"notes": notes}))
+    shown = "seen with <code>faceaudit audit</code>, of &lt;b&gt;one&lt;/b&gt; model."
+    assert shown in html
+
+
 @pytest.fixture(scope="module")
 def page(html):
     return Page(html)
