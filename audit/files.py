@@ -58,9 +58,10 @@ def _told(path: Path, beside: Path) -> Iterator[None]:
             size = beside.stat().st_size if beside.exists() else 0
             # Arrow removes what it could not finish: nobody knows how much that was
             needed = f" (more than {size:,} bytes are needed)" if size else ""
+            kept = "; the old file is intact" if path.exists() else ""
             raise MachineError(
                 f"no space left while writing {path}{needed}; "
-                "free some or write to another disk; the old file is intact"
+                f"free some or write to another disk{kept}"
             ) from error
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
             words = os.strerror(error.errno or errno.EACCES)  # Arrow's own name the hidden file

@@ -27,10 +27,13 @@ def fail_with(number):
 
 def test_a_full_disk_keeps_the_old_file_and_no_other(tmp_path):
     path = write_text(tmp_path / "report.html", "old")
-    with pytest.raises(MachineError, match=r"no space left while writing .*report\.html"):
+    with pytest.raises(MachineError, match=r"no space left while writing .*report\.html.* intact"):
         write_atomic(path, fail_with(errno.ENOSPC))
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    with pytest.raises(MachineError) as caught:
+        write_atomic(tmp_path / "first.html", fail_with(errno.ENOSPC))
+    assert "intact" not in str(caught.value), "there was no old file"
 
 
 def test_pages_go_once_the_new_figures_are_on_the_disk_and_not_before(tmp_path, monkeypatch):
