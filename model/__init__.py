@@ -2,6 +2,6 @@
 
 import os
 
-# onnxruntime 1.32 keeps an id of the machine in the home and reports sessions to its maker. It asks
-# this once, when it is imported.
+# onnxruntime 1.32 keeps an id of the machine in the home and holds the address of its maker, to
+# report there. It asks this once, when it is imported.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
