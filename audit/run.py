@@ -49,17 +49,19 @@ from audit.result import COLUMNS, AuditResult, table
 from audit.rungs import TOLD
 from audit.scan import Scan, scan
 from audit.score_tests import score_table
+from audit.shards import SHARDS
 from audit.signed_calibration import tell_calibration, weigh_calibration
 from audit.sites import about_sites
 from audit.tally import Tally
 from audit.tally_file import is_tally
 from audit.thresholds import threshold_table
 from audit.weakness import slice_table
-from audit.words import CROSS, own_version
+from audit.words import CROSS, counted_people, own_version
 from audit.worst import ranked_faces
 
 UNNAMED = "unnamed model"
 HASHED_BYTES = 2**30  # larger sources are not read a second time for their checksum
+_FEW_OWNERS = 0.1  # of the people, as many as even owners would be: then it is remarked
 PACKAGES = ("duckdb", "fairlearn", "numpy", "pandas", "pyarrow", "scipy")
 
 
@@ -335,6 +337,15 @@ def _notes(tally: Tally, settings: AuditSettings) -> list[str]:
             "Groups are not compared at one age mix, for age_group is no feature here: part of a "
             "difference may be unequal ages. Name it with --by or --control."
         )
+    whole = gather(tally, ())
+    head = next((n for n in ("age_n", "gender_n", "score_n") if whole.totals(n).any()), None)
+    if head and whole.people_given:
+        people, sure = whole.people(head)[0], whole.freedom(head)[0] + 1
+        if sure < min(people, SHARDS) * _FEW_OWNERS:
+            notes.append(
+                f"Few of the {counted_people(round(people))} own most photos: what is said of all "
+                f"faces is about as sure as of {counted_people(round(sure))} with equally many."
+            )
     return notes
 
 

@@ -1,6 +1,7 @@
 """The whole audit, table in and result out."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -360,3 +361,16 @@ def test_what_audit_offers_is_there(name):
 def test_audit_has_no_other_attribute():
     with pytest.raises(AttributeError, match="run_adit"):
         audit.run_adit  # noqa: B018
+
+
+@pytest.mark.parametrize(("photos", "told"), [("uneven", True), ("even", False)])
+def test_an_audit_of_which_few_people_own_most_photos_says_so(photos, told):
+    """Of 200 people the first has 200 photos, the second 100, the third 66; or five each."""
+    each = np.maximum(200 // np.arange(1, 201), 1) if photos == "uneven" else np.full(200, 5)
+    table = synthetic_predictions(int(each.sum()), seed=2)
+    table["subject_id"] = np.repeat(np.arange(200), each)
+    notes = run_audit(table, settings=AuditSettings(by=("race",))).info["notes"]
+    said = [note for note in notes if "own most photos" in note]
+    assert len(said) == told
+    if told:
+        assert re.match(r"Few of the (19\d|20\d) people own .* 4 people with equally many", *said)
