@@ -40,11 +40,10 @@ def freedom(people: Floats, rows: Floats | None = None) -> Floats:
         return np.asarray(most)
     with np.errstate(divide="ignore", invalid="ignore"):
         w = rows / rows.sum(axis=1, keepdims=True)
-        ww, www, wwww = ((w**k).sum(axis=1) for k in (2, 3, 4))
+        s2, s3, s4, s5 = ((w**k).sum(axis=1) for k in range(2, 6))
         # of the residuals' covariance (I - w 1') diag(w^2) (I - 1 w'): its trace and its square's
-        trace = ww - 2 * www + ww**2
-        square = wwww - 4 * (w**5).sum(axis=1) + 2 * ww * wwww
-        square += 2 * www**2 + 2 * wwww * ww - 4 * ww**2 * www + ww**4
+        trace = s2 - 2 * s3 + s2**2
+        square = s4 - 4 * s5 + 4 * s2 * s4 + 2 * s3**2 - 4 * s2**2 * s3 + s2**4
         own = trace**2 / square
     return np.asarray(np.clip(np.where(np.isfinite(own), own, 1), 1, most))
 
