@@ -337,16 +337,23 @@ def _notes(tally: Tally, settings: AuditSettings) -> list[str]:
             "Groups are not compared at one age mix, for age_group is no feature here: part of a "
             "difference may be unequal ages. Name it with --by or --control."
         )
-    whole = gather(tally, ())
-    head = next((n for n in ("age_n", "gender_n", "score_n") if whole.totals(n).any()), None)
-    if head and whole.people_given:
-        people, sure = whole.people(head)[0], whole.freedom(head)[0] + 1
-        if sure < min(people, SHARDS) * _FEW_OWNERS:
-            notes.append(
-                f"Few of the {counted_people(round(people))} own most photos: what is said of all "
-                f"faces is about as sure as of {counted_people(round(sure))} with equally many."
-            )
+    if not tally.subjects_assumed and (note := _few_owners(gather(tally, ()))):
+        notes.append(note)
     return notes
+
+
+def _few_owners(whole: Groups) -> str:
+    """A note where few people own most photos, from the sums of all faces; else nothing."""
+    head = next((n for n in ("age_n", "gender_n", "score_n") if whole.totals(n).any()), None)
+    if head is None:
+        return ""
+    people, sure = whole.people(head)[0], whole.freedom(head)[0] + 1
+    if sure >= min(people, SHARDS) * _FEW_OWNERS:
+        return ""
+    return (
+        f"Few of the {counted_people(round(people))} own most photos: what is said of all "
+        f"faces is about as sure as of {counted_people(round(sure))} with equally many."
+    )
 
 
 def _this_run(scanned: Scan, *, out: Path | None, images: Path | None) -> dict[str, Any]:
