@@ -2,7 +2,7 @@
 
 const LISTS = "[role=listbox], [data-testid=stPopoverBody], [role=dialog]";
 
-export default function ({ parentElement }) {
+export default function () {
   // Not away from the buttons of the page: who turns leaves with them goes on doing so.
   const heading = document.querySelector("h1.reading");
   if (heading && !document.activeElement?.closest(".st-key-face_pager")) {

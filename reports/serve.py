@@ -203,18 +203,18 @@ class LookAtTheRoot:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer such a question here, hand every other to the app."""
-        if scope["type"] == "http" and _BENEATH_A_PAGE.fullmatch(scope["path"]):
-            await send({"type": "http.response.start", "status": 300, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        if scope["type"] == "http" and (deep := _TOO_DEEP.fullmatch(scope["path"])):
+        path = scope["path"] if scope["type"] == "http" else ""
+        if _BENEATH_A_PAGE.fullmatch(path):
+            answer: dict[str, Any] = {"status": 300, "headers": []}
+        elif deep := _TOO_DEEP.fullmatch(path):
             query = scope["query_string"]
             page = b"/" + deep[1].encode() + (b"?" + query if query else b"")
-            start = {"type": "http.response.start", "status": 307, "headers": [(b"location", page)]}
-            await send(start)
-            await send({"type": "http.response.body", "body": b""})
+            answer = {"status": 307, "headers": [(b"location", page)]}
+        else:
+            await self.app(scope, receive, send)
             return
-        await self.app(scope, receive, send)
+        await send({"type": "http.response.start", **answer})
+        await send({"type": "http.response.body", "body": b""})
 
 
 def dashboard_script() -> Path:
