@@ -23,6 +23,11 @@ from selenium.webdriver.remote.webelement import WebElement
 SECONDS = 60.0  # patience: machines may be slow or shared; a wait ends as soon as it may
 OWN = ("data:", "blob:", "chrome:", "chrome-untrusted:")
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# Cards stand in shadow roots, which no selector of the page reaches into.
+SHADOWED = (
+    "const shadowed = css => [...document.querySelectorAll('*')].flatMap("
+    "e => e.shadowRoot ? [...e.shadowRoot.querySelectorAll(css)] : []);"
+)
 AT_REST = (
     "const app = document.querySelector('[data-testid=stApp]');"
     "return !!app && app.dataset.testScriptState === 'notRunning' "
@@ -159,13 +164,8 @@ def type_into(browser: Chrome, css: str, *keys: str) -> None:
 
 
 def cards(browser: Chrome) -> list[str]:
-    """The sample ids of the gallery's cards, which stand in a shadow root."""
-    script = (
-        "const hosts = [...document.querySelectorAll('[data-testid=stBidiComponentRegular], "
-        ".stBidiComponent *')].filter(e => e.shadowRoot);"
-        "return hosts.flatMap(h => [...h.shadowRoot.querySelectorAll('.card')])"
-        ".map(c => c.dataset.id)"
-    )
+    """The sample ids of the gallery's cards."""
+    script = f"{SHADOWED} return shadowed('.card').map(c => c.dataset.id)"
     return list(browser.execute_script(script))
 
 

@@ -18,6 +18,7 @@ import pytest
 from audit_folder import write_audit_folder
 from browser import (
     SECONDS,
+    SHADOWED,
     cards,
     clean_environment,
     console_errors,
@@ -309,13 +310,8 @@ def test_from_a_confirmed_cluster_to_its_faces_to_one_and_to_its_neighbour(embed
 
 
 def click_card(browser, which):
-    """Click a card of the gallery, which stands in a shadow root."""
-    browser.execute_script(
-        "const found = [...document.querySelectorAll('*')].flatMap("
-        "e => e.shadowRoot ? [...e.shadowRoot.querySelectorAll('.card')] : []);"
-        "found[arguments[0]].click()",
-        which,
-    )
+    """Click a card of the gallery."""
+    browser.execute_script(f"{SHADOWED} shadowed('.card')[arguments[0]].click()", which)
 
 
 def test_groups_side_by_side_and_a_moved_threshold_change_the_counts_and_survive_a_reload(
@@ -549,8 +545,7 @@ def test_in_high_contrast_intervals_and_switches_are_still_drawn(url):
         chromium.get(f"{url}/errors")
         wait_until(lambda: cards(chromium), what="cards")
         shades = chromium.execute_script(
-            "const hosts = [...document.querySelectorAll('*')].filter(e => e.shadowRoot);"
-            "const bars = hosts.flatMap(h => [...h.shadowRoot.querySelectorAll('.bar, .truth')]);"
+            f"{SHADOWED} const bars = shadowed('.bar, .truth');"
             "const paper = getComputedStyle(document.body).backgroundColor;"
             "return bars.map(e => getComputedStyle(e)).map(c => c.boxShadow !== 'none' "
             "|| c.backgroundColor !== paper && c.backgroundColor !== 'rgba(0, 0, 0, 0)')"
@@ -622,8 +617,7 @@ def test_at_200_percent_no_figure_of_a_card_is_cut_off(url):
         narrow.get(f"{url}/errors?sort=gender")
         wait_until(lambda: cards(narrow), what="cards")
         cut = narrow.execute_script(
-            "const hosts = [...document.querySelectorAll('*')].filter(e => e.shadowRoot);"
-            "return hosts.flatMap(h => [...h.shadowRoot.querySelectorAll('.age, .gender')])"
+            f"{SHADOWED} return shadowed('.age, .gender')"
             ".filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText)"
         )
         assert cut == []
